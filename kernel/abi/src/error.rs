@@ -1,0 +1,176 @@
+//! Every result a call can have, with its number.
+//!
+//! One enum serves traps and kernel routines. Numbers of classic Mach codes are
+//! Mach 2.5's (`mach/message.h`, `mach/kern_return.h`); those that Mach 3 or
+//! Portolan added follow each range. 0 is success and is not in the enum.
+//!
+//! Invariant: a call that returns an error has changed nothing, unless the
+//! error's text says otherwise.
+
+/// The result of a call.
+pub type Result<T> = core::result::Result<T, Error>;
+
+macro_rules! errors {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $classic:literal;)*) => {
+        /// Why a call did not succeed.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(i32)]
+        pub enum Error { $($(#[$doc])* $name = $code,)* }
+
+        impl Error {
+            /// Every error, in the order of its definition.
+            pub const ALL: &'static [Error] = &[$(Error::$name,)*];
+
+            /// The error with this number; `None` for 0 and for unknown numbers.
+            #[must_use]
+            pub const fn from_code(code: i32) -> Option<Error> {
+                match code { $($code => Some(Error::$name),)* _ => None }
+            }
+
+            /// The name a Mach programmer knows it by.
+            #[must_use]
+            pub const fn classic_name(self) -> &'static str {
+                match self { $(Error::$name => $classic,)* }
+            }
+        }
+    };
+}
+
+errors! {
+    /// An address is outside user memory, or a range wraps.
+    InvalidAddress = 1, "KERN_INVALID_ADDRESS";
+    /// The memory exists, but not with the access asked for.
+    ProtectionFailure = 2, "KERN_PROTECTION_FAILURE";
+    /// No free range of that size, or the range asked for is in use.
+    NoSpace = 3, "KERN_NO_SPACE";
+    /// An argument has no meaning for this call.
+    InvalidArgument = 4, "KERN_INVALID_ARGUMENT";
+    /// The call is well formed but cannot be done to this object.
+    Failure = 5, "KERN_FAILURE";
+    /// The account that pays is spent, or the machine's memory is.
+    ResourceShortage = 6, "KERN_RESOURCE_SHORTAGE";
+    /// The task does not hold the receive right that the call needs.
+    NotReceiver = 7, "KERN_NOT_RECEIVER";
+    /// The right does not allow this access.
+    NoAccess = 8, "KERN_NO_ACCESS";
+    /// The name is in use already.
+    NameExists = 13, "KERN_NAME_EXISTS";
+    /// The wait was ended by `thread_abort`.
+    Aborted = 14, "KERN_ABORTED";
+    /// The task has no right under this name.
+    InvalidName = 15, "KERN_INVALID_NAME";
+    /// The task is gone.
+    InvalidTask = 16, "KERN_INVALID_TASK";
+    /// The name stands for another kind of right.
+    InvalidRight = 17, "KERN_INVALID_RIGHT";
+    /// A value is out of range.
+    InvalidValue = 18, "KERN_INVALID_VALUE";
+    /// The user-reference count of a right would pass its maximum.
+    UrefsOverflow = 19, "KERN_UREFS_OVERFLOW";
+    /// A right in a message to the kernel is not the kind that the routine takes.
+    InvalidCapability = 20, "KERN_INVALID_CAPABILITY";
+    /// There is no trap with this number.
+    InvalidCall = 40, "KERN_INVALID_CALL";
+    /// There is no routine with this message id behind this port.
+    BadId = -303, "MIG_BAD_ID";
+    /// The body of a message to the kernel has not the size, or not the number
+    /// of rights, that its routine takes.
+    BadArguments = -304, "MIG_BAD_ARGUMENTS";
+
+    /// The send buffer is not readable memory of the task.
+    SendInvalidMemory = -101, "SEND_INVALID_MEMORY";
+    /// The destination is no send or send-once right, or its port is dead, also
+    /// when it dies while the sender waits.
+    SendInvalidPort = -102, "SEND_INVALID_PORT";
+    /// The mailbox was full and stayed full until the deadline.
+    SendTimedOut = -103, "SEND_TIMED_OUT";
+    /// The mailbox was full: the kernel has cached the message and will announce
+    /// on the notify port that it has been accepted. The message has been taken.
+    SendWillNotify = -105, "SEND_WILL_NOTIFY";
+    /// The mailbox is full and holds a cached message of this task already.
+    SendNotifyInProgress = -106, "SEND_NOTIFY_IN_PROGRESS";
+    /// The wait was ended by `thread_abort`.
+    SendInterrupted = -108, "SEND_INTERRUPTED";
+    /// The message is larger than `MESSAGE_MAX` or has more than `DESCRIPTORS_MAX`.
+    SendTooLarge = -109, "SEND_MSG_TOO_LARGE";
+    /// The message is smaller than its header and descriptors.
+    SendTooSmall = -110, "SEND_MSG_TOO_SMALL";
+    /// The account that pays for queued bytes is spent.
+    SendNoBuffer = -111, "SEND_NO_BUFFER";
+    /// A descriptor names a right that the task has not, or has not enough of.
+    SendInvalidRight = -112, "SEND_INVALID_RIGHT";
+    /// The reply right cannot be had as the header says.
+    SendInvalidReply = -113, "SEND_INVALID_REPLY";
+    /// Bits of the header that have no meaning are set.
+    SendInvalidHeader = -114, "SEND_INVALID_HEADER";
+    /// A descriptor has an unknown type or meaningless bits.
+    SendInvalidType = -115, "SEND_INVALID_TYPE";
+    /// Unknown or contradicting option bits.
+    SendInvalidOptions = -116, "SEND_INVALID_OPTIONS";
+
+    /// The receive buffer is not writable memory of the task. The message stays queued.
+    ReceiveInvalidMemory = -201, "RCV_INVALID_MEMORY";
+    /// The name is no receive right.
+    ReceiveInvalidPort = -202, "RCV_INVALID_PORT";
+    /// No message came before the deadline.
+    ReceiveTimedOut = -203, "RCV_TIMED_OUT";
+    /// The buffer is too small: the message stays queued, its size is returned.
+    ReceiveTooLarge = -204, "RCV_TOO_LARGE";
+    /// The task has no room for the names that the message brings. It stays queued.
+    ReceiveNoSpace = -205, "RCV_NOT_ENOUGH_MEMORY";
+    /// The wait was ended by `thread_abort`.
+    ReceiveInterrupted = -207, "RCV_INTERRUPTED";
+    /// The reply right of this `msg_rpc` is gone: no reply will ever come.
+    ReceiveReplyLost = -209, "RCV_REPLY_LOST";
+    /// Unknown or contradicting option bits.
+    ReceiveInvalidOptions = -210, "RCV_INVALID_OPTIONS";
+    /// The port died, or its receive right moved away, during the wait.
+    ReceivePortDied = -211, "RCV_PORT_DIED";
+}
+
+impl Error {
+    /// Its number, as it stands in the result register and in replies.
+    #[must_use]
+    pub const fn code(self) -> i32 {
+        self as i32
+    }
+}
+
+/// The number of a result: 0, or the error's.
+#[must_use]
+pub const fn code_of<T>(result: &Result<T>) -> i32 {
+    match result {
+        Ok(_) => 0,
+        Err(error) => error.code(),
+    }
+}
+
+/// The result that a number stands for. An unknown number reads as
+/// [`Error::Failure`], so that a program built for an older kernel still sees a failure.
+pub const fn result_of(code: i32) -> Result<()> {
+    match (code, Error::from_code(code)) {
+        (0, _) => Ok(()),
+        (_, Some(error)) => Err(error),
+        (_, None) => Err(Error::Failure),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_error_has_its_own_number_and_comes_back_from_it() {
+        for (index, error) in Error::ALL.iter().enumerate() {
+            assert_eq!(Error::from_code(error.code()), Some(*error));
+            assert!(Error::ALL[..index].iter().all(|other| other.code() != error.code()));
+        }
+    }
+
+    #[test]
+    fn numbers_that_mean_nothing_read_as_failure() {
+        assert_eq!(result_of(0), Ok(()));
+        assert_eq!(result_of(-103), Err(Error::SendTimedOut));
+        assert_eq!(result_of(i32::MIN), Err(Error::Failure));
+    }
+}

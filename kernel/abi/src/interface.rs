@@ -1,0 +1,168 @@
+//! One definition of a kernel routine, for both sides.
+//!
+//! [`interface!`](crate::interface!) turns a list of routines into: a request and
+//! a reply structure for each, its message id, the user's stub (generic over
+//! how a program sends, [`Transport`]), an enum of decoded requests for the
+//! kernel, and the reference text of each (its doc comment). This is what MIG did.
+//!
+//! A request is a message with the routine's id, the argument structure as inline
+//! bytes, and exactly the rights it takes. The reply's id is the request's plus
+//! [`REPLY_OFFSET`]; its inline bytes are a [`ReplyHead`] and, on success only,
+//! the result structure. Names of what a routine takes or gives are one to one
+//! with descriptors, in order.
+
+use crate::error::Result;
+use crate::message::Descriptor;
+use crate::name::Name;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Added to a request's id to make its reply's (MIG's convention).
+pub const REPLY_OFFSET: u32 = 100;
+
+/// Most rights in a reply.
+pub const REPLY_RIGHTS_MAX: usize = 1;
+
+/// How every reply's inline bytes begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct ReplyHead {
+    /// 0, or an [`Error`](crate::Error)'s number.
+    pub code: i32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// A routine behind a kernel port, as a type.
+pub trait Routine {
+    /// The message id of its request.
+    const ID: u32;
+    /// Its name, for traces and documents.
+    const NAME: &'static str;
+    /// How many rights its request carries.
+    const RIGHTS_IN: usize;
+    /// How many rights its reply carries.
+    const RIGHTS_OUT: usize;
+    /// The inline bytes of the request.
+    type Arguments: IntoBytes + FromBytes + KnownLayout + Immutable + Copy;
+    /// The inline bytes of the reply, after its head.
+    type Results: IntoBytes + FromBytes + KnownLayout + Immutable + Copy;
+}
+
+/// A successful reply, taken apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Reply<R: Routine> {
+    /// The results.
+    pub results: R::Results,
+    /// The rights that came; the first `R::RIGHTS_OUT` are meaningful.
+    pub rights: [Name; REPLY_RIGHTS_MAX],
+}
+
+/// How a stub gets its request to the kernel: the user library's `msg_rpc`.
+pub trait Transport {
+    /// Sends one request to `port` and waits for its reply.
+    ///
+    /// # Errors
+    /// What the message call or the routine returned.
+    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>>;
+}
+
+/// Defines the routines behind one kind of kernel port. See the module's text.
+#[macro_export]
+macro_rules! interface {
+    (
+        base $base:literal;
+        $(
+            $(#[$doc:meta])*
+            $number:literal $routine:ident / $type:ident
+            ( $($argument:ident : $argument_type:ty),* $(; $($right_in:ident),+)? )
+            -> ( $($result:ident : $result_type:ty),* $(; $($right_out:ident),+)? );
+        )*
+    ) => {
+        use $crate::interface::Routine as _;
+
+        $(
+            $(#[$doc])*
+            #[derive(Clone, Copy, Debug)]
+            pub struct $type;
+
+            impl $crate::interface::Routine for $type {
+                const ID: u32 = $base + $number;
+                const NAME: &'static str = stringify!($routine);
+                const RIGHTS_IN: usize = 0 $($(+ { let _ = stringify!($right_in); 1 })+)?;
+                const RIGHTS_OUT: usize = 0 $($(+ { let _ = stringify!($right_out); 1 })+)?;
+                type Arguments = arguments::$type;
+                type Results = results::$type;
+            }
+        )*
+
+        /// Inline bytes of each request.
+        pub mod arguments {
+            #[allow(unused_imports, clippy::allow_attributes, clippy::wildcard_imports, reason = "the types in scope of the definition; some need none")]
+            use super::*;
+            $(
+                /// See the routine of the same name.
+                #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+                #[derive(::zerocopy::IntoBytes, ::zerocopy::FromBytes, ::zerocopy::KnownLayout, ::zerocopy::Immutable)]
+                #[repr(C)]
+                pub struct $type { $(#[doc = "See the routine."] pub $argument: $argument_type,)* }
+            )*
+        }
+
+        /// Inline bytes of each successful reply, after its head.
+        pub mod results {
+            #[allow(unused_imports, clippy::allow_attributes, clippy::wildcard_imports, reason = "the types in scope of the definition; some need none")]
+            use super::*;
+            $(
+                /// See the routine of the same name.
+                #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+                #[derive(::zerocopy::IntoBytes, ::zerocopy::FromBytes, ::zerocopy::KnownLayout, ::zerocopy::Immutable)]
+                #[repr(C)]
+                pub struct $type { $(#[doc = "See the routine."] pub $result: $result_type,)* }
+            )*
+        }
+
+        /// A request, decoded.
+        #[derive(Clone, Copy, Debug)]
+        pub enum Request {
+            $( $(#[$doc])* $type(arguments::$type), )*
+        }
+
+        impl Request {
+            /// The request with this id, these inline bytes and this number of rights.
+            ///
+            /// # Errors
+            /// `BadId` for an unknown id, `BadArguments` where size or number of rights is wrong.
+            pub fn decode(id: u32, body: &[u8], rights: usize) -> $crate::Result<Request> {
+                match id {
+                    $(
+                        $type::ID => {
+                            use ::zerocopy::FromBytes as _;
+                            let arguments = arguments::$type::read_from_bytes(body)
+                                .map_err(|_| $crate::Error::BadArguments)?;
+                            if rights != $type::RIGHTS_IN {
+                                return Err($crate::Error::BadArguments);
+                            }
+                            Ok(Request::$type(arguments))
+                        }
+                    )*
+                    _ => Err($crate::Error::BadId),
+                }
+            }
+        }
+
+        $(
+            $(#[$doc])*
+            ///
+            /// # Errors
+            /// What the message call or the routine returned.
+            pub fn $routine(
+                transport: &impl $crate::interface::Transport,
+                port: $crate::Name,
+                $($argument: $argument_type,)*
+                $($($right_in: $crate::message::Descriptor,)+)?
+            ) -> $crate::Result<$crate::interface::Reply<$type>> {
+                transport.call::<$type>(port, &arguments::$type { $($argument,)* }, &[$($($right_in,)+)?])
+            }
+        )*
+    };
+}

@@ -1,0 +1,181 @@
+//! A message as it lies in user memory.
+//!
+//! ```text
+//! 0   Header            24 bytes
+//! 24  Descriptor × n    24 bytes each
+//!     inline bytes      up to `Header::size`
+//!     Trailer           48 bytes, written by the kernel after a receive,
+//!                       at the next multiple of 8
+//! ```
+//!
+//! On send, `remote` is the destination and `local` the reply port. On receive
+//! they are swapped: `remote` is the reply right, `local` the port the message
+//! came to, and each disposition has become the kind of right that arrived.
+//!
+//! Invariant: the kernel reads header and descriptors once; what the sender
+//! changes afterwards has no effect. Neighbours: `name`, `call`.
+
+use crate::name::Name;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Largest message, header and descriptors included, in bytes.
+pub const MESSAGE_MAX: usize = 65_536;
+/// Most descriptors in one message.
+pub const DESCRIPTORS_MAX: usize = 64;
+/// Alignment of a message buffer, in bytes.
+pub const MESSAGE_ALIGN: usize = 8;
+
+/// The first 24 bytes of every message, and the smallest message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Header {
+    /// Bits 0–7: disposition of `remote`; bits 8–15: of `local` (0 if null). The rest is 0.
+    pub bits: u32,
+    /// Bytes from here to the end of the inline bytes.
+    pub size: u32,
+    /// The destination; after a receive, the reply right or null.
+    pub remote: Name,
+    /// The reply port or null; after a receive, the port the message came to.
+    pub local: Name,
+    /// What the message is; the programs' own affair.
+    pub id: u32,
+    /// Number of descriptors after the header.
+    pub descriptors: u32,
+}
+
+impl Header {
+    /// Its length in bytes.
+    pub const SIZE: usize = size_of::<Header>();
+
+    /// `bits` for these two dispositions; 0 stands for a null name.
+    #[must_use]
+    pub const fn bits_of(remote: u8, local: u8) -> u32 {
+        remote as u32 | (local as u32) << 8
+    }
+
+    /// Disposition of `remote`.
+    #[must_use]
+    pub const fn remote_disposition(&self) -> u8 {
+        self.bits as u8
+    }
+
+    /// Disposition of `local`.
+    #[must_use]
+    pub const fn local_disposition(&self) -> u8 {
+        (self.bits >> 8) as u8
+    }
+}
+
+/// One right (or, by type, one region of memory) that travels in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Descriptor {
+    /// [`Descriptor::PORT`].
+    pub kind: u8,
+    /// On send a `Disposition`, on receive a `RightKind`.
+    pub disposition: u8,
+    /// Always 0.
+    pub flags: u16,
+    /// The right: a name, or null, or (after a receive) dead.
+    pub name: Name,
+    /// Always 0 for a right.
+    pub address: u64,
+    /// Always 0 for a right.
+    pub size: u64,
+}
+
+impl Descriptor {
+    /// Its length in bytes.
+    pub const SIZE: usize = size_of::<Descriptor>();
+    /// `kind` of a right.
+    pub const PORT: u8 = 0;
+
+    /// A right in a message.
+    #[must_use]
+    pub const fn port(name: Name, disposition: u8) -> Descriptor {
+        Descriptor { kind: Self::PORT, disposition, flags: 0, name, address: 0, size: 0 }
+    }
+}
+
+/// What the kernel says of a message, after its bytes; no sender can write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Trailer {
+    /// Position in the order in which messages left this port.
+    pub sequence: u64,
+    /// The message's number, as in the trace; no two messages have the same.
+    pub number: u64,
+    /// The number of the message that its sender had received last, or 0.
+    pub cause: u64,
+    /// Identifies the sending task for ever; 0 for the kernel.
+    pub sender: u64,
+    /// [`Trailer::FROM_KERNEL`].
+    pub flags: u32,
+    /// Length of the trailer in bytes.
+    pub size: u32,
+    /// Always 0; a security token goes here.
+    pub reserved: u64,
+}
+
+impl Trailer {
+    /// Its length in bytes.
+    pub const SIZE: usize = size_of::<Trailer>();
+    /// Flag: the kernel made this message (a notification, or a routine's reply).
+    pub const FROM_KERNEL: u32 = 1;
+}
+
+/// Where the trailer of a message of `size` bytes lies in the receive buffer.
+#[must_use]
+pub const fn trailer_offset(size: usize) -> usize {
+    size.next_multiple_of(MESSAGE_ALIGN)
+}
+
+/// Bytes of buffer that receiving a message of `size` bytes takes.
+#[must_use]
+pub const fn received_size(size: usize) -> usize {
+    trailer_offset(size) + Trailer::SIZE
+}
+
+bitflags::bitflags! {
+    /// Options of `msg_send`, `msg_receive` and `msg_rpc`; numbers are Mach 2.5's.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct Options: u32 {
+        /// Wait at most the send timeout while the mailbox is full; 0 ms means not at all.
+        const SEND_TIMEOUT = 0x1;
+        /// When the mailbox is full (after the timeout, if one is given too) let the
+        /// kernel cache the message and announce its acceptance on the notify port.
+        const SEND_NOTIFY = 0x2;
+        /// `thread_abort` ends the wait; otherwise it goes on with its deadline.
+        const SEND_INTERRUPT = 0x4;
+        /// Hand the processor to the receiver; `msg_rpc` always does.
+        const SEND_SWITCH = 0x20;
+        /// Wait at most the receive timeout; 0 ms means not at all.
+        const RCV_TIMEOUT = 0x100;
+        /// `thread_abort` ends the wait; otherwise it goes on with its deadline.
+        const RCV_INTERRUPT = 0x400;
+
+        /// All that concern the sending half.
+        const SEND = 0x1 | 0x2 | 0x4 | 0x20;
+        /// All that concern the receiving half.
+        const RECEIVE = 0x100 | 0x400;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_the_documented_one() {
+        assert_eq!((Header::SIZE, Descriptor::SIZE, Trailer::SIZE), (24, 24, 48));
+        assert_eq!(trailer_offset(24), 24);
+        assert_eq!(trailer_offset(25), 32);
+        assert_eq!(received_size(25), 80);
+    }
+
+    #[test]
+    fn dispositions_share_the_bits() {
+        let header = Header { bits: Header::bits_of(19, 21), ..Header::default() };
+        assert_eq!((header.remote_disposition(), header.local_disposition()), (19, 21));
+    }
+}

@@ -1,0 +1,50 @@
+//! The hardware, or a simulation of it: the contract the kernel stands on.
+//!
+//! Two complete backends supply the same names: `x86_64`, the real machine, for
+//! the bare target, and `sim`, a working simulated one, everywhere else. The
+//! kernel has no `cfg`: it is compiled against whichever the target selects.
+//!
+//! | name | what it is |
+//! |---|---|
+//! | [`Machine`] | all of the below, made once at start and given to the kernel |
+//! | [`Memory`] | the bytes of physical frames: read, write, copy, zero |
+//! | [`Pmap`] | one task's page tables: enter, remove, protect, look up |
+//! | [`Context`] | a thread's user registers and floating-point state |
+//! | [`Cpu`] | one processor: `run` a context until it traps, `idle` until something happens, clock and deadline |
+//! | [`Console`] | bytes out; on the real machine the serial line |
+//! | [`KernelLock`] | the one lock around the kernel's state |
+//! | [`BootInfo`] | what there is: memory, boot archive, command line |
+//! | [`exit`] | ends the machine |
+//!
+//! Invariants: the machine never calls the kernel, a trap is a return value. This is
+//! the only crate of the kernel with `unsafe`; what it exports is safe, and no use
+//! of it from safe code can touch the kernel's own image, stack or heap.
+#![cfg_attr(target_os = "none", no_std)]
+
+extern crate alloc;
+
+mod address;
+mod boot_info;
+mod lock;
+mod pmap;
+mod trap;
+
+#[cfg(not(target_os = "none"))]
+mod sim;
+#[cfg(not(target_os = "none"))]
+use sim as backend;
+
+#[cfg(target_os = "none")]
+mod x86_64;
+#[cfg(target_os = "none")]
+use x86_64 as backend;
+
+pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
+pub use backend::{Console, Context, Cpu, Machine, Memory, exit};
+pub use boot_info::BootInfo;
+pub use lock::KernelLock;
+pub use pmap::{Mapping, Pmap};
+pub use trap::{Access, Exception, Trap};
+
+#[cfg(not(target_os = "none"))]
+pub use sim::script;
