@@ -40,10 +40,10 @@ mod x86_64;
 use x86_64 as backend;
 
 pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
-pub use backend::{Console, Context, Cpu, Machine, Memory, exit};
-pub use boot_info::BootInfo;
-pub use lock::KernelLock;
-pub use pmap::{Mapping, Pmap};
+pub use backend::{Console, Context, Cpu, Machine, Memory, exit, heap_used};
+pub use boot_info::{BootInfo, Framebuffer, PixelFormat};
+pub use lock::{KernelGuard, KernelLock, Stopped};
+pub use pmap::{Mapping, NoTable, Pmap};
 pub use trap::{Access, Exception, Trap};
 
 #[cfg(not(target_os = "none"))]
