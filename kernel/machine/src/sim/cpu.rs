@@ -1,0 +1,227 @@
+//! The processor: plays threads' scripts, keeps the clock, fires the deadline.
+//!
+//! Time passes in user code that works ([`Action::Work`]) and when the owner moves the
+//! clock; the kernel, calls and idling take none. So a test decides when a timeout
+//! is over, and every run is the same.
+//! Invariant: one action of a script leads to at most one trap, page faults aside.
+
+use super::context::{Asked, Context};
+use super::heap;
+use super::memory::Memory;
+use super::mmu::is_canonical;
+use super::script::{Action, Outcome, Script};
+use crate::{Access, CpuId, Exception, Frame, Instant, PhysAddr, Trap, VirtAddr};
+use portolan_abi::{Call, Name, PAGE_SIZE};
+use std::collections::BTreeMap;
+
+/// What the processor did last.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Activity {
+    /// The thread with this entry went on in its script.
+    Ran(VirtAddr),
+    /// The thread with this entry had nothing left to do.
+    Starved(VirtAddr),
+    /// Nothing could run.
+    Idle,
+}
+
+/// Page faults in a row at one action, after which the kernel must have lost its way:
+/// it needs one a page at most, and a second one to allow more.
+const FAULTS_MAX: usize = 2 * (1 << 20) / PAGE_SIZE;
+
+/// The one processor.
+pub struct Cpu {
+    memory: Memory,
+    clock: Instant,
+    deadline: Option<Instant>,
+    scripts: BTreeMap<VirtAddr, Script>,
+    faults: usize,
+    activity: Activity,
+}
+
+/// What user code ran into.
+enum Stop {
+    Trap(Trap),
+    Finished(Outcome),
+}
+
+impl Cpu {
+    pub(super) fn new(memory: Memory) -> Cpu {
+        let (clock, deadline) = (Instant::default(), None);
+        Cpu { memory, clock, deadline, scripts: BTreeMap::new(), faults: 0, activity: Activity::Idle }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> CpuId {
+        CpuId(0)
+    }
+
+    /// Runs a thread's script until it traps.
+    pub fn run(&mut self, context: &mut Context, root: Frame) -> Trap {
+        heap::outside_kernel(|| {
+            self.memory.ram().load(root);
+            let script = self.script(context.instruction());
+            deliver_answer(context, &script);
+            self.activity = Activity::Ran(context.instruction());
+            self.fire().unwrap_or_else(|| self.play(context, &script))
+        })
+    }
+
+    /// Waits. Here: sees whether the deadline has come; time stands still meanwhile.
+    pub fn idle(&mut self) -> Trap {
+        self.activity = Activity::Idle;
+        self.fire().unwrap_or(Trap::Spurious)
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.clock
+    }
+
+    /// Asks for `Trap::Timer` at that time.
+    pub fn set_deadline(&mut self, at: Option<Instant>) {
+        self.deadline = at;
+    }
+
+    /// The script of the thread that starts at `entry`: empty if it has none yet.
+    pub fn script(&mut self, entry: VirtAddr) -> Script {
+        heap::outside_kernel(|| self.scripts.entry(entry).or_default().clone())
+    }
+
+    /// What it did last.
+    #[must_use]
+    pub fn activity(&self) -> Activity {
+        self.activity
+    }
+
+    /// The deadline that is set and has not come.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// Moves the clock forward.
+    ///
+    /// # Panics
+    /// If it would go back.
+    pub fn set_clock(&mut self, now: Instant) {
+        assert!(now >= self.clock, "the clock cannot go back");
+        self.clock = now;
+    }
+
+    /// The timer trap, once, if the deadline has come.
+    fn fire(&mut self) -> Option<Trap> {
+        self.deadline.take_if(|deadline| *deadline <= self.clock).map(|_| Trap::Timer)
+    }
+
+    fn play(&mut self, context: &mut Context, script: &Script) -> Trap {
+        while let Some(action) = script.current() {
+            match self.act(context, script, action) {
+                Stop::Trap(trap) => return trap,
+                Stop::Finished(outcome) => {
+                    self.faults = 0;
+                    script.finish(outcome);
+                }
+            }
+        }
+        self.activity = Activity::Starved(context.instruction());
+        let (number, arguments) = Call::ThreadSwitch { hint: Name::NULL, sleep: None }.encode();
+        context.ask(Asked::Turn, number, arguments);
+        Trap::Syscall
+    }
+
+    fn act(&mut self, context: &mut Context, script: &Script, action: Action) -> Stop {
+        match action {
+            Action::Call(number, arguments) => {
+                context.ask(Asked::Call, number, arguments);
+                Stop::Trap(Trap::Syscall)
+            }
+            Action::Raise(exception) => {
+                context.ask(Asked::Exception, 0, [0; 6]);
+                Stop::Trap(Trap::Exception(exception))
+            }
+            Action::Work(time) => self.work(script, time),
+            Action::Load { address, size } => self.load(address, size),
+            Action::Store { address, bytes } => self.store(address, &bytes),
+            Action::Execute { address } => match self.translate(address, Access::Execute) {
+                Ok(_) => Stop::Finished(Outcome::Done),
+                Err(trap) => Stop::Trap(trap),
+            },
+        }
+    }
+
+    /// Computes until it is done or the deadline comes.
+    fn work(&mut self, script: &Script, time: u64) -> Stop {
+        let end = Instant(self.clock.0 + time);
+        self.clock = self.deadline.map_or(end, |deadline| deadline.min(end));
+        match self.fire() {
+            Some(trap) => {
+                script.replace_current(Action::Work(end.0 - self.clock.0));
+                Stop::Trap(trap)
+            }
+            None => Stop::Finished(Outcome::Done),
+        }
+    }
+
+    fn load(&mut self, address: u64, size: usize) -> Stop {
+        let mut bytes = Vec::with_capacity(size);
+        for (address, size) in pieces(address, size) {
+            match self.translate(address, Access::Read) {
+                Ok(at) => bytes.extend_from_slice(self.memory.ram().slice(at, size)),
+                Err(trap) => return Stop::Trap(trap),
+            }
+        }
+        Stop::Finished(Outcome::Loaded(bytes))
+    }
+
+    fn store(&mut self, address: u64, bytes: &[u8]) -> Stop {
+        let mut left = bytes;
+        for (address, size) in pieces(address, bytes.len()) {
+            let (piece, rest) = left.split_at(size);
+            match self.translate(address, Access::Write) {
+                Ok(at) => self.memory.ram().slice_mut(at, size).copy_from_slice(piece),
+                Err(trap) => return Stop::Trap(trap),
+            }
+            left = rest;
+        }
+        Stop::Finished(Outcome::Done)
+    }
+
+    /// Where a byte of the thread lies, or why the processor cannot get there.
+    fn translate(&mut self, address: u64, access: Access) -> Result<PhysAddr, Trap> {
+        let address = VirtAddr(address);
+        if !is_canonical(address) {
+            return Err(Trap::Exception(Exception::Protection));
+        }
+        let at = self.memory.ram().translate(address, access);
+        at.ok_or_else(|| {
+            self.faults += 1;
+            assert!(self.faults <= FAULTS_MAX, "{access:?} at {address:?} faults for ever");
+            Trap::PageFault { address, access }
+        })
+    }
+}
+
+/// Gives the script the answer to what its thread asked for.
+fn deliver_answer(context: &mut Context, script: &Script) {
+    let asked = core::mem::replace(&mut context.asked, Asked::Nothing);
+    match (asked, context.answer.take()) {
+        (Asked::Nothing, _) | (Asked::Turn, Some(_)) => {}
+        (Asked::Exception, _) => script.finish(Outcome::Done),
+        (Asked::Call, Some((code, value))) => script.finish(Outcome::Returned { code, value }),
+        (Asked::Call | Asked::Turn, None) => panic!("the thread goes on without an answer:\n{context}"),
+    }
+}
+
+/// A range of user memory, cut at the ends of pages.
+fn pieces(address: u64, size: usize) -> impl Iterator<Item = (u64, usize)> {
+    let mut done = 0;
+    core::iter::from_fn(move || {
+        let at = address.wrapping_add(done as u64);
+        let piece = (size - done).min(PAGE_SIZE - at as usize % PAGE_SIZE);
+        done += piece;
+        (piece > 0).then_some((at, piece))
+    })
+}
