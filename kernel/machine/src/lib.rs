@@ -30,7 +30,7 @@ mod pmap;
 mod trap;
 
 #[cfg(not(target_os = "none"))]
-mod sim;
+pub mod sim;
 #[cfg(not(target_os = "none"))]
 use sim as backend;
 
@@ -45,6 +45,3 @@ pub use boot_info::{BootInfo, Framebuffer, PixelFormat};
 pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pmap::{Mapping, NoTable, Pmap};
 pub use trap::{Access, Exception, Trap};
-
-#[cfg(not(target_os = "none"))]
-pub use sim::script;

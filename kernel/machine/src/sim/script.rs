@@ -104,4 +104,3 @@ impl Script {
         state.outcomes.push(outcome);
     }
 }
-
