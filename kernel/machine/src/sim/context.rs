@@ -3,6 +3,7 @@
 //! The program itself is a script; it is found by the address the thread was started
 //! at. Invariant: a thread that asked for something goes on only with an answer.
 
+use super::script::Start;
 use crate::VirtAddr;
 use core::fmt;
 
@@ -63,10 +64,8 @@ impl Context {
         self.stack
     }
 
-    /// What it was started with.
-    #[must_use]
-    pub fn argument(&self) -> u64 {
-        self.argument
+    pub(super) fn start(&self) -> Start {
+        Start { stack: self.stack, argument: self.argument }
     }
 
     pub(super) fn ask(&mut self, asked: Asked, number: u64, arguments: [u64; 6]) {

@@ -62,6 +62,7 @@ impl Cpu {
         heap::outside_kernel(|| {
             self.memory.ram().load(root);
             let script = self.script(context.instruction());
+            script.starts(context.start());
             deliver_answer(context, &script);
             self.activity = Activity::Ran(context.instruction());
             self.fire().unwrap_or_else(|| self.play(context, &script))

@@ -5,7 +5,7 @@
 //! the processor again and again, and is called starved.
 //! Invariant: outcomes are in the order of the actions. Neighbour: `cpu` plays it.
 
-use crate::Exception;
+use crate::{Exception, VirtAddr};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -62,8 +62,18 @@ pub struct Script {
     state: Rc<RefCell<State>>,
 }
 
+/// The registers that a thread is started with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Start {
+    /// Its stack pointer.
+    pub stack: VirtAddr,
+    /// Its argument.
+    pub argument: u64,
+}
+
 #[derive(Default, Debug)]
 struct State {
+    start: Option<Start>,
     to_do: VecDeque<Action>,
     outcomes: Vec<Outcome>,
 }
@@ -86,6 +96,16 @@ impl Script {
     #[must_use]
     pub fn left(&self) -> usize {
         self.state.borrow().to_do.len()
+    }
+
+    /// What the thread found in its registers, once it has run.
+    #[must_use]
+    pub fn start(&self) -> Option<Start> {
+        self.state.borrow().start
+    }
+
+    pub(super) fn starts(&self, start: Start) {
+        self.state.borrow_mut().start.get_or_insert(start);
     }
 
     pub(super) fn current(&self) -> Option<Action> {
