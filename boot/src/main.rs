@@ -52,7 +52,7 @@ fn pack(mut arguments: Arguments) -> Result<()> {
         let name = program.file_name().and_then(|name| name.to_str());
         archive.add(name.context("a program's file name must be text")?, read(&program)?)?;
     }
-    std::fs::write(&out, archive.pack()?).with_context(|| format!("cannot write {}", out.display()))
+    write_changed(&out, &archive.pack()?)
 }
 
 fn print_symbols(arguments: Arguments) -> Result<()> {
@@ -125,6 +125,14 @@ fn paths(arguments: Arguments) -> Result<Vec<PathBuf>> {
 
 fn symbols_of(kernel: &Path) -> Result<String> {
     symbols::table(&read(kernel)?).with_context(|| format!("in {}", kernel.display()))
+}
+
+/// Leaves a file alone that already holds these bytes: what is made from it need not be made again.
+fn write_changed(file: &Path, bytes: &[u8]) -> Result<()> {
+    if std::fs::read(file).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    std::fs::write(file, bytes).with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn read(file: &Path) -> Result<Vec<u8>> {

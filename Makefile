@@ -1,0 +1,113 @@
+# Portolan: build it, run it, test it. `make help` lists the verbs.
+
+# The programs of the boot archive: NAME is the binary of the package portolan-NAME.
+PROGRAMS := first demos suite bench
+
+# What a person may set.
+DEMO      ?=#          run: one demo by its name, instead of all
+T         ?=#          test: one guest test by its name, instead of everything
+FIRMWARE  ?=#          run: boot the disk image by bios or uefi, instead of the kernel itself
+ACCEL     ?= tcg#      how QEMU runs instructions: tcg, or kvm
+MEM       ?= 256M#     the machine's memory
+BREAKDOWN ?=#          bench: 1 shows what kinds of instruction an operation is made of
+TWICE     ?=#          bench: 1 runs it twice, and no figure may differ
+TOOLCHAIN ?= auto#     where core and alloc for the bare machine come from: rustup, or debian
+
+export CARGO_TARGET_DIR := $(CURDIR)/target
+export RUSTUP_AUTO_INSTALL := 0# setup/toolchain has seen to that
+unexport RUSTFLAGS CARGO_ENCODED_RUSTFLAGS
+
+bare  := target/toolchain/bin/cargo
+boot  := target/debug/portolan-boot
+guest := target/x86_64-unknown-none
+build := build --quiet --target x86_64-unknown-none
+
+words := $(strip run=demos $(DEMO:%=demo=%))
+vm    := --accel $(ACCEL) --memory $(MEM)
+
+help: ## list the verbs
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+	@echo; sed -n 's/^\([A-Z]*\) *?= *\([a-z0-9A-Z]*\)# */\1\t\2\t/p' Makefile | expand -t 12,20
+
+run: run-$(or $(FIRMWARE),kernel) ## boot Portolan in QEMU and show the demos
+
+run-kernel: $(guest)/release/archive.tar qemu
+	@$(boot) run --kernel $(guest)/release/kernel --archive $< --words "$(words)" $(vm)
+
+run-bios: image qemu
+	@$(boot) run --disk target/image/portolan-bios.img $(vm)
+
+run-uefi: image qemu ovmf
+	@$(boot) run --disk target/image/portolan-uefi.img --uefi-variables target/image/variables.fd $(vm)
+
+test: $(guest)/checked/archive.tar qemu ## test on the host, then in QEMU
+ifeq ($(T),)
+	cargo test --quiet --no-fail-fast
+endif
+	cargo run --quiet -p portolan-tests --bin guest -- --kernel $(guest)/checked/kernel --archive $< $(T:%=--test %) $(vm)
+
+bench: $(guest)/release/archive.tar qemu ## count the instructions of each operation, beside the peers' figures
+	$(if $(BREAKDOWN),cargo build --quiet --release -p portolan-counter)
+	cargo run --quiet -p portolan-tests --bin bench -- --kernel $(guest)/release/kernel --archive $< --out target/bench.json \
+		$(if $(BREAKDOWN),--counter target/release/libportolan_counter.so) $(if $(TWICE),--twice)
+
+image: target/image/portolan-bios.img ## make the BIOS and UEFI disk images
+
+test-image: image qemu ovmf ## boot the demos from both disk images
+	cargo run --quiet -p portolan-tests --bin demos -- --bios target/image/portolan-bios.img --uefi target/image/portolan-uefi.img
+
+gdb: $(guest)/release/archive.tar qemu ## boot halted, with gdb on the kernel
+	@setup/need gdb gdb "the debugger"
+	gdb -q $(guest)/release/kernel -x setup/kernel.gdb -ex 'target remote | exec $(boot) run --kernel $(guest)/release/kernel \
+		--archive $< --words "$(words)" $(vm) --serial file:target/serial.log -- -S -gdb stdio'
+
+check: | $(bare) ## formatting, lints, and which part may use which
+	cargo fmt --all --check
+	cargo fmt --manifest-path boot/image/Cargo.toml --check
+	cargo clippy --quiet --all-targets -- --deny warnings
+	$(bare)-clippy clippy --quiet --target x86_64-unknown-none -p portolan-kernel $(PROGRAMS:%=-p portolan-%) -- --deny warnings
+	cargo test --quiet -p portolan-tests --test layers
+
+clean: ## remove what was built, but not the toolchain
+	@[ ! -d target ] || find target -mindepth 1 -maxdepth 1 ! -name toolchain ! -name bootloader -exec rm -rf {} +
+
+doctor: ## say which tools are here, and how to get the missing ones
+	@setup/doctor
+
+.PHONY: help run run-kernel run-bios run-uefi test bench image test-image gdb check clean doctor qemu ovmf FORCE
+.SECONDARY:
+
+# The kernel, the programs, and the archive that the kernel finds in memory; the stem is the build profile.
+# Cargo knows what has changed; it leaves alone what has not, and then the archive is not packed again.
+$(guest)/%/kernel: FORCE | $(bare)
+	@$(bare) $(build) --profile $* -p portolan-kernel --bin kernel
+
+$(addprefix $(guest)/%/,$(PROGRAMS)): FORCE | $(bare)
+	@$(bare) $(build) --profile $* $(PROGRAMS:%=-p portolan-%)
+
+$(guest)/%/archive.tar: $(guest)/%/kernel $(addprefix $(guest)/%/,$(PROGRAMS)) $(boot)
+	@$(boot) pack --out $@ --words "run=demos" --kernel $(filter-out $(boot),$^)
+
+$(boot): FORCE | $(bare)
+	@cargo build --quiet -p portolan-boot
+
+# The images carry their command line with them.
+target/image/archive.tar: $(guest)/release/archive.tar FORCE
+	@mkdir -p $(@D)
+	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/kernel $(addprefix $(guest)/release/,$(PROGRAMS))
+
+target/image/portolan-bios.img: $(guest)/release/kernel target/image/archive.tar target/bootloader/portolan-image
+	@target/bootloader/portolan-image --kernel $< --archive target/image/archive.tar --out $(@D)
+
+target/bootloader/portolan-image: boot/image/Cargo.lock boot/image/src/main.rs setup/image | $(bare)
+	@setup/image
+
+# What has to be there once.
+$(bare):
+	@setup/toolchain $(TOOLCHAIN)
+
+qemu:
+	@setup/need qemu-system-x86_64 qemu-system-x86 "the machine that Portolan runs in"
+
+ovmf:
+	@setup/need /usr/share/OVMF ovmf "UEFI for that machine"

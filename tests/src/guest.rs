@@ -1,0 +1,191 @@
+//! One machine from power-on to its end, within limits of time.
+//!
+//! Its serial line is read on a thread of its own, so that silence can be noticed. A machine that says
+//! nothing for too long is asked for its registers through QEMU's monitor, and ended. Whole lines only are
+//! handed over: a last line without its end was cut off, and is marked so.
+
+use anyhow::{Context, Result};
+use portolan_boot::qemu::{self, Machine};
+use std::fmt::{self, Display, Formatter};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::time::{Duration, Instant};
+
+/// How a machine ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// QEMU's exit status; a signal is its negative number.
+    Exit(i32),
+    /// It said nothing for so long that it was ended.
+    Silent {
+        /// For how long.
+        seconds: u64,
+        /// What the monitor told of the CPU.
+        registers: String,
+    },
+    /// It talked on, and was ended when its time was up.
+    Late {
+        /// After how long.
+        seconds: u64,
+    },
+}
+
+/// How long a machine may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Between two lines.
+    pub silence: Duration,
+    /// In all.
+    pub total: Duration,
+}
+
+/// What is added to a last line that has no end.
+pub const CUT_OFF: &str = " <cut off>";
+
+/// Runs a machine and hands each serial line to `line` as it comes.
+///
+/// The machine's serial line is taken over, and `scratch` is a file name for its monitor's socket.
+pub fn run(machine: &Machine, scratch: &Path, limits: Limits, mut line: impl FnMut(&str)) -> Result<End> {
+    qemu::installed()?;
+    let mut guest = Guest::start(machine, scratch)?;
+    let started = Instant::now();
+    loop {
+        let left = limits.total.saturating_sub(started.elapsed());
+        match guest.lines.recv_timeout(left.min(limits.silence)) {
+            Ok(text) => line(&text),
+            Err(RecvTimeoutError::Disconnected) => return guest.wait(left.min(limits.silence)),
+            Err(RecvTimeoutError::Timeout) if left <= limits.silence => {
+                return Ok(End::Late { seconds: limits.total.as_secs() });
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let registers =
+                    registers(&guest.monitor).unwrap_or_else(|error| format!("the monitor does not answer: {error}"));
+                return Ok(End::Silent { seconds: limits.silence.as_secs(), registers });
+            }
+        }
+    }
+}
+
+/// A running machine; dropping it ends it.
+struct Guest {
+    qemu: Child,
+    lines: Receiver<String>,
+    monitor: PathBuf,
+}
+
+impl Guest {
+    fn start(machine: &Machine, scratch: &Path) -> Result<Self> {
+        let monitor = scratch.to_owned();
+        let mut command = machine.command();
+        command.arg("-monitor").arg(format!("unix:{},server,nowait", monitor.display()));
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut qemu = command.spawn().context("QEMU does not start")?;
+        let serial = qemu.stdout.take().context("QEMU has no output")?;
+        Ok(Self { qemu, lines: lines(serial), monitor })
+    }
+
+    /// Its serial line is closed: it has ended, or is about to.
+    fn wait(&mut self, patience: Duration) -> Result<End> {
+        let until = Instant::now() + patience;
+        while Instant::now() < until {
+            if let Some(status) = self.qemu.try_wait()? {
+                return Ok(End::Exit(number(status)));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Ok(End::Silent { seconds: patience.as_secs(), registers: String::new() })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        // Both fail only when it has ended already, and the socket is gone with it.
+        let _ = self.qemu.kill();
+        let _ = self.qemu.wait();
+        let _ = std::fs::remove_file(&self.monitor);
+    }
+}
+
+fn number(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status.code().unwrap_or_else(|| -status.signal().unwrap_or_default())
+}
+
+fn lines(serial: impl Read + Send + 'static) -> Receiver<String> {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let mut serial = BufReader::new(serial);
+        while let Some(line) = next_line(&mut serial) {
+            if sender.send(line).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
+}
+
+fn next_line(serial: &mut impl BufRead) -> Option<String> {
+    let mut bytes = Vec::new();
+    let length = serial.read_until(b'\n', &mut bytes).ok()?;
+    let whole = bytes.ends_with(b"\n");
+    let text = String::from_utf8_lossy(&bytes);
+    let text = text.trim_end_matches(['\r', '\n']);
+    (length > 0).then(|| if whole { text.to_owned() } else { format!("{text}{CUT_OFF}") })
+}
+
+/// Asks QEMU's monitor for the CPU's registers.
+fn registers(monitor: &Path) -> Result<String> {
+    let mut stream = UnixStream::connect(monitor)?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(b"info registers\nquit\n")?;
+    let mut answer = Vec::new();
+    // It ends by closing the socket, or by taking too long; what came until then is worth showing.
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    let registers: Vec<&str> = answer.lines().filter(|line| line.contains('=')).map(str::trim_end).collect();
+    Ok(registers.join("\n"))
+}
+
+impl Display for End {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exit(0) => write!(f, "ended without a verdict: most likely the guest reset it"),
+            Self::Exit(qemu::PASSED) => write!(f, "ended with the code of a success"),
+            Self::Exit(qemu::FAILED) => write!(f, "ended with the code of a failure"),
+            Self::Exit(code) if *code < 0 => write!(f, "was ended by signal {}", -code),
+            Self::Exit(code) => write!(f, "ended with status {code}"),
+            Self::Silent { seconds, registers } => {
+                write!(f, "said nothing for {seconds} s and was ended; its registers were:\n{registers}")
+            }
+            Self::Late { seconds } => write!(f, "was ended after {seconds} s"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(bytes: &[u8]) -> Vec<String> {
+        let mut serial = bytes;
+        std::iter::from_fn(|| next_line(&mut serial)).collect()
+    }
+
+    #[test]
+    fn a_line_ends_as_terminals_end_it() {
+        assert_eq!(read(b"one\r\n\ntwo\n"), ["one", "", "two"]);
+    }
+
+    #[test]
+    fn a_line_cut_off_is_no_whole_line() {
+        assert_eq!(read(b"DONE 1 passed 0 failed"), ["DONE 1 passed 0 failed <cut off>"]);
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_do_not_stop_the_reading() {
+        assert_eq!(read(b"\xff\xfe\nOK a\n"), ["\u{fffd}\u{fffd}", "OK a"]);
+    }
+}

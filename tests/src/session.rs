@@ -1,0 +1,65 @@
+//! One run of one guest program: the machine, its report, and a log of all that it said.
+
+use crate::guest::{self, End, Limits};
+use crate::report::{Judgement, Program, Report};
+use anyhow::{Context, Result};
+use portolan_boot::qemu::Machine;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// How many lines of a failed run are shown; its log has them all.
+const SHOWN: usize = 40;
+
+/// A run that has ended.
+pub struct Session {
+    /// What was said, as records.
+    pub report: Report,
+    log: PathBuf,
+    lines: Vec<String>,
+    end: End,
+}
+
+impl Session {
+    /// Runs a machine to its end; `watch` sees the report after every line.
+    pub fn run(machine: &Machine, log: &str, limits: Limits, mut watch: impl FnMut(&str, &Report)) -> Result<Self> {
+        let log = folder()?.join(log);
+        let mut file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
+        let mut report = Report::default();
+        let mut lines = Vec::new();
+        let monitor = log.with_extension("monitor");
+        let end = guest::run(machine, &monitor, limits, |line| {
+            // A log that cannot be written is no reason to lose the run.
+            let _ = writeln!(file, "{line}");
+            report.line(line);
+            watch(line, &report);
+            lines.push(line.to_owned());
+        })?;
+        Ok(Self { report, log, lines, end })
+    }
+
+    /// Judges it, and shows the end of its log when it does not add up.
+    pub fn judge(self, program: Program) -> Judgement {
+        let judgement = self.report.judge(program, self.end);
+        if !judgement.faults.is_empty() {
+            let from = self.lines.len().saturating_sub(SHOWN);
+            println!("---- the last lines of {}", self.log.display());
+            self.lines[from..].iter().for_each(|line| println!("{line}"));
+            println!("----");
+            judgement.faults.iter().for_each(|fault| println!("FAULT: {fault}"));
+        }
+        judgement
+    }
+}
+
+/// Limits in seconds: between two lines, and in all.
+pub fn limits(silence: u64, total: u64) -> Limits {
+    Limits { silence: Duration::from_secs(silence), total: Duration::from_secs(total) }
+}
+
+fn folder() -> Result<&'static Path> {
+    let folder = Path::new("target/logs");
+    std::fs::create_dir_all(folder).context("cannot make the folder target/logs")?;
+    Ok(folder)
+}
