@@ -1,0 +1,139 @@
+//! How the stubs of [`abi::interface`](portolan_abi::interface) reach their
+//! servers: by `msg_rpc`. The kernel's routines are called so, and those of any
+//! server whose interface is defined with the same macro.
+//!
+//! Invariant: no heap is used, because the heap itself grows by such a call.
+//! Neighbours: `reply` for the ports, `layout` for the buffer.
+
+use crate::Result;
+use crate::layout::{Address, addressed, parts, size_of_message, write};
+use crate::message::Message;
+use crate::reply::ReplyPort;
+use crate::right::Right;
+use crate::trap;
+use alloc::vec::Vec;
+use portolan_abi::error::{code_of, result_of};
+use portolan_abi::interface::{REPLY_OFFSET, REPLY_RIGHTS_MAX, Reply, ReplyHead, Routine, Transport};
+use portolan_abi::message::{Descriptor, Header, Options, received_size};
+use portolan_abi::{Disposition, Error, Name};
+use zerocopy::{FromBytes, IntoBytes};
+
+/// The way of every stub: one `msg_rpc`.
+#[derive(Clone, Copy, Debug)]
+pub struct MsgRpc;
+
+/// Words of buffer on the stack for nearly all routines, and for the few long ones.
+const SHORT: usize = 32;
+const LONG: usize = 512;
+
+impl Transport for MsgRpc {
+    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>> {
+        const { assert!(words::<R>() <= LONG, "the routine's messages fit the long buffer") };
+        if words::<R>() <= SHORT {
+            exchange::<R, SHORT>(port, arguments, rights)
+        } else {
+            exchange::<R, LONG>(port, arguments, rights)
+        }
+    }
+}
+
+/// Words of buffer that a routine's request and its reply take.
+const fn words<R: Routine>() -> usize {
+    let request = size_of_message(R::RIGHTS_IN, size_of::<R::Arguments>());
+    let reply = received_size(size_of_message(R::RIGHTS_OUT, size_of::<ReplyHead>() + size_of::<R::Results>()));
+    let larger = if request > reply { request } else { reply };
+    larger.div_ceil(size_of::<u64>())
+}
+
+fn exchange<R: Routine, const WORDS: usize>(
+    port: Name,
+    arguments: &R::Arguments,
+    rights: &[Descriptor],
+) -> Result<Reply<R>> {
+    let reply_port = ReplyPort::take()?;
+    let mut buffer = [0; WORDS];
+    let to = Address::new(port, Disposition::CopySend);
+    let header = Header { id: R::ID, ..addressed(to, reply_port.address()) };
+    write(&mut buffer, header, rights, arguments.as_bytes());
+    trap::msg_rpc(&mut buffer, reply_port.name(), Options::empty(), 0, 0).0?;
+    reply_port.give_back();
+    open::<R>(&buffer)
+}
+
+/// Takes a reply apart. One that is not this routine's is refused, its rights given up.
+fn open<R: Routine>(buffer: &[u64]) -> Result<Reply<R>> {
+    let reply = parts(buffer).ok_or(Error::Failure)?;
+    let opened = decode::<R>(reply.header.id, reply.bytes, reply.descriptors);
+    if opened.is_err() {
+        reply.descriptors.iter().for_each(|descriptor| drop(Right::arrived(descriptor)));
+    }
+    opened
+}
+
+fn decode<R: Routine>(id: u32, bytes: &[u8], descriptors: &[Descriptor]) -> Result<Reply<R>> {
+    let (head, results) = ReplyHead::read_from_prefix(bytes).map_err(|_| Error::Failure)?;
+    if id != R::ID + REPLY_OFFSET {
+        return Err(Error::Failure);
+    }
+    result_of(head.code)?;
+    if descriptors.len() != R::RIGHTS_OUT {
+        return Err(Error::Failure);
+    }
+    let mut rights = [Name::NULL; REPLY_RIGHTS_MAX];
+    for (name, descriptor) in rights.iter_mut().zip(descriptors) {
+        *name = descriptor.name;
+    }
+    Ok(Reply { results: R::Results::read_from_bytes(results).map_err(|_| Error::Failure)?, rights })
+}
+
+/// A server's answer to a request of routine `R`: its results and the rights it gives, or why not.
+pub fn reply<'a, R: Routine>(outcome: Result<(R::Results, Vec<Right<'a>>)>) -> Message<'a> {
+    let head = ReplyHead { code: code_of(&outcome), reserved: 0 };
+    let message = Message::new(R::ID + REPLY_OFFSET).bytes(head.as_bytes());
+    match outcome {
+        Ok((results, rights)) => rights.into_iter().fold(message.bytes(results.as_bytes()), Message::right),
+        Err(_) => message,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use portolan_abi::{host, task};
+
+    fn answer(code: i32, results: &[u8]) -> Vec<u8> {
+        [ReplyHead { code, reserved: 0 }.as_bytes(), results].concat()
+    }
+
+    #[test]
+    fn a_successful_reply_gives_results_and_rights() {
+        let results = task::results::Create { bootstrap_name: Name(4), reserved: 0 };
+        let right = Descriptor::port(Name(9), 17);
+        let reply = decode::<task::Create>(2102, &answer(0, results.as_bytes()), &[right]).expect("a success");
+        assert_eq!((reply.results.bootstrap_name, reply.rights[0]), (Name(4), Name(9)));
+    }
+
+    #[test]
+    fn a_failed_reply_gives_its_error() {
+        let error = decode::<task::Create>(2102, &answer(6, &[]), &[]).err();
+        assert_eq!(error, Some(Error::ResourceShortage));
+    }
+
+    #[test]
+    fn a_reply_of_another_shape_is_refused() {
+        let results = task::results::Create { bootstrap_name: Name(4), reserved: 0 };
+        let right = Descriptor::port(Name(9), 17);
+        let good = answer(0, results.as_bytes());
+        for (id, bytes, rights) in
+            [(2101, &good[..], &[right][..]), (2102, &good, &[]), (2102, &good[..12], &[right]), (2102, &[], &[right])]
+        {
+            assert_eq!(decode::<task::Create>(id, bytes, rights).err(), Some(Error::Failure));
+        }
+    }
+
+    #[test]
+    fn the_longest_routine_needs_the_long_buffer() {
+        assert!(words::<host::Trace>() > SHORT);
+        assert!(words::<task::VmMap>() <= SHORT);
+    }
+}

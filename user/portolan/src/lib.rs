@@ -1,0 +1,67 @@
+//! The library that Portolan's user programs are written with.
+//!
+//! ```text
+//! entry, start, panic, print         what every program needs: begin, end, console,
+//! heap, lock                         memory, mutual exclusion
+//! trap                               the calls, by their classic names
+//! right                              owned rights: SendRight, SendOnceRight, ReceiveRight
+//! port, message, send, receive       ports; messages built, sent and received
+//! notification                       what the kernel tells on the notify port
+//! interface, reply, layout           stubs of kernel routines and servers, beneath
+//! task, thread, host                 kernel objects, through their ports
+//! memory_object, mapping             shared memory
+//! bootstrap, archive, program        how programs are started, and from what
+//! ```
+//!
+//! A program is `#![no_std]`, `#![no_main]`, and says `portolan::main!(main);`. Unsafe
+//! code is confined to the modules that say `expect(unsafe_code)` at their top; a
+//! program needs none.
+#![cfg_attr(not(test), no_std)]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+pub mod archive;
+pub mod bootstrap;
+#[cfg(target_os = "none")]
+mod entry;
+mod heap;
+pub mod host;
+pub mod interface;
+pub mod layout;
+mod lock;
+pub mod mapping;
+pub mod memory_object;
+pub mod message;
+pub mod notification;
+#[cfg(target_os = "none")]
+mod panic;
+pub mod port;
+pub mod print;
+pub mod program;
+pub mod receive;
+pub mod reply;
+pub mod right;
+pub mod send;
+pub mod start;
+pub mod task;
+pub mod thread;
+pub mod trap;
+
+pub use archive::Archive;
+pub use interface::MsgRpc;
+pub use lock::Mutex;
+pub use mapping::Mapping;
+pub use memory_object::MemoryObject;
+pub use message::Message;
+pub use notification::Notice;
+pub use portolan_abi as abi;
+pub use portolan_abi::{Capacity, Error, Name, Protection};
+pub use receive::{Answer, Received};
+pub use right::{ReceiveRight, Right, SendOnceRight, SendRight};
+pub use send::{Failure, Taken, WhenFull};
+pub use start::{argument, arguments, exit};
+pub use task::Task;
+
+/// The result of a call; most fail with an [`Error`].
+pub type Result<T, E = Error> = core::result::Result<T, E>;

@@ -1,0 +1,21 @@
+//! The lock of a program with several threads.
+//!
+//! Waiting gives the processor away by a short sleep: its holder may be a thread
+//! of lower priority, which a mere yield would never let run.
+
+use crate::trap;
+use portolan_abi::Name;
+use spin::relax::RelaxStrategy;
+
+/// A lock around a value.
+pub type Mutex<T> = spin::mutex::SpinMutex<T, Sleep>;
+
+/// Sleeps for a millisecond where a spin lock would spin.
+pub struct Sleep;
+
+impl RelaxStrategy for Sleep {
+    fn relax() {
+        // A sleep that was cut short just looks at the lock again.
+        let _ = trap::thread_switch(Name::NULL, Some(1));
+    }
+}

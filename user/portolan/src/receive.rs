@@ -1,0 +1,296 @@
+//! Receiving: messages as they arrive, and the loop of a server.
+//!
+//! Invariant: a right that a message brought is its receiver's from the moment it
+//! is received: taken out of the [`Received`], or given up with it.
+//! Neighbours: `send` is the other end, `notification` reads the kernel's messages.
+
+use crate::Result;
+use crate::layout::{Parts, parts};
+use crate::message::{Message, ORDINARY, buffer};
+use crate::right::{ReceiveRight, Right, SendOnceRight, SendRight};
+use crate::send::WhenFull;
+use crate::trap;
+use alloc::vec::Vec;
+use core::fmt;
+use portolan_abi::message::{Options, Trailer};
+use portolan_abi::{Error, Name};
+use zerocopy::FromBytes;
+
+/// A message that has arrived.
+#[must_use = "dropping a message gives up the rights in it"]
+pub struct Received {
+    buffer: Vec<u64>,
+    reply: Right<'static>,
+    /// One bit a descriptor: its right has been taken out.
+    taken: u64,
+}
+
+impl Received {
+    /// The message that the kernel has put into this buffer.
+    pub(crate) fn new(buffer: Vec<u64>) -> Received {
+        let mut received = Received { buffer, reply: Right::Null, taken: 0 };
+        let header = received.parts().header;
+        received.reply = Right::from_parts(header.remote, header.remote_disposition());
+        received
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        parts(&self.buffer).expect("the kernel puts whole messages into buffers")
+    }
+
+    /// What it is: the id that its sender gave it.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.parts().header.id
+    }
+
+    /// The inline bytes.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.parts().bytes
+    }
+
+    /// The inline bytes as text.
+    ///
+    /// # Errors
+    /// `BadArguments`: they are not UTF-8.
+    pub fn text(&self) -> Result<&str> {
+        core::str::from_utf8(self.bytes()).map_err(|_| Error::BadArguments)
+    }
+
+    /// The inline bytes as one value.
+    ///
+    /// # Errors
+    /// `BadArguments`: they have another length.
+    pub fn value<T: FromBytes>(&self) -> Result<T> {
+        T::read_from_bytes(self.bytes()).map_err(|_| Error::BadArguments)
+    }
+
+    /// How many rights it brought, taken ones included.
+    #[must_use]
+    pub fn rights(&self) -> usize {
+        self.parts().descriptors.len()
+    }
+
+    /// Takes out a right. `Null` where there is none (any more).
+    pub fn take_right(&mut self, index: usize) -> Right<'static> {
+        let Some(descriptor) = self.parts().descriptors.get(index).copied() else { return Right::Null };
+        let bit = 1 << index;
+        if self.taken & bit != 0 {
+            return Right::Null;
+        }
+        self.taken |= bit;
+        Right::arrived(&descriptor)
+    }
+
+    /// Takes out a right that must be a send right.
+    ///
+    /// # Errors
+    /// `InvalidCapability`: it is none. What it was instead is given up.
+    pub fn take_send(&mut self, index: usize) -> Result<SendRight> {
+        match self.take_right(index) {
+            Right::Send(right) => Ok(right),
+            _ => Err(Error::InvalidCapability),
+        }
+    }
+
+    /// Takes out a right that must be a send-once right.
+    ///
+    /// # Errors
+    /// As for [`Received::take_send`].
+    pub fn take_send_once(&mut self, index: usize) -> Result<SendOnceRight> {
+        match self.take_right(index) {
+            Right::SendOnce(right) => Ok(right),
+            _ => Err(Error::InvalidCapability),
+        }
+    }
+
+    /// Takes out a right that must be a receive right.
+    ///
+    /// # Errors
+    /// As for [`Received::take_send`].
+    pub fn take_receive(&mut self, index: usize) -> Result<ReceiveRight> {
+        match self.take_right(index) {
+            Right::Receive(right) => Ok(right),
+            _ => Err(Error::InvalidCapability),
+        }
+    }
+
+    /// Takes out the right to answer, to do so later. `Null` if no answer is wanted.
+    pub fn take_reply(&mut self) -> Right<'static> {
+        core::mem::replace(&mut self.reply, Right::Null)
+    }
+
+    /// Answers. Never waits: a client that leaves no room for its answer does not get it.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: the client is gone, or wants no answer. The other `Send…` errors.
+    pub fn answer(mut self, answer: Message<'_>) -> Result<()> {
+        match self.take_reply() {
+            Right::SendOnce(client) => Ok(client.send(answer)?),
+            Right::Send(client) => Ok(client.send_or(answer, WhenFull::Return).map(drop)?),
+            _ => Err(Error::SendInvalidPort),
+        }
+    }
+
+    /// What the kernel says of it: sender, number, cause, position.
+    #[must_use]
+    pub fn trailer(&self) -> &Trailer {
+        self.parts().trailer
+    }
+
+    /// Identifies the sending task, for ever.
+    #[must_use]
+    pub fn sender(&self) -> u64 {
+        self.trailer().sender
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        for index in 0..self.rights() {
+            drop(self.take_right(index));
+        }
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let parts = self.parts();
+        f.debug_struct("Received")
+            .field("header", parts.header)
+            .field("descriptors", &parts.descriptors)
+            .field("bytes", &parts.bytes.len())
+            .field("trailer", parts.trailer)
+            .finish()
+    }
+}
+
+impl ReceiveRight {
+    /// Receives the next message, and waits for it as long as it takes.
+    ///
+    /// # Errors
+    /// The `Receive…` errors; `ResourceShortage` if there is no memory for the message, which stays queued.
+    pub fn receive(&self) -> Result<Received> {
+        receive(self.name(), ORDINARY, Options::empty(), 0)
+    }
+
+    /// Receives the next message, and waits for it at most this many ms.
+    ///
+    /// # Errors
+    /// Also `ReceiveTimedOut`.
+    pub fn receive_within(&self, ms: u32) -> Result<Received> {
+        receive(self.name(), ORDINARY, Options::RCV_TIMEOUT, ms)
+    }
+
+    /// Serves: receives requests, lets `handle` answer them, and sends each answer
+    /// together with receiving the next request, in one trap. A client that has
+    /// gone is passed over. Returns after [`Answer::Last`].
+    ///
+    /// # Errors
+    /// The `Receive…` errors, `ResourceShortage`.
+    pub fn serve<'a>(&self, mut handle: impl FnMut(&mut Received) -> Answer<'a>) -> Result<()> {
+        let mut request = self.receive()?;
+        loop {
+            request = match handle(&mut request) {
+                Answer::Reply(answer) => self.answer_and_receive(request.take_reply(), answer)?,
+                Answer::Nothing => self.receive()?,
+                Answer::Last(answer) => {
+                    let _ = request.answer(answer);
+                    return Ok(());
+                }
+            };
+        }
+    }
+
+    fn answer_and_receive(&self, client: Right<'_>, answer: Message<'_>) -> Result<Received> {
+        if matches!(client, Right::Null | Right::Dead) {
+            return self.receive();
+        }
+        let mut buffer = answer.encode(client.address(), answer.reply(), ORDINARY)?;
+        // The answer waits for no room (a send-once right needs none): a server waits for no client.
+        let result = trap::msg_rpc(&mut buffer, self.name(), Options::SEND_TIMEOUT, 0, 0);
+        match result {
+            (Ok(()), _) => {
+                client.sent();
+                answer.sent();
+                Ok(Received::new(buffer))
+            }
+            (Err(Error::ReceiveTooLarge), needed) => {
+                client.sent();
+                answer.sent();
+                receive(self.name(), needed, Options::empty(), 0)
+            }
+            _ => self.receive(),
+        }
+    }
+}
+
+/// What a server does with a request.
+#[derive(Debug)]
+pub enum Answer<'a> {
+    /// Answers it, and goes on.
+    Reply(Message<'a>),
+    /// Goes on without an answer.
+    Nothing,
+    /// Answers it, and serves no more.
+    Last(Message<'a>),
+}
+
+impl<'a> From<Message<'a>> for Answer<'a> {
+    fn from(message: Message<'a>) -> Answer<'a> {
+        Answer::Reply(message)
+    }
+}
+
+/// Receives into a buffer of `size` bytes, or a larger one if the message needs it.
+pub(crate) fn receive(port: Name, mut size: usize, options: Options, timeout: u32) -> Result<Received> {
+    loop {
+        let mut buffer = buffer(size)?;
+        match trap::msg_receive(&mut buffer, port, options, timeout) {
+            (Ok(()), _) => return Ok(Received::new(buffer)),
+            // It stays queued. Each turn has a larger buffer, so there are few.
+            (Err(Error::ReceiveTooLarge), needed) if needed > size => size = needed,
+            (Err(error), _) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::{Address, addressed, write};
+    use portolan_abi::message::{Descriptor, Header, received_size};
+
+    fn arrived(descriptors: &[Descriptor], bytes: &[u8]) -> Received {
+        let size = crate::layout::size_of_message(descriptors.len(), bytes.len());
+        let mut buffer = buffer(received_size(size)).expect("memory");
+        write(&mut buffer, Header { id: 3, ..addressed(Address::NONE, Address::NONE) }, descriptors, bytes);
+        Received::new(buffer)
+    }
+
+    #[test]
+    fn bytes_are_read_as_text_or_as_a_value_of_their_length() {
+        let message = arrived(&[], b"abcd");
+        assert_eq!((message.id(), message.text()), (3, Ok("abcd")));
+        assert_eq!(message.value::<u32>(), Ok(u32::from_le_bytes(*b"abcd")));
+        assert_eq!(message.value::<u64>(), Err(Error::BadArguments));
+        assert_eq!(arrived(&[], &[0xff]).text(), Err(Error::BadArguments));
+    }
+
+    #[test]
+    fn a_right_is_taken_once() {
+        let mut message = arrived(&[Descriptor::port(Name(8), 17)], &[]);
+        assert_eq!(message.rights(), 1);
+        let Right::Send(right) = message.take_right(0) else { panic!("a send right") };
+        assert_eq!(right.into_name(), Name(8));
+        assert!(matches!(message.take_right(0), Right::Null));
+        assert!(matches!(message.take_right(1), Right::Null));
+    }
+
+    #[test]
+    fn no_right_in_a_message_is_no_send_right() {
+        let mut message = arrived(&[Descriptor::default()], &[]);
+        assert_eq!(message.take_send(0).err(), Some(Error::InvalidCapability));
+    }
+}

@@ -1,0 +1,148 @@
+//! Tasks, through their kernel ports.
+//!
+//! Whoever holds a task's port can do all this to it. Neighbours: `program` starts
+//! tasks from ELF files, `thread` has threads of one's own task, `mapping` its memory.
+
+use crate::Result;
+use crate::interface::MsgRpc;
+use crate::layout::{Address, addressed, write};
+use crate::memory_object::MemoryObject;
+use crate::right::{Right, SendRight};
+use crate::thread::Thread;
+use crate::trap;
+use portolan_abi::interface::Routine;
+use portolan_abi::message::Options;
+use portolan_abi::task::{Limits, TaskInfo};
+use portolan_abi::vm::MapFlags;
+use portolan_abi::{Disposition, Error, Name, Protection, task};
+use spin::Once;
+
+/// A task, by a send right to its kernel port.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Task(SendRight);
+
+/// Where a mapping goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Wherever there is room.
+    Anywhere,
+    /// At this address.
+    At(u64),
+}
+
+impl Task {
+    /// The task that asks.
+    pub fn this() -> &'static Task {
+        static THIS: Once<Task> = Once::new();
+        THIS.call_once(|| Task(SendRight::from_name(trap::task_self())))
+    }
+
+    /// The task whose kernel port this right is to.
+    #[must_use]
+    pub fn from_right(right: SendRight) -> Task {
+        Task(right)
+    }
+
+    /// The right.
+    pub fn right(&self) -> &SendRight {
+        &self.0
+    }
+
+    fn port(&self) -> Name {
+        self.0.name()
+    }
+
+    /// Makes an empty task, whose limits come out of this one's account. `bootstrap`
+    /// is put into it, under the name that is returned.
+    ///
+    /// # Errors
+    /// `InvalidValue`: the name is longer than 32 bytes. `ResourceShortage`.
+    pub fn create(&self, name: &str, limits: Limits, bootstrap: Right<'_>) -> Result<(Task, Name)> {
+        let mut padded = [0; 32];
+        padded.get_mut(..name.len()).ok_or(Error::InvalidValue)?.copy_from_slice(name.as_bytes());
+        let created = task::create(&MsgRpc, self.port(), padded, limits, bootstrap.descriptor())?;
+        bootstrap.sent();
+        Ok((Task(SendRight::from_name(created.rights[0])), created.results.bootstrap_name))
+    }
+
+    /// Ends the task.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended already.
+    pub fn terminate(&self) -> Result<()> {
+        task::terminate(&MsgRpc, self.port()).map(drop)
+    }
+
+    /// What it has and uses.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended.
+    pub fn info(&self) -> Result<TaskInfo> {
+        Ok(task::info(&MsgRpc, self.port())?.results.info)
+    }
+
+    /// Starts a thread.
+    ///
+    /// # Errors
+    /// `InvalidAddress`, `InvalidValue`, `ResourceShortage`.
+    pub fn thread_create(&self, entry: u64, stack: u64, argument: u64, priority: u32) -> Result<Thread> {
+        let created = task::thread_create(&MsgRpc, self.port(), entry, stack, argument, priority, 0)?;
+        Ok(Thread::from_right(SendRight::from_name(created.rights[0])))
+    }
+
+    /// A memory object whose pages this task's account pays for.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `ResourceShortage`.
+    pub fn memory_object(&self, size: u64) -> Result<MemoryObject> {
+        let created = task::memory_object_create(&MsgRpc, self.port(), size)?;
+        Ok(MemoryObject::from_right(SendRight::from_name(created.rights[0])))
+    }
+
+    /// Maps `size` bytes of the object from its start, or fresh memory, into the task; returns the address.
+    ///
+    /// # Errors
+    /// Those of [`vm_map`](task::vm_map).
+    pub fn map(&self, object: Option<&MemoryObject>, size: u64, protection: Protection, place: Place) -> Result<u64> {
+        let right = object.map_or(Right::Null, |object| Right::CopySend(object.right()));
+        let (address, flags) = match place {
+            Place::Anywhere => (0, MapFlags::ANYWHERE),
+            Place::At(address) => (address, MapFlags::empty()),
+        };
+        let (protection, flags) = (protection.bits(), flags.bits());
+        let mapped = task::vm_map(&MsgRpc, self.port(), address, size, 0, protection, flags, right.descriptor())?;
+        Ok(mapped.results.address)
+    }
+
+    /// Unmaps a range.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `InvalidAddress`, `ResourceShortage`.
+    pub fn unmap(&self, address: u64, size: u64) -> Result<()> {
+        task::vm_deallocate(&MsgRpc, self.port(), address, size).map(drop)
+    }
+
+    /// Sets the protection of a range.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`.
+    pub fn protect(&self, address: u64, size: u64, protection: Protection) -> Result<()> {
+        task::vm_protect(&MsgRpc, self.port(), address, size, protection.bits(), 0).map(drop)
+    }
+}
+
+/// Ends the calling task.
+pub fn end() -> ! {
+    finish::<task::Terminate>(trap::task_self())
+}
+
+/// Asks the kernel port of the caller's own task or thread for its end. There is
+/// nobody left to get a reply, so no reply port is taken.
+pub(crate) fn finish<R: Routine>(port: Name) -> ! {
+    let mut request = [0; 3];
+    let header = addressed(Address::new(port, Disposition::CopySend), Address::NONE);
+    write(&mut request, portolan_abi::message::Header { id: R::ID, ..header }, &[], &[]);
+    loop {
+        let _ = trap::msg_send(&request, Options::empty(), 0);
+    }
+}
