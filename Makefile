@@ -1,7 +1,7 @@
 # Portolan: build it, run it, test it. `make help` lists the verbs.
 
 # The programs of the boot archive: NAME is the binary of the package portolan-NAME.
-PROGRAMS := first demos suite bench
+PROGRAMS := first hello demos suite bench
 
 # What a person may set.
 DEMO      ?=#          run: one demo by its name, instead of all

@@ -23,7 +23,7 @@ pub struct Session {
 
 impl Session {
     /// Runs a machine to its end; `watch` sees the report after every line.
-    pub fn run(machine: &Machine, log: &str, limits: Limits, mut watch: impl FnMut(&str, &Report)) -> Result<Self> {
+    pub fn run(machine: &Machine, log: &str, limits: Limits, mut watch: impl FnMut(&Report)) -> Result<Self> {
         let log = folder()?.join(log);
         let mut file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut report = Report::default();
@@ -33,7 +33,7 @@ impl Session {
             // A log that cannot be written is no reason to lose the run.
             let _ = writeln!(file, "{line}");
             report.line(line);
-            watch(line, &report);
+            watch(&report);
             lines.push(line.to_owned());
         })?;
         Ok(Self { report, log, lines, end })

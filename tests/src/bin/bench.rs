@@ -60,7 +60,7 @@ fn measure(machine: &Machine, counter: Option<&Path>) -> Result<(Vec<Figure>, Ve
         machine.extra.extend(["-plugin".into(), plugin.into()]);
     }
     let limits = session::limits(SILENCE, TOTAL);
-    let session = Session::run(&machine, "bench.log", limits, |_, _| {})?;
+    let session = Session::run(&machine, "bench.log", limits, |_| {})?;
     let (figures, marks) = (session.report.figures().to_vec(), session.report.marks().to_vec());
     ensure!(session.judge(Program::Bench).failed == 0, "the benchmarks did not run to their end");
     Ok((figures, counter.map_or(Ok(Vec::new()), |_| parts(&marks))?))

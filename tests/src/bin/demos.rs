@@ -47,7 +47,7 @@ fn boot_demos(way: &str, boot: &Boot) -> Result<bool> {
     let machine = Machine::new(boot.clone());
     let log = format!("demos-{way}.log");
     let limits = session::limits(SILENCE, TOTAL);
-    let session = Session::run(&machine, &log, limits, |_, _| {})?;
+    let session = Session::run(&machine, &log, limits, |_| {})?;
     let outcomes = session.report.outcomes().to_vec();
     let judgement = session.judge(Program::Demos);
     for demo in outcomes {
