@@ -1,8 +1,9 @@
 //! One machine from power-on to its end, within limits of time.
 //!
 //! Its serial line is read on a thread of its own, so that silence can be noticed. A machine that says
-//! nothing for too long is asked for its registers through QEMU's monitor, and ended. Whole lines only are
-//! handed over: a last line without its end was cut off, and is marked so.
+//! nothing for too long is asked for its registers through QEMU's monitor, gets a non-maskable interrupt, on
+//! which the kernel tells what everyone waits for, and is ended. Whole lines only are handed over: a last line
+//! without its end was cut off, and is marked so.
 
 use anyhow::{Context, Result};
 use portolan_boot::qemu::{self, Machine};
@@ -42,6 +43,9 @@ pub struct Limits {
     pub total: Duration,
 }
 
+/// How long a silent kernel is listened to after it was interrupted.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// What is added to a last line that has no end.
 pub const CUT_OFF: &str = " <cut off>";
 
@@ -62,7 +66,8 @@ pub fn run(machine: &Machine, scratch: &Path, limits: Limits, mut line: impl FnM
             }
             Err(RecvTimeoutError::Timeout) => {
                 let registers =
-                    registers(&guest.monitor).unwrap_or_else(|error| format!("the monitor does not answer: {error}"));
+                    interrogate(&guest.monitor).unwrap_or_else(|error| format!("the monitor does not answer: {error}"));
+                guest.last_words(&mut line);
                 return Ok(End::Silent { seconds: limits.silence.as_secs(), registers });
             }
         }
@@ -85,6 +90,13 @@ impl Guest {
         let mut qemu = command.spawn().context("QEMU does not start")?;
         let serial = qemu.stdout.take().context("QEMU has no output")?;
         Ok(Self { qemu, lines: lines(serial), monitor })
+    }
+
+    fn last_words(&self, line: &mut impl FnMut(&str)) {
+        let until = Instant::now() + LAST_WORDS;
+        while let Ok(text) = self.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            line(&text);
+        }
     }
 
     /// Its serial line is closed: it has ended, or is about to.
@@ -136,17 +148,21 @@ fn next_line(serial: &mut impl BufRead) -> Option<String> {
     (length > 0).then(|| if whole { text.to_owned() } else { format!("{text}{CUT_OFF}") })
 }
 
-/// Asks QEMU's monitor for the CPU's registers.
-fn registers(monitor: &Path) -> Result<String> {
+/// Asks QEMU's monitor for the CPU's registers, and interrupts the CPU so that the kernel tells what it knows.
+fn interrogate(monitor: &Path) -> Result<String> {
     let mut stream = UnixStream::connect(monitor)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(b"info registers\nquit\n")?;
+    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.write_all(b"info registers\nnmi\n")?;
     let mut answer = Vec::new();
-    // It ends by closing the socket, or by taking too long; what came until then is worth showing.
+    // The monitor waits for more commands, so the reading ends by the time-out.
     let _ = stream.read_to_end(&mut answer);
-    let answer = String::from_utf8_lossy(&answer);
-    let registers: Vec<&str> = answer.lines().filter(|line| line.contains('=')).map(str::trim_end).collect();
-    Ok(registers.join("\n"))
+    Ok(general_registers(&String::from_utf8_lossy(&answer)))
+}
+
+fn general_registers(answer: &str) -> String {
+    let vector = |line: &str| ["FPR", "XMM", "YMM", "FCW"].iter().any(|name| line.starts_with(name));
+    let registers = answer.lines().map(str::trim_end).filter(|line| line.contains('=') && !vector(line));
+    registers.collect::<Vec<_>>().join("\n")
 }
 
 impl Display for End {
@@ -182,6 +198,12 @@ mod tests {
     #[test]
     fn a_line_cut_off_is_no_whole_line() {
         assert_eq!(read(b"DONE 1 passed 0 failed"), ["DONE 1 passed 0 failed <cut off>"]);
+    }
+
+    #[test]
+    fn registers_are_what_the_monitor_says_but_for_its_prompt_and_the_vectors() {
+        let answer = "QEMU 7.2 monitor\r\n(qemu) info registers\r\nRIP=1 RFL=2\r\nXMM00=0 0\r\nCR3=3\r\n";
+        assert_eq!(general_registers(answer), "RIP=1 RFL=2\nCR3=3");
     }
 
     #[test]
