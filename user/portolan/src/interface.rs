@@ -11,8 +11,7 @@ use crate::message::Message;
 use crate::reply::ReplyPort;
 use crate::right::Right;
 use crate::trap;
-use alloc::vec::Vec;
-use portolan_abi::error::{code_of, result_of};
+use portolan_abi::error::result_of;
 use portolan_abi::interface::{REPLY_OFFSET, REPLY_RIGHTS_MAX, Reply, ReplyHead, Routine, Transport};
 use portolan_abi::message::{Descriptor, Header, Options, received_size};
 use portolan_abi::{Disposition, Error, Name};
@@ -86,14 +85,16 @@ fn decode<R: Routine>(id: u32, bytes: &[u8], descriptors: &[Descriptor]) -> Resu
     Ok(Reply { results: R::Results::read_from_bytes(results).map_err(|_| Error::Failure)?, rights })
 }
 
-/// A server's answer to a request of routine `R`: its results and the rights it gives, or why not.
-pub fn reply<'a, R: Routine>(outcome: Result<(R::Results, Vec<Right<'a>>)>) -> Message<'a> {
-    let head = ReplyHead { code: code_of(&outcome), reserved: 0 };
-    let message = Message::new(R::ID + REPLY_OFFSET).bytes(head.as_bytes());
-    match outcome {
-        Ok((results, rights)) => rights.into_iter().fold(message.bytes(results.as_bytes()), Message::right),
-        Err(_) => message,
-    }
+/// A server's answer to a request of routine `R`: its results and the rights it gives.
+pub fn reply<'a, R: Routine>(results: R::Results, rights: impl IntoIterator<Item = Right<'a>>) -> Message<'a> {
+    let head = ReplyHead { code: 0, reserved: 0 };
+    let message = Message::new(R::ID + REPLY_OFFSET).value(head).value(results);
+    rights.into_iter().fold(message, Message::right)
+}
+
+/// A server's answer to a request with this id that it does not fulfil.
+pub fn refusal(id: u32, error: Error) -> Message<'static> {
+    Message::new(id.wrapping_add(REPLY_OFFSET)).value(ReplyHead { code: error.code(), reserved: 0 })
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Received {
     ///
     /// # Errors
     /// `SendInvalidPort`: the client is gone, or wants no answer. The other `Send…` errors.
-    pub fn answer(mut self, answer: Message<'_>) -> Result<()> {
+    pub fn answer(&mut self, answer: Message<'_>) -> Result<()> {
         match self.take_reply() {
             Right::SendOnce(client) => Ok(client.send(answer)?),
             Right::Send(client) => Ok(client.send_or(answer, WhenFull::Return).map(drop)?),
@@ -185,7 +185,7 @@ impl ReceiveRight {
 
     /// Serves: receives requests, lets `handle` answer them, and sends each answer
     /// together with receiving the next request, in one trap. A client that has
-    /// gone is passed over. Returns after [`Answer::Last`].
+    /// gone is passed over. Returns after [`Answer::Stop`].
     ///
     /// # Errors
     /// The `Receive…` errors, `ResourceShortage`.
@@ -195,10 +195,7 @@ impl ReceiveRight {
             request = match handle(&mut request) {
                 Answer::Reply(answer) => self.answer_and_receive(request.take_reply(), answer)?,
                 Answer::Nothing => self.receive()?,
-                Answer::Last(answer) => {
-                    let _ = request.answer(answer);
-                    return Ok(());
-                }
+                Answer::Stop => return Ok(()),
             };
         }
     }
@@ -231,10 +228,10 @@ impl ReceiveRight {
 pub enum Answer<'a> {
     /// Answers it, and goes on.
     Reply(Message<'a>),
-    /// Goes on without an answer.
+    /// Goes on. The request got no answer, or has it already.
     Nothing,
-    /// Answers it, and serves no more.
-    Last(Message<'a>),
+    /// Serves no more.
+    Stop,
 }
 
 impl<'a> From<Message<'a>> for Answer<'a> {

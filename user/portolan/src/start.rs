@@ -75,12 +75,12 @@ impl Termination for u32 {
     }
 }
 
-impl<E: Debug> Termination for Result<(), E> {
+impl<T: Termination, E: Debug> Termination for Result<T, E> {
     fn code(self) -> u32 {
         match self {
-            Ok(()) => 0,
+            Ok(value) => value.code(),
             Err(error) => {
-                crate::println!("{}: {error:?}", arguments());
+                crate::println!("task `{}` failed: {error:?}", arguments());
                 1
             }
         }
@@ -98,7 +98,7 @@ pub fn exit(code: u32) -> ! {
 }
 
 /// Names the program's main function, which takes nothing and returns `()`, an
-/// exit code (`u32`), or a `Result<(), E>` whose error is printed.
+/// exit code (`u32`), or a `Result` of these whose error is printed.
 #[macro_export]
 macro_rules! main {
     ($main:path) => {

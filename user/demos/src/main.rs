@@ -1,0 +1,84 @@
+//! Four demonstrations, each a lesson to be read: what `make run` shows.
+//!
+//! Every demo is played by tasks of this same program: a lead, which starts the
+//! others by their role and checks what comes out, and one task a role. The steps
+//! are printed by the tasks themselves. Without arguments all demos are run;
+//! `demo=NAME` runs one; `role=NAME` beside it is for the tasks that a lead starts.
+#![no_std]
+#![no_main]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod capacities;
+mod full;
+mod rpc;
+mod shared;
+mod stage;
+
+use portolan::{Error, argument, println};
+use stage::{Outcome, Stage, Wrong};
+
+portolan::main!(main);
+
+struct Demo {
+    name: &'static str,
+    title: &'static str,
+    lead: fn(Stage) -> Outcome,
+    role: fn(&str) -> Outcome,
+}
+
+const DEMOS: [Demo; 4] = [
+    Demo {
+        name: "capacities",
+        title: "mailboxes of zero, bounded and unbounded capacity",
+        lead: capacities::lead,
+        role: capacities::role,
+    },
+    Demo { name: "full", title: "five answers to a full mailbox", lead: full::lead, role: full::role },
+    Demo { name: "rpc", title: "a server and three clients", lead: rpc::lead, role: rpc::role },
+    Demo { name: "shared", title: "producer and consumer over shared memory", lead: shared::lead, role: shared::role },
+];
+
+fn main() -> u32 {
+    match (argument("demo"), argument("role")) {
+        (Some(demo), Some(role)) => play(demo, role),
+        (chosen, _) => run(chosen),
+    }
+}
+
+/// Plays one role of one demo.
+fn play(demo: &str, role: &str) -> u32 {
+    let Some(demo) = DEMOS.iter().find(|candidate| candidate.name == demo) else { return 1 };
+    match (demo.role)(role) {
+        Ok(()) => 0,
+        Err(wrong) => {
+            stage::say!("{wrong}");
+            1
+        }
+    }
+}
+
+/// Runs the chosen demo, or all.
+fn run(chosen: Option<&str>) -> u32 {
+    let (mut passed, mut failed) = (0, 0);
+    for demo in DEMOS.iter().filter(|demo| chosen.is_none_or(|name| name == demo.name)) {
+        println!("\n== {}: {} ==", demo.name, demo.title);
+        match Stage::open(demo.name).map_err(Wrong::from).and_then(demo.lead) {
+            Ok(()) => {
+                println!("DEMO {} OK", demo.name);
+                passed += 1;
+            }
+            Err(wrong) => {
+                println!("DEMO {} FAIL: {wrong}", demo.name);
+                failed += 1;
+            }
+        }
+    }
+    if passed + failed == 0 {
+        println!("DEMO {} FAIL: {}", chosen.unwrap_or_default(), Wrong::from(Error::InvalidName));
+        failed = 1;
+    }
+    println!("\nDONE {passed} passed {failed} failed");
+    u32::from(failed != 0)
+}

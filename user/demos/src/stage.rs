@@ -1,0 +1,157 @@
+//! Where a demo is played: starting its roles as tasks, hearing from them, and
+//! telling right from wrong.
+//!
+//! The roles' bootstrap port is the lead's notify port, so the lead hears in one
+//! place what a role asks, its exit report, and its death. Invariant: a role that
+//! failed, died or fell silent is an error of the demo.
+
+use alloc::format;
+use alloc::vec::Vec;
+use core::fmt;
+use portolan::abi::interface::Routine;
+use portolan::bootstrap::routine::{Exit, arguments};
+use portolan::program::{Launch, Program};
+use portolan::{Error, Failure, Message, Notice, Received, Result, Right, SendRight, Task, bootstrap, notification};
+
+/// How long a lead waits for its roles, in ms.
+const PATIENCE_MS: u32 = 5000;
+
+/// Prints a line with the name of the task that speaks.
+macro_rules! say {
+    ($($argument:tt)*) => { portolan::println!("{} {}", $crate::stage::Speaker, format_args!($($argument)*)) };
+}
+pub(crate) use say;
+
+/// The name of the task that prints: its role, and which one if there are several.
+pub(crate) struct Speaker;
+
+impl fmt::Display for Speaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let role = portolan::argument("role").unwrap_or("lead");
+        let which = portolan::argument("which").unwrap_or("");
+        write!(f, "{:>20} |", format!("{role} {which}").trim_end())
+    }
+}
+
+/// Why a demo failed.
+#[derive(Debug)]
+pub(crate) enum Wrong {
+    /// A call failed that should not have.
+    Call(Error),
+    /// Something came out otherwise than the lesson says.
+    Result(&'static str),
+}
+
+/// How a demo, or a role in it, ends.
+pub(crate) type Outcome<T = ()> = Result<T, Wrong>;
+
+impl From<Error> for Wrong {
+    fn from(error: Error) -> Wrong {
+        Wrong::Call(error)
+    }
+}
+
+impl From<Failure<'_>> for Wrong {
+    fn from(failure: Failure<'_>) -> Wrong {
+        Wrong::Call(failure.error)
+    }
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::Call(error) => write!(f, "a call failed with {}", error.classic_name()),
+            Wrong::Result(what) => f.write_str(what),
+        }
+    }
+}
+
+/// Says what is wrong unless `right`.
+pub(crate) fn check(right: bool, otherwise: &'static str) -> Outcome {
+    if right { Ok(()) } else { Err(Wrong::Result(otherwise)) }
+}
+
+/// For a role: asks the lead for the send right with this message id and name.
+pub(crate) fn ask(id: u32, name: &str) -> Outcome<SendRight> {
+    Ok(bootstrap::port()?.rpc(Message::new(id).text(name))?.take_send(0)?)
+}
+
+/// The lead's view of the tasks that play its demo.
+pub(crate) struct Stage {
+    demo: &'static str,
+    program: Program<'static>,
+    playing: Vec<Task>,
+    /// Tasks that have reported their exit, but whose death has not been heard of.
+    leaving: usize,
+}
+
+impl Stage {
+    pub(crate) fn open(demo: &'static str) -> Result<Stage> {
+        let file = bootstrap::archive()?.file("demos").ok_or(Error::InvalidName)?;
+        let program = Program::parse(file).map_err(|_| Error::Failure)?;
+        Ok(Stage { demo, program, playing: Vec::new(), leaving: 0 })
+    }
+
+    /// Starts a task that plays a role; `which` tells several of them apart.
+    pub(crate) fn enter(&mut self, role: &str, which: &str) -> Outcome {
+        let arguments = format!("demo={} role={role} which={which}", self.demo);
+        let bootstrap = Right::MakeSend(notification::port());
+        let task = self.program.start(Launch { bootstrap, ..Launch::new(role, &arguments) })?;
+        self.playing.push(task);
+        Ok(())
+    }
+
+    /// The next request of a role.
+    pub(crate) fn request(&mut self) -> Outcome<Received> {
+        loop {
+            if let Some(request) = self.hear()? {
+                return Ok(request);
+            }
+        }
+    }
+
+    /// Waits until no more than `count` roles are playing; none has a request meanwhile.
+    pub(crate) fn wait_until_playing(&mut self, count: usize) -> Outcome {
+        while self.playing.len() > count {
+            if self.hear()?.is_some() {
+                return Err(Wrong::Result("a role asks for something that the lesson does not have"));
+            }
+        }
+        Ok(())
+    }
+
+    /// One message: a request, or news of a role's end.
+    fn hear(&mut self) -> Outcome<Option<Received>> {
+        let message = notification::port().receive_within(PATIENCE_MS)?;
+        if let Some(notice) = message.notice() {
+            self.heed(notice)?;
+            return Ok(None);
+        }
+        if message.id() != Exit::ID {
+            return Ok(Some(message));
+        }
+        self.leaving += 1;
+        check(message.value::<arguments::Exit>()?.code == 0, "a role failed")?;
+        Ok(None)
+    }
+
+    fn heed(&mut self, notice: Notice) -> Outcome {
+        let Notice::DeadName(name) = notice else { return Ok(()) };
+        let before = self.playing.len();
+        self.playing.retain(|task| task.right().name() != name);
+        if self.playing.len() == before {
+            return Ok(());
+        }
+        self.leaving = self.leaving.checked_sub(1).ok_or(Wrong::Result("a role died without an exit report"))?;
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    /// Clears the stage after a failure: no role plays on.
+    fn drop(&mut self) {
+        for task in &self.playing {
+            let _ = task.terminate();
+        }
+    }
+}
