@@ -61,7 +61,7 @@ gdb: $(guest)/release/archive.tar qemu ## boot halted, with gdb on the kernel
 	gdb -q $(guest)/release/kernel -x setup/kernel.gdb -ex 'target remote | exec $(boot) run --kernel $(guest)/release/kernel \
 		--archive $< --words "$(words)" $(vm) --serial file:target/serial.log -- -S -gdb stdio'
 
-check: | $(bare) ## formatting, lints, and which part may use which
+check: | target/toolchain/ready ## formatting, lints, and which part may use which
 	cargo fmt --all --check
 	cargo fmt --manifest-path boot/image/Cargo.toml --check
 	cargo clippy --quiet --all-targets -- --deny warnings
@@ -79,16 +79,16 @@ doctor: ## say which tools are here, and how to get the missing ones
 
 # The kernel, the programs, and the archive that the kernel finds in memory; the stem is the build profile.
 # Cargo knows what has changed; it leaves alone what has not, and then the archive is not packed again.
-$(guest)/%/kernel: FORCE | $(bare)
+$(guest)/%/kernel: FORCE | target/toolchain/ready
 	@$(bare) $(build) --profile $* -p portolan-kernel --bin kernel
 
-$(addprefix $(guest)/%/,$(PROGRAMS)): FORCE | $(bare)
+$(addprefix $(guest)/%/,$(PROGRAMS)): FORCE | target/toolchain/ready
 	@$(bare) $(build) --profile $* $(PROGRAMS:%=-p portolan-%)
 
 $(guest)/%/archive.tar: $(guest)/%/kernel $(addprefix $(guest)/%/,$(PROGRAMS)) $(boot)
 	@$(boot) pack --out $@ --words "run=demos" --kernel $(filter-out $(boot),$^)
 
-$(boot): FORCE | $(bare)
+$(boot): FORCE | target/toolchain/ready
 	@cargo build --quiet -p portolan-boot
 
 # The images carry their command line with them.
@@ -99,11 +99,11 @@ target/image/archive.tar: $(guest)/release/archive.tar FORCE
 target/image/portolan-bios.img: $(guest)/release/kernel target/image/archive.tar target/bootloader/portolan-image
 	@target/bootloader/portolan-image --kernel $< --archive target/image/archive.tar --out $(@D)
 
-target/bootloader/portolan-image: boot/image/Cargo.lock boot/image/src/main.rs setup/image | $(bare)
+target/bootloader/portolan-image: boot/image/Cargo.lock boot/image/src/main.rs setup/image | target/toolchain/ready
 	@setup/image
 
 # What has to be there once.
-$(bare):
+target/toolchain/ready:
 	@setup/toolchain $(TOOLCHAIN)
 
 qemu:
