@@ -8,9 +8,9 @@ use crate::{FrameRange, PhysAddr};
 use arrayvec::{ArrayString, ArrayVec};
 
 /// Most ranges of free memory that are passed on; the smallest ones beyond are dropped.
-pub const RANGES_MAX: usize = 32;
+pub(crate) const RANGES_MAX: usize = 32;
 /// Most bytes of the command line.
-pub const COMMAND_LINE_MAX: usize = 1024;
+pub(crate) const COMMAND_LINE_MAX: usize = 1024;
 
 /// What there is.
 #[derive(Debug)]

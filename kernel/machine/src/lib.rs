@@ -25,8 +25,15 @@ extern crate alloc;
 
 mod address;
 mod boot_info;
+mod boxed;
 mod lock;
+#[cfg(any(target_os = "none", test))]
+mod memory_map;
 mod pmap;
+#[cfg(any(target_os = "none", test))]
+mod scale;
+#[cfg(any(target_os = "none", test))]
+mod symbols;
 mod trap;
 
 #[cfg(not(target_os = "none"))]
@@ -37,11 +44,14 @@ use sim as backend;
 #[cfg(target_os = "none")]
 mod x86_64;
 #[cfg(target_os = "none")]
-use x86_64 as backend;
+use crate::x86_64 as backend;
 
 pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
 pub use backend::{Console, Context, Cpu, Machine, Memory, exit, heap_used};
+pub use boxed::try_box;
 pub use boot_info::{BootInfo, Framebuffer, PixelFormat};
 pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pmap::{Mapping, NoTable, Pmap};
 pub use trap::{Access, Exception, Trap};
+#[cfg(target_os = "none")]
+pub use x86_64::{report_panic, self_test};

@@ -33,6 +33,9 @@ pub struct Context {
 }
 
 impl Context {
+    /// Bytes of heap it holds besides itself.
+    pub const HEAP_SIZE: usize = 0;
+
     /// The registers of a thread that starts at `entry`. Always `Some` here: nothing is allocated.
     #[must_use]
     pub fn new(entry: VirtAddr, stack: VirtAddr, argument: u64) -> Option<Context> {

@@ -1,0 +1,161 @@
+//! A processor, as the kernel sees it: run a thread, wait, tell the time.
+//!
+//! Invariants: interrupts are off except in `run`'s user mode and in `idle`;
+//! `Trap::Timer` comes once for a deadline and never before it.
+//! Neighbours: `entry` does the crossing, `apic` fires the deadline, `clock` tells time.
+
+use super::clock::Clock;
+use super::context::Context;
+use super::entry::{self, Exit, Resume};
+use super::layout::USER_LIMIT;
+use super::per_cpu::PerCpu;
+use super::{address_space, apic, panic};
+use crate::{Access, CpuId, Exception, Frame, Instant, Trap, VirtAddr};
+use ::x86_64::instructions::interrupts;
+use ::x86_64::registers::control::Cr2;
+use core::marker::PhantomData;
+
+/// Page fault error code: the access was a write.
+const WRITE: u64 = 1 << 1;
+/// Page fault error code: an entry has a bit set that must not be.
+const RESERVED: u64 = 1 << 3;
+/// Page fault error code: the access was an instruction's fetch.
+const FETCH: u64 = 1 << 4;
+
+/// One processor: the one that the holder runs on.
+pub struct Cpu {
+    per_cpu: &'static PerCpu,
+    clock: Clock,
+    deadline: Option<Instant>,
+    /// It cannot go to another processor.
+    _stays: PhantomData<*const ()>,
+}
+
+impl Cpu {
+    pub(super) fn new(per_cpu: &'static PerCpu, clock: Clock) -> Cpu {
+        Cpu { per_cpu, clock, deadline: None, _stays: PhantomData }
+    }
+
+    /// Its number.
+    #[must_use]
+    pub fn id(&self) -> CpuId {
+        self.per_cpu.id
+    }
+
+    /// Runs a thread in the address space whose top table is `root` until it traps.
+    pub fn run(&mut self, context: &mut Context, root: Frame) -> Trap {
+        let registers = &mut context.registers;
+        if registers.resume == Resume::Iret as u64 && !is_canonical(registers.rip) {
+            // `iret` would fault in the kernel; the thread is to blame.
+            return Trap::Exception(Exception::Protection);
+        }
+        address_space::load(self.per_cpu, root);
+        context.fpu.load(self.per_cpu);
+        // SAFETY: every root that a Pmap made shares the kernel's half; the registers are
+        // borrowed exclusively; the instruction pointer was checked above for `iret`, and
+        // for `sysret` nothing but `enter` has written it.
+        let exit = unsafe { entry::enter(&raw mut *registers) };
+        debug_assert!(self.per_cpu.stacks().canary_lives(), "the kernel's stack was full");
+        if exit.vector == entry::SYSCALL {
+            registers.resume = Resume::Sysret as u64;
+            return Trap::Syscall;
+        }
+        registers.resume = Resume::Iret as u64;
+        self.trap(exit)
+    }
+
+    /// Waits, interrupts on, for the deadline or another interrupt.
+    pub fn idle(&mut self) -> Trap {
+        self.per_cpu.interrupt.set(None);
+        interrupts::enable_and_hlt();
+        interrupts::disable();
+        match self.per_cpu.interrupt.take() {
+            Some(vector) => self.interrupted_by(vector),
+            None => Trap::Spurious,
+        }
+    }
+
+    /// The time.
+    #[must_use]
+    #[inline]
+    pub fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    /// Asks for `Trap::Timer` at this time, instead of any other; if it is past, at once.
+    pub fn set_deadline(&mut self, at: Option<Instant>) {
+        self.deadline = at;
+        self.arm();
+    }
+
+    /// Starts or stops the timer. A deadline too far for it makes it fire early, and again.
+    fn arm(&self) {
+        let ticks = self.deadline.map(|at| self.clock.ticks_until(at));
+        apic::start_timer(ticks);
+    }
+
+    /// What a trap from user mode, other than a system call, is to the kernel.
+    fn trap(&mut self, exit: Exit) -> Trap {
+        let vector = exit.vector as u8;
+        match vector {
+            entry::PAGE_FAULT => page_fault(exit.error),
+            entry::NMI | entry::DOUBLE_FAULT | entry::MACHINE_CHECK => panic::from_user(vector),
+            entry::FIRST_INTERRUPT.. => {
+                apic::acknowledge(vector);
+                self.interrupted_by(vector)
+            }
+            _ => Trap::Exception(exception(vector)),
+        }
+    }
+
+    /// What an interrupt, already acknowledged, is to the kernel.
+    fn interrupted_by(&mut self, vector: u8) -> Trap {
+        if vector != apic::TIMER {
+            self.per_cpu.spurious.set(self.per_cpu.spurious.get() + 1);
+            return Trap::Spurious;
+        }
+        match self.deadline {
+            Some(at) if self.now() >= at => {
+                self.deadline = None;
+                Trap::Timer
+            }
+            // Too early, or for a deadline that was changed.
+            Some(_) => {
+                self.arm();
+                Trap::Spurious
+            }
+            None => Trap::Spurious,
+        }
+    }
+}
+
+/// Whether the processor accepts it as an address.
+fn is_canonical(address: u64) -> bool {
+    address < USER_LIMIT || address >= USER_LIMIT.wrapping_neg()
+}
+
+fn page_fault(error: u64) -> Trap {
+    assert!(error & RESERVED == 0, "a page table entry has reserved bits set");
+    let access = match error {
+        _ if error & FETCH != 0 => Access::Execute,
+        _ if error & WRITE != 0 => Access::Write,
+        _ => Access::Read,
+    };
+    Trap::PageFault { address: VirtAddr(Cr2::read_raw()), access }
+}
+
+fn exception(vector: u8) -> Exception {
+    match vector {
+        entry::DIVIDE => Exception::Divide,
+        entry::DEBUG => Exception::Debug,
+        entry::BREAKPOINT => Exception::Breakpoint,
+        entry::OVERFLOW => Exception::Overflow,
+        entry::BOUND => Exception::Bound,
+        entry::INVALID_INSTRUCTION => Exception::InvalidInstruction,
+        entry::INVALID_TSS | entry::SEGMENT_NOT_PRESENT | entry::PROTECTION => Exception::Protection,
+        entry::STACK => Exception::Stack,
+        entry::X87 | entry::SIMD => Exception::FloatingPoint,
+        entry::ALIGNMENT => Exception::Alignment,
+        other => Exception::Other(other),
+    }
+}

@@ -1,0 +1,108 @@
+//! The real machine: a PC with an x86_64 processor.
+//!
+//! Two front doors (`boot`) end in [`start`], which makes the machine step by step and
+//! gives it to the kernel. Invariants from then on: interrupts are on in user mode and
+//! in `Cpu::idle` only; what is mapped for the kernel is what `address_space` says, and
+//! no page of it is both writable and executable.
+//! Neighbours: each file is one part of the machine; `per_cpu` is what each processor
+//! has of its own.
+
+mod address_space;
+mod apic;
+mod boot;
+mod clock;
+mod console;
+mod context;
+mod cpu;
+mod descriptors;
+mod entry;
+mod features;
+mod fpu;
+mod heap;
+mod layout;
+mod memory;
+mod panic;
+mod per_cpu;
+mod pic;
+mod power;
+mod self_test;
+mod stacks;
+
+pub(crate) use address_space::{flush, share_kernel_half, unload};
+pub use console::Console;
+pub use context::Context;
+pub use cpu::Cpu;
+pub use heap::used as heap_used;
+pub use memory::Memory;
+pub use panic::report as report_panic;
+pub use power::exit;
+pub use self_test::run as self_test;
+
+use crate::BootInfo;
+use boot::Handover;
+use clock::Clock;
+use core::fmt::Write;
+use per_cpu::PerCpu;
+
+/// What start-up yields, besides the processor.
+pub struct Machine {
+    /// The bytes of physical frames.
+    pub memory: Memory,
+    /// Where the kernel writes its lines.
+    pub console: Console,
+}
+
+/// Names the function that the machine is given to once it is made:
+/// `fn(Machine, BootInfo, Cpu) -> !`.
+#[macro_export]
+macro_rules! entry {
+    ($start:path) => {
+        #[unsafe(export_name = "portolan_start")]
+        fn portolan_start(machine: $crate::Machine, boot: $crate::BootInfo, cpu: $crate::Cpu) -> ! {
+            let start: fn($crate::Machine, $crate::BootInfo, $crate::Cpu) -> ! = $start;
+            start(machine, boot, cpu)
+        }
+    };
+}
+
+unsafe extern "Rust" {
+    // SAFETY: defined by `entry!`, which checks the type; without it nothing links.
+    safe fn portolan_start(machine: Machine, boot: BootInfo, cpu: Cpu) -> !;
+}
+
+/// Why the kernel cannot run on this machine.
+#[derive(Clone, Copy, Debug)]
+struct Refusal(&'static str);
+
+/// Where both front doors end: on the first processor's own stack, interrupts off, and
+/// all memory below 4 GiB mapped where the kernel has its physical map. `read` says what
+/// the loader has left.
+fn start(read: impl FnOnce() -> Result<Handover, Refusal>) -> ! {
+    let cpu = per_cpu::start_first();
+    let mut console = Console::open();
+    match make(cpu, read) {
+        Ok((boot, clock)) => {
+            portolan_start(Machine { memory: Memory::new(), console }, boot, Cpu::new(cpu, clock))
+        }
+        Err(Refusal(why)) => {
+            // If the console is what is missing, there is no other place to say it.
+            let _ = writeln!(console, "Portolan cannot run here: {why}.");
+            exit(false)
+        }
+    }
+}
+
+/// Makes the machine, step by step.
+fn make(
+    cpu: &'static PerCpu,
+    read: impl FnOnce() -> Result<Handover, Refusal>,
+) -> Result<(BootInfo, Clock), Refusal> {
+    features::enable()?;
+    let (boot, heap) = address_space::build(cpu, read()?)?;
+    heap::open(heap);
+    panic::know_archive(&boot);
+    entry::enable_syscall();
+    pic::silence();
+    apic::enable();
+    Ok((boot, clock::calibrate()?))
+}
