@@ -50,7 +50,7 @@ pub mod trap;
 
 pub use archive::Archive;
 pub use interface::MsgRpc;
-pub use lock::Mutex;
+pub use lock::{Mutex, Once};
 pub use mapping::Mapping;
 pub use memory_object::MemoryObject;
 pub use message::Message;

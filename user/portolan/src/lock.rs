@@ -1,4 +1,4 @@
-//! The lock of a program with several threads.
+//! What a program with several threads needs: a lock, and a value set once.
 //!
 //! Waiting gives the processor away by a short sleep: its holder may be a thread
 //! of lower priority, which a mere yield would never let run.
@@ -9,6 +9,9 @@ use spin::relax::RelaxStrategy;
 
 /// A lock around a value.
 pub type Mutex<T> = spin::mutex::SpinMutex<T, Sleep>;
+
+/// A value that is set once.
+pub type Once<T> = spin::once::Once<T, Sleep>;
 
 /// Sleeps for a millisecond where a spin lock would spin.
 pub struct Sleep;

@@ -62,10 +62,7 @@ impl Mapping {
     /// `InvalidAddress`: they are not all inside. `ProtectionFailure`: not mapped for reading.
     pub fn read(&self, offset: usize, into: &mut [u8]) -> Result<()> {
         self.check(offset, into.len(), !self.protection.is_empty())?;
-        let words = self.words();
-        for (at, byte) in (offset..).zip(into) {
-            *byte = words[at / WORD].load(Ordering::Relaxed).to_le_bytes()[at % WORD];
-        }
+        load(self.words(), offset, into);
         Ok(())
     }
 
@@ -76,31 +73,8 @@ impl Mapping {
     /// `InvalidAddress`: they do not all fit. `ProtectionFailure`: not mapped for writing.
     pub fn write(&self, offset: usize, from: &[u8]) -> Result<()> {
         self.check(offset, from.len(), self.protection.contains(Protection::WRITE))?;
-        let (start, whole) = from.split_at(from.len().min(offset.next_multiple_of(WORD) - offset));
-        let mut words = whole.chunks_exact(WORD);
-        self.write_part(offset, start);
-        for (index, word) in ((offset + start.len()) / WORD..).zip(&mut words) {
-            let word = u64::from_le_bytes(word.try_into().expect("chunks of a word"));
-            self.words()[index].store(word, Ordering::Relaxed);
-        }
-        let end = words.remainder();
-        self.write_part(offset + from.len() - end.len(), end);
+        store(self.words(), offset, from);
         Ok(())
-    }
-
-    /// Writes bytes that lie in one word.
-    fn write_part(&self, offset: usize, bytes: &[u8]) {
-        if bytes.is_empty() {
-            return;
-        }
-        let (mut mask, mut value) = ([0; WORD], [0; WORD]);
-        let within = offset % WORD..offset % WORD + bytes.len();
-        mask[within.clone()].fill(0xff);
-        value[within].copy_from_slice(bytes);
-        let (mask, value) = (u64::from_le_bytes(mask), u64::from_le_bytes(value));
-        self.words()[offset / WORD]
-            .try_update(Ordering::Relaxed, Ordering::Relaxed, |word| Some(word & !mask | value))
-            .expect("the update is never refused");
     }
 
     /// Whether the range is inside, and the protection allows what is asked.
@@ -117,5 +91,66 @@ impl Drop for Mapping {
     fn drop(&mut self) {
         // Only a shortage in cutting a mapping in two can fail, and this cuts none.
         let _ = Task::this().unmap(self.address, self.size);
+    }
+}
+
+/// Reads bytes that begin at `offset` in the words.
+fn load(words: &[AtomicU64], offset: usize, into: &mut [u8]) {
+    for (at, byte) in (offset..).zip(into) {
+        *byte = words[at / WORD].load(Ordering::Relaxed).to_le_bytes()[at % WORD];
+    }
+}
+
+/// Writes bytes that begin at `offset` in the words: whole words at once.
+fn store(words: &[AtomicU64], offset: usize, from: &[u8]) {
+    let (start, rest) = from.split_at(from.len().min(offset.next_multiple_of(WORD) - offset));
+    store_part(words, offset, start);
+    let mut whole = rest.chunks_exact(WORD);
+    for (index, bytes) in ((offset + start.len()) / WORD..).zip(&mut whole) {
+        let word = u64::from_le_bytes(bytes.try_into().expect("chunks of a word"));
+        words[index].store(word, Ordering::Relaxed);
+    }
+    let end = whole.remainder();
+    store_part(words, offset + from.len() - end.len(), end);
+}
+
+/// Writes bytes that lie in one word.
+fn store_part(words: &[AtomicU64], offset: usize, bytes: &[u8]) {
+    if bytes.is_empty() {
+        return;
+    }
+    let (mut mask, mut value) = ([0; WORD], [0; WORD]);
+    let within = offset % WORD..offset % WORD + bytes.len();
+    mask[within.clone()].fill(0xff);
+    value[within].copy_from_slice(bytes);
+    let (mask, value) = (u64::from_le_bytes(mask), u64::from_le_bytes(value));
+    words[offset / WORD].update(Ordering::Relaxed, Ordering::Relaxed, |word| word & !mask | value);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_written_anywhere_are_read_back_and_their_neighbours_kept() {
+        let from: Vec<u8> = (1..=24).collect();
+        for offset in 0..WORD {
+            for length in 0..=from.len() {
+                let words: [AtomicU64; 4] = core::array::from_fn(|_| AtomicU64::new(u64::MAX));
+                store(&words, offset, &from[..length]);
+                let mut all = [0; 4 * WORD];
+                load(&words, 0, &mut all);
+                assert_eq!(&all[offset..offset + length], &from[..length]);
+                assert!(all[..offset].iter().chain(&all[offset + length..]).all(|byte| *byte == 0xff));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_not_inside_or_not_allowed_is_refused() {
+        let mapping = core::mem::ManuallyDrop::new(Mapping { address: 0, size: 4096, protection: Protection::READ });
+        assert_eq!(mapping.read(4090, &mut [0; 7]), Err(Error::InvalidAddress));
+        assert_eq!(mapping.read(usize::MAX, &mut [0; 7]), Err(Error::InvalidAddress));
+        assert_eq!(mapping.write(0, &[1]), Err(Error::ProtectionFailure));
     }
 }

@@ -3,13 +3,13 @@
 //! Invariant: a [`Notice`] is the kernel's own word; a message that only looks
 //! like one is none. Neighbour: `receive`.
 
+use crate::lock::Once;
 use crate::receive::Received;
 use crate::right::ReceiveRight;
 use crate::trap;
 use portolan_abi::Name;
 use portolan_abi::message::Trailer;
 use portolan_abi::notification::{Kind, Notification};
-use spin::Once;
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -206,20 +206,13 @@ impl ReceiveRight {
         }
         let mut buffer = answer.encode(client.address(), answer.reply(), ORDINARY)?;
         // The answer waits for no room (a send-once right needs none): a server waits for no client.
-        let result = trap::msg_rpc(&mut buffer, self.name(), Options::SEND_TIMEOUT, 0, 0);
-        match result {
-            (Ok(()), _) => {
-                client.sent();
-                answer.sent();
-                Ok(Received::new(buffer))
-            }
-            (Err(Error::ReceiveTooLarge), needed) => {
-                client.sent();
-                answer.sent();
-                receive(self.name(), needed, Options::empty(), 0)
-            }
-            _ => self.receive(),
+        let outcome = trap::msg_rpc(&mut buffer, self.name(), Options::SEND_TIMEOUT, 0, 0);
+        if !was_sent(outcome.0) {
+            return self.receive();
         }
+        client.sent();
+        answer.sent();
+        finish(outcome, buffer, self.name(), Options::empty(), 0)
     }
 }
 
@@ -240,15 +233,33 @@ impl<'a> From<Message<'a>> for Answer<'a> {
     }
 }
 
+/// Whether the sending half of a call that did both had been done.
+pub(crate) fn was_sent(result: Result<()>) -> bool {
+    result.is_ok() || result.is_err_and(|error| matches!(error.code(), -299..=-200))
+}
+
+/// The message that a call of both halves brought; with a larger buffer if it needs one.
+pub(crate) fn finish(
+    outcome: (Result<()>, usize),
+    buffer: Vec<u64>,
+    port: Name,
+    options: Options,
+    timeout: u32,
+) -> Result<Received> {
+    match outcome {
+        (Err(Error::ReceiveTooLarge), needed) => receive(port, needed, options, timeout),
+        (result, _) => result.map(|()| Received::new(buffer)),
+    }
+}
+
 /// Receives into a buffer of `size` bytes, or a larger one if the message needs it.
 pub(crate) fn receive(port: Name, mut size: usize, options: Options, timeout: u32) -> Result<Received> {
     loop {
         let mut buffer = buffer(size)?;
         match trap::msg_receive(&mut buffer, port, options, timeout) {
-            (Ok(()), _) => return Ok(Received::new(buffer)),
             // It stays queued. Each turn has a larger buffer, so there are few.
             (Err(Error::ReceiveTooLarge), needed) if needed > size => size = needed,
-            (Err(error), _) => return Err(error),
+            (result, _) => return result.map(|()| Received::new(buffer)),
         }
     }
 }
@@ -264,6 +275,15 @@ mod tests {
         let mut buffer = buffer(received_size(size)).expect("memory");
         write(&mut buffer, Header { id: 3, ..addressed(Address::NONE, Address::NONE) }, descriptors, bytes);
         Received::new(buffer)
+    }
+
+    #[test]
+    fn a_message_has_gone_unless_the_sending_half_failed() {
+        assert!(was_sent(Ok(())));
+        for error in Error::ALL {
+            let of_receive = error.classic_name().starts_with("RCV_");
+            assert_eq!(was_sent(Err(*error)), of_receive, "{error:?}");
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 //! Invariant: a send that failed has lost nothing; the message, rights and all, is
 //! in the [`Failure`]. Neighbours: `message` builds them, `receive` is the other end.
 
+use crate::Result;
 use crate::layout::Address;
 use crate::message::{Message, ORDINARY};
-use crate::receive::{Received, receive};
+use crate::receive::{Received, finish, was_sent};
 use crate::reply::ReplyPort;
 use crate::right::{SendOnceRight, SendRight};
 use crate::trap;
@@ -136,50 +137,36 @@ fn send(to: Address, message: Message<'_>, when_full: WhenFull) -> Result<Taken,
 }
 
 fn rpc(to: Name, request: Message<'_>, options: Options, timeout: u32) -> Result<Received, Failure<'_>> {
-    let port = match ReplyPort::take() {
-        Ok(port) => port,
+    let (port, mut buffer) = match prepare(to, &request) {
+        Ok(prepared) => prepared,
         Err(error) => return Err(Failure { error, message: Some(request) }),
     };
-    let to = Address::new(to, Disposition::CopySend);
-    let exchanged =
-        request.encode(to, port.address(), ORDINARY).and_then(|buffer| exchange(buffer, port.name(), options, timeout));
-    match exchanged {
+    let outcome = trap::msg_rpc(&mut buffer, port.name(), options, timeout, timeout);
+    if let (Err(error), _) = outcome
+        && !was_sent(outcome.0)
+    {
+        return Err(Failure { error, message: Some(request) });
+    }
+    request.sent();
+    match finish(outcome, buffer, port.name(), options & Options::RECEIVE, timeout) {
         Ok(answer) => {
-            request.sent();
             port.give_back();
             Ok(answer)
         }
-        Err(error) if is_of_receive(error) => {
-            request.sent();
-            Err(Failure { error, message: None })
-        }
-        Err(error) => Err(Failure { error, message: Some(request) }),
+        Err(error) => Err(Failure { error, message: None }),
     }
 }
 
-fn exchange(mut buffer: Vec<u64>, port: Name, options: Options, timeout: u32) -> crate::Result<Received> {
-    match trap::msg_rpc(&mut buffer, port, options, timeout, timeout) {
-        (Err(Error::ReceiveTooLarge), needed) => receive(port, needed, options & Options::RECEIVE, timeout),
-        (result, _) => result.map(|()| Received::new(buffer)),
-    }
-}
-
-/// Whether the sending half had been done when the call failed.
-const fn is_of_receive(error: Error) -> bool {
-    matches!(error.code(), -299..=-200)
+/// A reply port, and a buffer with the request in it.
+fn prepare(to: Name, request: &Message<'_>) -> Result<(ReplyPort, Vec<u64>)> {
+    let port = ReplyPort::take()?;
+    let buffer = request.encode(Address::new(to, Disposition::CopySend), port.address(), ORDINARY)?;
+    Ok((port, buffer))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_errors_of_the_receiving_half_mean_that_the_message_is_gone() {
-        for error in Error::ALL {
-            let of_receive = error.classic_name().starts_with("RCV_");
-            assert_eq!(is_of_receive(*error), of_receive, "{error:?}");
-        }
-    }
 
     #[test]
     fn the_five_answers_are_the_five_combinations_of_options() {

@@ -6,11 +6,11 @@
 //!
 //! Neighbours: `program` lays the block out; `bootstrap` is the report's other end.
 
+use crate::lock::Once;
 use crate::right::SendRight;
 use crate::{bootstrap, host, task};
 use core::fmt::Debug;
 use core::sync::atomic::{AtomicU64, Ordering};
-use spin::Once;
 
 /// What the task was given when it was started.
 pub struct Startup {

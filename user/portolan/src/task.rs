@@ -6,6 +6,7 @@
 use crate::Result;
 use crate::interface::MsgRpc;
 use crate::layout::{Address, addressed, write};
+use crate::lock::Once;
 use crate::memory_object::MemoryObject;
 use crate::right::{Right, SendRight};
 use crate::thread::Thread;
@@ -15,7 +16,6 @@ use portolan_abi::message::Options;
 use portolan_abi::task::{Limits, TaskInfo};
 use portolan_abi::vm::MapFlags;
 use portolan_abi::{Disposition, Error, Name, Protection, task};
-use spin::Once;
 
 /// A task, by a send right to its kernel port.
 #[derive(Debug, PartialEq, Eq)]
