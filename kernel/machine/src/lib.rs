@@ -48,8 +48,8 @@ use crate::x86_64 as backend;
 
 pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
 pub use backend::{Console, Context, Cpu, Machine, Memory, exit, heap_used};
-pub use boxed::try_box;
 pub use boot_info::{BootInfo, Framebuffer, PixelFormat};
+pub use boxed::try_box;
 pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pmap::{Mapping, NoTable, Pmap};
 pub use trap::{Access, Exception, Trap};

@@ -1,0 +1,315 @@
+//! Storage for kernel objects: arenas that grow without moving what they hold.
+//!
+//! An object is named by an [`Id`], slot and generation, so an id kept after its
+//! object is gone finds nothing. Memory comes in chunks that are never moved and
+//! never given back: what an object left is kept for the next of its kind.
+//!
+//! Invariant: a slot is live or in the list of vacant ones. This file knows nothing
+//! of what it stores.
+
+use alloc::vec::Vec;
+use core::fmt;
+use core::marker::PhantomData;
+use core::num::NonZeroU32;
+use core::ops::{Index, IndexMut};
+
+/// The kernel's heap is exhausted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OutOfMemory;
+
+const CHUNK_BITS: u32 = 6;
+const CHUNK: usize = 1 << CHUNK_BITS;
+
+/// A vector that grows by chunks, so that no element ever moves.
+pub struct Chunked<T> {
+    chunks: Vec<Vec<T>>,
+    len: u32,
+}
+
+impl<T> Default for Chunked<T> {
+    fn default() -> Self {
+        Chunked { chunks: Vec::new(), len: 0 }
+    }
+}
+
+impl<T> Chunked<T> {
+    /// How many elements there are.
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Adds an element at the end and returns its index.
+    pub fn push(&mut self, value: T) -> Result<u32, OutOfMemory> {
+        let index = self.len;
+        if index == u32::MAX {
+            return Err(OutOfMemory);
+        }
+        self.reserve_one()?;
+        self.chunks[(index >> CHUNK_BITS) as usize].push(value);
+        self.len += 1;
+        Ok(index)
+    }
+
+    /// Makes sure that the next push cannot fail.
+    pub fn reserve_one(&mut self) -> Result<(), OutOfMemory> {
+        if (self.len >> CHUNK_BITS) as usize == self.chunks.len() {
+            self.chunks.try_reserve(1).map_err(|_| OutOfMemory)?;
+            let mut chunk = Vec::new();
+            chunk.try_reserve_exact(CHUNK).map_err(|_| OutOfMemory)?;
+            self.chunks.push(chunk);
+        }
+        Ok(())
+    }
+
+    /// Removes and returns the last element.
+    pub fn pop(&mut self) -> Option<T> {
+        self.len = self.len.checked_sub(1)?;
+        self.chunks[(self.len >> CHUNK_BITS) as usize].pop()
+    }
+
+    /// The element at this index.
+    #[inline]
+    pub fn get(&self, index: u32) -> Option<&T> {
+        self.chunks.get((index >> CHUNK_BITS) as usize)?.get(index as usize & (CHUNK - 1))
+    }
+
+    /// The element at this index.
+    #[inline]
+    pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.chunks.get_mut((index >> CHUNK_BITS) as usize)?.get_mut(index as usize & (CHUNK - 1))
+    }
+
+    /// All elements, in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.chunks.iter().flatten()
+    }
+
+    /// Exchanges two elements.
+    pub fn swap(&mut self, a: u32, b: u32)
+    where
+        T: Copy,
+    {
+        let (first, second) = (self[a], self[b]);
+        self[a] = second;
+        self[b] = first;
+    }
+
+    /// Bytes of heap it holds.
+    pub fn heap_size(&self) -> usize {
+        self.chunks.capacity() * size_of::<Vec<T>>() + self.chunks.len() * CHUNK * size_of::<T>()
+    }
+}
+
+impl<T> Index<u32> for Chunked<T> {
+    type Output = T;
+    #[inline]
+    fn index(&self, index: u32) -> &T {
+        &self.chunks[(index >> CHUNK_BITS) as usize][index as usize & (CHUNK - 1)]
+    }
+}
+
+impl<T> IndexMut<u32> for Chunked<T> {
+    #[inline]
+    fn index_mut(&mut self, index: u32) -> &mut T {
+        &mut self.chunks[(index >> CHUNK_BITS) as usize][index as usize & (CHUNK - 1)]
+    }
+}
+
+/// Names an object in an [`Arena`], for ever.
+pub struct Id<T> {
+    index: u32,
+    generation: NonZeroU32,
+    kind: PhantomData<fn() -> T>,
+}
+
+impl<T> Id<T> {
+    /// The slot; distinct among living objects of the kind.
+    pub fn index(self) -> u32 {
+        self.index
+    }
+}
+
+impl<T> Clone for Id<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+impl<T> Copy for Id<T> {}
+impl<T> PartialEq for Id<T> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.index == other.index && self.generation == other.generation
+    }
+}
+impl<T> Eq for Id<T> {}
+impl<T> PartialOrd for Id<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+impl<T> Ord for Id<T> {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        (self.index, self.generation).cmp(&(other.index, other.generation))
+    }
+}
+impl<T> fmt::Debug for Id<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.index)
+    }
+}
+
+struct Slot<T> {
+    generation: NonZeroU32,
+    content: Content<T>,
+}
+
+enum Content<T> {
+    Vacant { next: Option<u32> },
+    Live(T),
+}
+
+/// Objects of one kind.
+pub struct Arena<T> {
+    slots: Chunked<Slot<T>>,
+    vacant: Option<u32>,
+    live: u32,
+}
+
+impl<T> Default for Arena<T> {
+    fn default() -> Self {
+        Arena { slots: Chunked::default(), vacant: None, live: 0 }
+    }
+}
+
+impl<T> Arena<T> {
+    /// Bytes that one object takes here.
+    pub const SLOT_SIZE: usize = size_of::<Slot<T>>();
+
+    /// How many objects there are.
+    pub fn len(&self) -> u32 {
+        self.live
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.live == 0
+    }
+
+    /// Makes sure that the next object can be stored.
+    #[inline]
+    pub fn reserve(&mut self) -> Result<(), OutOfMemory> {
+        if self.vacant.is_none() {
+            let slot = Slot { generation: NonZeroU32::MIN, content: Content::Vacant { next: None } };
+            self.vacant = Some(self.slots.push(slot)?);
+        }
+        Ok(())
+    }
+
+    /// Stores an object.
+    pub fn insert(&mut self, value: T) -> Result<Id<T>, OutOfMemory> {
+        self.reserve()?;
+        let index = self.vacant.ok_or(OutOfMemory)?;
+        let slot = &mut self.slots[index];
+        let Content::Vacant { next } = slot.content else { panic!("the vacant list holds a live slot") };
+        self.vacant = next;
+        slot.content = Content::Live(value);
+        self.live += 1;
+        Ok(Id { index, generation: slot.generation, kind: PhantomData })
+    }
+
+    /// Takes an object out; its id finds nothing from now on.
+    pub fn remove(&mut self, id: Id<T>) -> Option<T> {
+        self.get(id)?;
+        let slot = &mut self.slots[id.index];
+        slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        let content = core::mem::replace(&mut slot.content, Content::Vacant { next: self.vacant });
+        self.vacant = Some(id.index);
+        self.live -= 1;
+        match content {
+            Content::Live(value) => Some(value),
+            Content::Vacant { .. } => None,
+        }
+    }
+
+    /// The object, if it still exists.
+    #[inline]
+    pub fn get(&self, id: Id<T>) -> Option<&T> {
+        match self.slots.get(id.index) {
+            Some(Slot { generation, content: Content::Live(value) }) if *generation == id.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// The object, if it still exists.
+    #[inline]
+    pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
+        match self.slots.get_mut(id.index) {
+            Some(Slot { generation, content: Content::Live(value) }) if *generation == id.generation => Some(value),
+            _ => None,
+        }
+    }
+
+    /// All objects, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
+        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.content {
+            Content::Live(value) => {
+                Some((Id { index: index as u32, generation: slot.generation, kind: PhantomData }, value))
+            }
+            Content::Vacant { .. } => None,
+        })
+    }
+
+    /// Bytes of heap that hold no object.
+    pub fn spare(&self) -> usize {
+        self.slots.heap_size() - self.live as usize * Self::SLOT_SIZE
+    }
+}
+
+/// For ids that the kernel itself keeps current: a stale one is a kernel bug.
+impl<T> Index<Id<T>> for Arena<T> {
+    type Output = T;
+    #[inline]
+    fn index(&self, id: Id<T>) -> &T {
+        self.get(id).expect("the object lives")
+    }
+}
+
+impl<T> IndexMut<Id<T>> for Arena<T> {
+    #[inline]
+    fn index_mut(&mut self, id: Id<T>) -> &mut T {
+        self.get_mut(id).expect("the object lives")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stale_id_finds_nothing() {
+        let mut arena = Arena::default();
+        let old = arena.insert('a').unwrap();
+        assert_eq!(arena.remove(old), Some('a'));
+        let new = arena.insert('b').unwrap();
+        assert_eq!(new.index(), old.index());
+        assert_eq!((arena.get(old), arena.get(new)), (None, Some(&'b')));
+        assert_eq!(arena.remove(old), None);
+    }
+
+    #[test]
+    fn objects_do_not_move_when_the_arena_grows() {
+        let mut arena = Arena::default();
+        let first = arena.insert(0u32).unwrap();
+        let before: *const u32 = &arena[first];
+        for value in 1..1000 {
+            arena.insert(value).unwrap();
+        }
+        assert_eq!(before, &arena[first] as *const u32);
+        assert_eq!(arena.iter().map(|(_, value)| *value).sum::<u32>(), 999 * 1000 / 2);
+    }
+}

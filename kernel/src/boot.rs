@@ -1,0 +1,206 @@
+//! Start: the kernel's state from what the machine found, and the first task.
+//!
+//! The first task is the ELF program `first` of the boot archive. It gets the host
+//! port, the archive as a memory object, and the command line; it starts all others.
+//! Invariant: whatever is wrong with the archive is said in one line.
+//! Neighbours: the binary, `elf`, `run`.
+
+use crate::arena::Arena;
+use crate::elf::{BadProgram, Program, Segment};
+use crate::ipc::message::CarriedRight;
+use crate::ipc::port::{KernelObject, Owner};
+use crate::ipc::{self, death, right};
+use crate::kernel::Kernel;
+use crate::sched::Scheduler;
+use crate::task::{self, Accounts, TaskId, TaskName};
+use crate::trace::Ring;
+use crate::vm::copy::Window;
+use crate::vm::map::{Place, Range, Showing};
+use crate::vm::{Frames, Vm};
+use alloc::vec::Vec;
+use arrayvec::ArrayVec;
+use core::fmt;
+use portolan_abi::boot::{COMMAND_LINE_FILE, FIRST_PROGRAM, Startup};
+use portolan_abi::task::Limits;
+use portolan_abi::thread::PRIORITY_DEFAULT;
+use portolan_abi::vm::USER_END;
+use portolan_abi::{Capacity, Error, Name, PAGE_SIZE, Protection};
+use portolan_machine::{Access, BootInfo, CpuId, Instant, Machine};
+use tar_no_std::TarArchiveRef;
+use zerocopy::IntoBytes;
+
+const STACK_SIZE: u64 = 256 * 1024;
+const PAGE: u64 = PAGE_SIZE as u64;
+/// The block that tells the first task what it has; the stack ends a page below it.
+const STARTUP_ADDRESS: u64 = USER_END - PAGE;
+const STACK_TOP: u64 = STARTUP_ADDRESS - PAGE;
+/// How much the first task's program may be copied at a time.
+const CHUNK: usize = portolan_abi::message::MESSAGE_MAX;
+
+/// Why the kernel cannot start.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BootError {
+    /// There is too little memory for the kernel itself, or for the first task.
+    Memory,
+    /// The archive is not a tar file, or there is none.
+    Archive,
+    /// The archive has no program for the first task.
+    NoFirstProgram,
+    /// The first task's program cannot be started.
+    Program(BadProgram),
+    /// The first task could not be made.
+    Task(Error),
+}
+
+impl fmt::Display for BootError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BootError::Memory => f.write_str("too little memory"),
+            BootError::Archive => f.write_str("no boot archive, or it is not a tar file"),
+            BootError::NoFirstProgram => write!(f, "no program '{FIRST_PROGRAM}' in the boot archive"),
+            BootError::Program(problem) => write!(f, "program '{FIRST_PROGRAM}' cannot be started: {problem:?}"),
+            BootError::Task(error) => write!(f, "the first task cannot be made: {}", error.classic_name()),
+        }
+    }
+}
+
+impl From<Error> for BootError {
+    fn from(error: Error) -> BootError {
+        BootError::Task(error)
+    }
+}
+
+/// The kernel, with the first task ready to run.
+///
+/// # Errors
+/// As [`BootError`] says.
+pub fn kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, BootError> {
+    let mut k = empty_kernel(machine, boot)?;
+    let archive = read_archive(&k, boot)?;
+    let files = TarArchiveRef::new(&archive).map_err(|_| BootError::Archive)?;
+    let file =
+        |wanted: &str| files.entries().find(|entry| entry.filename().as_str() == Ok(wanted)).map(|entry| entry.data());
+    let program = Program::parse(file(FIRST_PROGRAM).ok_or(BootError::NoFirstProgram)?).map_err(BootError::Program)?;
+    let default = file(COMMAND_LINE_FILE).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or("");
+    let arguments = if boot.command_line.is_empty() { default } else { &boot.command_line };
+    start_first(&mut k, boot, &program, arguments.trim())?;
+    Ok(k)
+}
+
+fn empty_kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, BootError> {
+    let Machine { memory, console, .. } = machine;
+    let frames = Frames::new(&boot.memory).map_err(|_| BootError::Memory)?;
+    let vm = Vm { memory, frames, objects: Arena::default() };
+    let mut accounts = Accounts::default();
+    let everything = Limits { memory: u64::MAX, ports: u64::MAX, frames: u64::MAX };
+    let root = accounts.create_root(everything).map_err(|_| BootError::Memory)?;
+    let mut ports = Arena::default();
+    let host = ipc::Port::new(Owner::Kernel(KernelObject::Host), root, Capacity::DEFAULT);
+    let host_port = ports.insert(host).map_err(|_| BootError::Memory)?;
+    let mut traces = ArrayVec::new();
+    traces.push(Ring::new().ok_or(BootError::Memory)?);
+    Ok(Kernel {
+        vm,
+        accounts,
+        tasks: Arena::default(),
+        threads: Arena::default(),
+        ports,
+        messages: Arena::default(),
+        scheduler: Scheduler::default(),
+        timers: crate::sched::timer::Timers::default(),
+        graveyard: death::Graveyard::default(),
+        host_port,
+        current: None,
+        armed: Instant(u64::MAX),
+        now: Instant(0),
+        cpu: CpuId(0),
+        traces,
+        console,
+        root_account: root,
+        last_number: 0,
+        last_task_serial: 0,
+    })
+}
+
+fn read_archive(k: &Kernel, boot: &BootInfo) -> Result<Vec<u8>, BootError> {
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(boot.archive_size).map_err(|_| BootError::Memory)?;
+    bytes.resize(boot.archive_size, 0);
+    for (number, page) in bytes.chunks_mut(PAGE_SIZE).enumerate() {
+        k.vm.memory.read(boot.archive.start.start().plus(number * PAGE_SIZE), page);
+    }
+    Ok(bytes)
+}
+
+fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments: &str) -> Result<(), BootError> {
+    let task = task::create(k, TaskName::new(FIRST_PROGRAM), k.root_account)?;
+    for segment in program.segments() {
+        load(k, task, &segment.map_err(BootError::Program)?)?;
+    }
+    map_zeros(k, task, STACK_TOP - STACK_SIZE, STACK_SIZE, Protection::READ_WRITE)?;
+    let startup = Startup {
+        version: Startup::VERSION,
+        bootstrap: Name::NULL,
+        host: give_host(k, task)?,
+        archive: give_archive(k, task, boot)?,
+        archive_size: boot.archive_size as u64,
+        arguments_size: arguments.len().min(Startup::ARGUMENTS_MAX) as u64,
+    };
+    map_zeros(k, task, STARTUP_ADDRESS, PAGE, Protection::READ_WRITE)?;
+    write(k, task, STARTUP_ADDRESS, startup.as_bytes())?;
+    let shown = &arguments.as_bytes()[..startup.arguments_size as usize];
+    write(k, task, STARTUP_ADDRESS + Startup::SIZE as u64, shown)?;
+    task::create_thread(k, task, program.entry, STACK_TOP, STARTUP_ADDRESS, PRIORITY_DEFAULT as u8)?;
+    Ok(())
+}
+
+fn give_host(k: &mut Kernel, task: TaskId) -> Result<Name, BootError> {
+    let port = k.host_port;
+    give(k, task, port)
+}
+
+fn give_archive(k: &mut Kernel, task: TaskId, boot: &BootInfo) -> Result<Name, BootError> {
+    let Kernel { vm, accounts, root_account, .. } = k;
+    let object = vm.create_fixed_object(accounts, *root_account, boot.archive)?;
+    vm.objects[object].ports += 1;
+    let what = KernelObject::Memory(object, Protection::READ);
+    let port = ipc::create(k, Owner::Kernel(what), k.root_account, Capacity::DEFAULT)?;
+    give(k, task, port)
+}
+
+fn give(k: &mut Kernel, task: TaskId, port: ipc::PortId) -> Result<Name, BootError> {
+    let Kernel { tasks, accounts, ports, .. } = k;
+    tasks[task].space.reserve(accounts, 1)?;
+    ports[port].send_rights += 1;
+    Ok(right::insert(k, task, CarriedRight::Send(port)))
+}
+
+fn load(k: &mut Kernel, task: TaskId, segment: &Segment<'_>) -> Result<(), BootError> {
+    map_zeros(k, task, segment.address, segment.size, Protection::READ_WRITE)?;
+    write(k, task, segment.address + segment.skip, segment.bytes)?;
+    let range = Range::new(segment.address, segment.size)?;
+    let Kernel { vm, accounts, tasks, .. } = k;
+    tasks[task].map.protect(vm, accounts, range, segment.protection)?;
+    Ok(())
+}
+
+fn map_zeros(k: &mut Kernel, task: TaskId, address: u64, size: u64, protection: Protection) -> Result<(), BootError> {
+    let Kernel { vm, accounts, tasks, root_account, .. } = k;
+    let object = vm.create_object(accounts, *root_account, size.div_ceil(PAGE))?;
+    let what = Showing { object, offset: 0, protection, maximum: Protection::all() };
+    tasks[task].map.map(vm, accounts, Place::At(address), size, what)?;
+    Ok(())
+}
+
+fn write(k: &mut Kernel, task: TaskId, address: u64, bytes: &[u8]) -> Result<(), BootError> {
+    let Kernel { vm, accounts, tasks, .. } = k;
+    for (number, chunk) in bytes.chunks(CHUNK).enumerate() {
+        let at = address + (number * CHUNK) as u64;
+        let mut window = Window::default();
+        window
+            .open(vm, accounts, &mut tasks[task].map, at, chunk.len(), Access::Write)
+            .map_err(|_| BootError::Memory)?;
+        window.write(&mut vm.memory, 0, chunk);
+    }
+    Ok(())
+}

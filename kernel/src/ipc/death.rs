@@ -1,0 +1,154 @@
+//! Death: what happens when a port's receive right is gone.
+//!
+//! A port is *buried*: from then on nothing can be sent to it. It is *cleared away*
+//! before any user code runs again: waiting threads are told, queued messages
+//! destroyed, names turned into dead names, and each task that held a send right
+//! told on its notify port. Rights destroyed on the way may bury further ports;
+//! those wait in line, so the kernel's stack does not grow with them.
+//!
+//! Invariant: when user code runs, no dead port exists. Notices are kept in the
+//! names they are about, so telling needs no memory.
+//! Neighbours: `right`, `receive` (which receives the notices).
+
+use super::message::{self, Envelope, MessageId};
+use super::port::{Holder, InGraveyard, KernelObject, Owner, Port, PortId};
+use super::space::Right;
+use super::{receive, right, send};
+use crate::kernel::Kernel;
+use crate::list::List;
+use crate::task::TaskId;
+use crate::task::account::Resource;
+use crate::task::thread::Completion;
+use portolan_abi::notification::Kind;
+use portolan_abi::trace::Step;
+use portolan_abi::{Error, Name};
+
+/// The ports that are to be cleared away.
+pub type Graveyard = List<Port, InGraveyard>;
+
+/// Ends a port.
+pub fn bury(k: &mut Kernel, id: PortId) {
+    let Kernel { ports, graveyard, vm, accounts, .. } = k;
+    let Some(port) = ports.get_mut(id).filter(|port| port.is_alive()) else { return };
+    let owner = core::mem::replace(&mut port.owner, Owner::Dead);
+    graveyard.push_back(ports, id);
+    if let Owner::Kernel(KernelObject::Memory(object, _)) = owner {
+        vm.objects[object].ports -= 1;
+        vm.release_object(accounts, object);
+    }
+}
+
+/// Clears away all ports that have died.
+#[inline]
+pub fn clear_away(k: &mut Kernel) {
+    while let Some(id) = k.graveyard.first() {
+        k.graveyard.pop_front(&mut k.ports);
+        clear_port(k, id);
+    }
+}
+
+fn clear_port(k: &mut Kernel, id: PortId) {
+    while let Some(thread) = k.ports[id].senders.first() {
+        send::fail(k, thread, Error::SendInvalidPort);
+    }
+    while let Some(thread) = k.ports[id].receivers.first() {
+        receive::finish_waiting(k, thread, Completion::failure(Error::ReceivePortDied));
+    }
+    while let Some(message) = k.ports[id].queue.first() {
+        let Kernel { ports, messages, .. } = k;
+        ports[id].queue.remove(messages, message);
+        destroy(k, id, message);
+    }
+    while let Some(holder) = k.ports[id].holders {
+        make_dead(k, id, holder);
+    }
+    let Some(port) = k.ports.remove(id) else { return };
+    k.accounts.credit(port.account, Resource::Ports, 1);
+    k.accounts.credit(port.account, Resource::Memory, super::port::PORT_COST);
+}
+
+/// Destroys a message of a dead port, with the rights in it.
+fn destroy(k: &mut Kernel, port: PortId, id: MessageId) {
+    k.trace_message(Step::Die, id, port, None);
+    let envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
+    let Kernel { vm, accounts, messages, .. } = k;
+    message::free(vm, accounts, messages, id);
+    discard_rights(k, &envelope);
+}
+
+/// Destroys the reply right and all rights in descriptors.
+pub fn discard_rights(k: &mut Kernel, envelope: &Envelope) {
+    right::discard(k, envelope.reply.right);
+    for carried in &envelope.rights {
+        right::discard(k, carried.right);
+    }
+}
+
+/// Turns the first name of a dead port into a dead name, and has its task told.
+fn make_dead(k: &mut Kernel, port: PortId, holder: Holder) {
+    let space = &mut k.tasks[holder.task].space;
+    let entry = space.entry_mut(holder.slot);
+    entry.caching = false;
+    let next = entry.next.take();
+    space.make_dead(holder.slot);
+    k.ports[port].holders = next;
+    if let Some(next) = next {
+        k.tasks[next.task].space.entry_mut(next.slot).previous = None;
+    }
+    let entry = k.tasks[holder.task].space.entry(holder.slot);
+    if entry.is_spent() {
+        k.tasks[holder.task].space.remove(holder.slot);
+    } else if matches!(entry.right, Right::Dead(1..)) {
+        add_notice(k, holder);
+    }
+}
+
+/// Puts a dead name last in its task's line of notices.
+fn add_notice(k: &mut Kernel, holder: Holder) {
+    let task = &mut k.tasks[holder.task];
+    let notify = task.notify_port;
+    if super::port::living(&k.ports, notify).is_none() {
+        return;
+    }
+    let last = task.space.notices.1.replace(holder.slot);
+    let entry = task.space.entry_mut(holder.slot);
+    entry.notice = true;
+    entry.next = None;
+    entry.previous = last.map(|slot| Holder { slot, ..holder });
+    match last {
+        Some(last) => task.space.entry_mut(last).next = Some(holder),
+        None => task.space.notices.0 = Some(holder.slot),
+    }
+    receive::offer_notice(k, notify);
+}
+
+/// Takes a dead name out of its task's line of notices.
+pub fn withdraw_notice(k: &mut Kernel, holder: Holder) {
+    let space = &mut k.tasks[holder.task].space;
+    let entry = space.entry_mut(holder.slot);
+    let (next, previous) = (entry.next.take(), entry.previous.take());
+    entry.notice = false;
+    match previous {
+        Some(previous) => space.entry_mut(previous.slot).next = next,
+        None => space.notices.0 = next.map(|next| next.slot),
+    }
+    match next {
+        Some(next) => space.entry_mut(next.slot).previous = previous,
+        None => space.notices.1 = previous.map(|previous| previous.slot),
+    }
+}
+
+/// Takes the next thing that the kernel has to say to the receiver of a port.
+pub fn next_notice(k: &mut Kernel, port: PortId) -> Option<(Kind, Name)> {
+    let notices = &mut k.ports[port].notices;
+    if notices.send_once > 0 {
+        notices.send_once -= 1;
+        return Some((Kind::SendOnce, Name::NULL));
+    }
+    let task: TaskId = notices.dead_names_of?;
+    let space = &k.tasks.get(task)?.space;
+    let slot = space.notices.0?;
+    let name = space.name(slot);
+    withdraw_notice(k, Holder { task, slot });
+    Some((Kind::DeadName, name))
+}

@@ -1,0 +1,289 @@
+//! A message on its way: an envelope with rights, and a body of bytes.
+//!
+//! Between sender and a waiting receiver only the envelope exists, and the body is
+//! copied from one's pages to the other's. A message that must wait becomes a
+//! [`Message`]: its body is kept in the object itself or, if larger, in frames.
+//! Either way the rights are the kernel's own references, not names.
+//!
+//! Invariant: each right in an envelope is counted at its port.
+//! Neighbours: `right` takes rights in and out, `send` and `receive` move messages.
+
+use super::port::{InPort, PortId};
+use crate::arena::{Arena, Id};
+use crate::list::{Link, List};
+use crate::task::TaskId;
+use crate::task::account::{AccountId, Accounts, Resource};
+use crate::task::thread::ThreadId;
+use crate::vm::Vm;
+use crate::vm::copy::Window;
+use arrayvec::ArrayVec;
+use portolan_abi::message::{Descriptor, Header};
+use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Result, RightKind};
+use portolan_machine::{Frame, Memory};
+use smallvec::SmallVec;
+
+/// Names a message.
+pub type MessageId = Id<Message>;
+/// All messages.
+pub type Messages = Arena<Message>;
+/// A port's queue.
+pub type Queue = List<Message, InPort>;
+
+/// What a message that waits costs its sender's account, besides frames.
+pub const MESSAGE_COST: u64 = Messages::SLOT_SIZE as u64;
+
+/// Bytes of body that need no frame.
+const INLINE: usize = 104;
+/// Rights that need no heap.
+const FEW: usize = 2;
+
+/// A `msg_rpc` that waits for the message through a send-once right.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Waiter {
+    /// Who waits.
+    pub thread: ThreadId,
+    /// In which of its calls.
+    pub serial: u32,
+}
+
+/// A right in a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CarriedRight {
+    /// No right: the null name was sent.
+    Null,
+    /// A right that was dead when it was sent.
+    Dead(RightKind),
+    /// A receive right.
+    Receive(PortId),
+    /// A send right.
+    Send(PortId),
+    /// A send-once right, and the `msg_rpc` behind it.
+    SendOnce(PortId, Option<Waiter>),
+}
+
+impl CarriedRight {
+    /// What the receiver is told it is; 0 for null.
+    pub fn kind_code(self) -> u8 {
+        match self {
+            CarriedRight::Null => 0,
+            CarriedRight::Dead(kind) => kind as u8,
+            CarriedRight::Receive(_) => RightKind::Receive as u8,
+            CarriedRight::Send(_) => RightKind::Send as u8,
+            CarriedRight::SendOnce(..) => RightKind::SendOnce as u8,
+        }
+    }
+}
+
+/// A right in a message, and where to put it back if the message is not sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Carried {
+    /// The right.
+    pub right: CarriedRight,
+    /// The sender's name for it.
+    pub from: Name,
+    /// What was done to the name; `None` if nothing.
+    pub how: Option<Disposition>,
+}
+
+impl Carried {
+    /// No right.
+    pub const NULL: Carried = Carried { right: CarriedRight::Null, from: Name::NULL, how: None };
+
+    /// A right of the kernel's own.
+    pub const fn from_kernel(right: CarriedRight) -> Carried {
+        Carried { right, from: Name::NULL, how: None }
+    }
+}
+
+/// The rights of a message's descriptors.
+pub type Rights = SmallVec<[Carried; FEW]>;
+
+/// All of a message but its bytes.
+pub struct Envelope {
+    /// The message's number.
+    pub number: u64,
+    /// The number of the message its sender had received last.
+    pub cause: u64,
+    /// The sending task's serial number; 0 for the kernel.
+    pub sender: u64,
+    /// The programs' id.
+    pub id: u32,
+    /// The right it is sent through; of a queued message, only its kind matters.
+    pub destination: Carried,
+    /// The reply right.
+    pub reply: Carried,
+    /// The rights in descriptors.
+    pub rights: Rights,
+    /// Bytes of body.
+    pub body_size: usize,
+}
+
+impl Envelope {
+    /// Bytes of the whole message.
+    #[inline]
+    pub fn size(&self) -> usize {
+        body_offset(self.rights.len()) + self.body_size
+    }
+
+    /// An envelope of the kernel's own.
+    pub fn from_kernel(number: u64, id: u32, body_size: usize) -> Envelope {
+        Envelope {
+            number,
+            cause: 0,
+            sender: 0,
+            id,
+            destination: Carried::NULL,
+            reply: Carried::NULL,
+            rights: Rights::new(),
+            body_size,
+        }
+    }
+}
+
+/// Where the body begins after this many descriptors.
+#[inline]
+pub fn body_offset(descriptors: usize) -> usize {
+    Header::SIZE + descriptors * Descriptor::SIZE
+}
+
+/// Where the bytes of a body are.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    /// In the sender's memory, open at the header.
+    Sender(&'a Window),
+    /// In the kernel.
+    Kernel(&'a [u8]),
+    /// In a message that waited.
+    Kept(&'a Body),
+}
+
+/// The bytes of a message that waits.
+pub enum Body {
+    /// In the object itself.
+    Inline(ArrayVec<u8, INLINE>),
+    /// In frames, each full but the last.
+    Frames(SmallVec<[Frame; 1]>),
+}
+
+/// A message that waits.
+pub struct Message {
+    /// Its envelope.
+    pub envelope: Envelope,
+    /// Its bytes.
+    pub body: Body,
+    /// Who pays for it.
+    pub account: AccountId,
+    /// For whom the kernel caches it, if it does.
+    pub cached_for: Option<CacheSlot>,
+    /// In its port's queue.
+    pub queue: Link<Message>,
+}
+
+/// The mark that a task has a cached message at a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheSlot {
+    /// The task.
+    pub task: TaskId,
+    /// Its name for the port.
+    pub name: Name,
+}
+
+/// Keeps a message: charges for it, and copies its bytes. On failure the envelope is
+/// as it was, and comes back.
+pub fn keep(
+    vm: &mut Vm,
+    accounts: &mut Accounts,
+    messages: &mut Messages,
+    account: AccountId,
+    envelope: &mut Envelope,
+    source: Source<'_>,
+) -> Result<MessageId> {
+    messages.reserve()?;
+    accounts.charge(account, Resource::Memory, MESSAGE_COST)?;
+    let body = match make_body(vm, accounts, account, envelope.body_size) {
+        Ok(body) => body,
+        Err(error) => {
+            accounts.credit(account, Resource::Memory, MESSAGE_COST);
+            return Err(error);
+        }
+    };
+    // Nothing below may fail.
+    let offset = body_offset(envelope.rights.len());
+    let empty = Envelope::from_kernel(0, 0, 0);
+    let envelope = core::mem::replace(envelope, empty);
+    let mut message = Message { envelope, body, account, cached_for: None, queue: Link::default() };
+    fill_body(&mut vm.memory, &mut message, offset, source);
+    Ok(messages.insert(message)?)
+}
+
+fn make_body(vm: &mut Vm, accounts: &mut Accounts, account: AccountId, size: usize) -> Result<Body> {
+    if size <= INLINE {
+        return Ok(Body::Inline(ArrayVec::new()));
+    }
+    let count = size.div_ceil(PAGE_SIZE);
+    accounts.charge(account, Resource::Frames, count as u64)?;
+    let mut frames = SmallVec::new();
+    let enough = frames.try_reserve_exact(count).is_ok()
+        && (0..count).all(|_| vm.frames.allocate().map(|frame| frames.push(frame)).is_some());
+    if !enough {
+        frames.drain(..).for_each(|frame| vm.frames.free(frame));
+        accounts.credit(account, Resource::Frames, count as u64);
+        return Err(Error::ResourceShortage);
+    }
+    Ok(Body::Frames(frames))
+}
+
+fn fill_body(memory: &mut Memory, message: &mut Message, offset: usize, source: Source<'_>) {
+    let size = message.envelope.body_size;
+    match (&mut message.body, source) {
+        (Body::Inline(bytes), Source::Sender(window)) => {
+            let mut buffer = [0; INLINE];
+            window.read(memory, offset, &mut buffer[..size]);
+            bytes.extend(buffer[..size].iter().copied());
+        }
+        (Body::Inline(bytes), Source::Kernel(from)) => bytes.extend(from.iter().copied()),
+        (Body::Frames(frames), Source::Sender(window)) => each_frame(frames, size, |frame, at, part| {
+            window.copy_to_physical(memory, offset + at, frame.start(), part);
+        }),
+        (Body::Frames(frames), Source::Kernel(from)) => each_frame(frames, size, |frame, at, part| {
+            memory.write(frame.start(), &from[at..at + part]);
+        }),
+        (_, Source::Kept(_)) => panic!("a kept message is never kept again"),
+    }
+}
+
+/// Copies a body to `offset` of the receiver's buffer.
+#[inline]
+pub fn copy_body(memory: &mut Memory, source: Source<'_>, from: usize, size: usize, to: &Window, offset: usize) {
+    match source {
+        Source::Sender(window) => window.copy_to(memory, from, to, offset, size),
+        Source::Kernel(bytes) => to.write(memory, offset, bytes),
+        Source::Kept(Body::Inline(bytes)) => to.write(memory, offset, bytes),
+        Source::Kept(Body::Frames(frames)) => each_frame(frames, size, |frame, at, part| {
+            to.copy_from_physical(memory, offset + at, frame.start(), part);
+        }),
+    }
+}
+
+fn each_frame(frames: &[Frame], size: usize, mut act: impl FnMut(Frame, usize, usize)) {
+    for (number, frame) in frames.iter().enumerate() {
+        let at = number * PAGE_SIZE;
+        act(*frame, at, (size - at).min(PAGE_SIZE));
+    }
+}
+
+/// Ends a message whose rights have gone elsewhere, and gives back what it cost.
+pub fn free(vm: &mut Vm, accounts: &mut Accounts, messages: &mut Messages, id: MessageId) {
+    if let Some(message) = messages.remove(id) {
+        release(vm, accounts, &message);
+    }
+}
+
+/// Gives back what a message cost that is no longer among all messages.
+pub fn release(vm: &mut Vm, accounts: &mut Accounts, message: &Message) {
+    if let Body::Frames(frames) = &message.body {
+        frames.iter().for_each(|frame| vm.frames.free(*frame));
+        accounts.credit(message.account, Resource::Frames, frames.len() as u64);
+    }
+    accounts.credit(message.account, Resource::Memory, MESSAGE_COST);
+}

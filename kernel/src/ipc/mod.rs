@@ -1,0 +1,104 @@
+//! Message passing: a message's journey on one page.
+//!
+//! ```text
+//! message      one call: send, receive, or send and then receive
+//!   send       header read once, names -> rights (right::take)
+//!     deliver  a thread waits: bytes from page to page, rights -> names
+//!     queue    room: the bytes are kept in the kernel (message::keep)
+//!     full     the sender's choice: wait, give up, or let the kernel cache it
+//!   receive    a notice, the oldest message, a waiting sender's message, or wait
+//! ```
+//!
+//! Everything that can fail is checked before anything is changed; a message that
+//! could not be sent leaves its sender as it was. Invariant: see `port`.
+//! Neighbours: of the kernel's other parts this one uses `vm::copy`, accounts,
+//! threads and the scheduler; `service` answers what is sent to kernel ports.
+
+pub mod death;
+pub mod message;
+pub mod port;
+pub mod receive;
+pub mod right;
+pub mod send;
+pub mod space;
+
+pub use port::{Port, PortId};
+
+use crate::kernel::{Kernel, Outcome};
+use crate::task::thread::{Completion, ThreadId};
+use portolan_abi::message::Options;
+use portolan_abi::{Error, call};
+use send::Sent;
+
+/// `msg_send`, `msg_receive` and `msg_rpc`.
+pub fn message(
+    k: &mut Kernel,
+    me: ThreadId,
+    send: Option<call::Send>,
+    receive: Option<call::Receive>,
+    options: Options,
+) -> Outcome {
+    if let Some(half) = send {
+        match send::send(k, me, half, receive, options) {
+            Ok(Sent::Done) => {}
+            Ok(Sent::Blocked) => return Outcome::Blocked,
+            Ok(Sent::Answered(completion)) => return Outcome::Done(completion),
+            Err(error) => return Outcome::Done(Completion::failure(error)),
+        }
+    }
+    match receive {
+        Some(half) => receive::receive(k, me, half, options),
+        None => Outcome::Done(Completion::success(0)),
+    }
+}
+
+/// Begins the receiving half of a call whose sending half had to wait.
+pub fn resume(k: &mut Kernel, me: ThreadId) -> Outcome {
+    match k.threads[me].unfinished.take() {
+        Some(receiving) => receive::receive(k, me, receiving.half, receiving.options),
+        None => Outcome::Done(Completion::failure(Error::Failure)),
+    }
+}
+
+/// Makes a port whose receive right the task holds, and returns its name.
+///
+/// # Errors
+/// `ResourceShortage`, `NoSpace`.
+pub fn allocate(
+    k: &mut Kernel,
+    task: crate::task::TaskId,
+    capacity: portolan_abi::Capacity,
+) -> portolan_abi::Result<portolan_abi::Name> {
+    let Kernel { tasks, accounts, .. } = k;
+    let account = tasks[task].account;
+    tasks[task].space.reserve(accounts, 1)?;
+    let port = create(k, port::Owner::Message, account, capacity)?;
+    Ok(right::insert(k, task, message::CarriedRight::Receive(port)))
+}
+
+/// Makes a port, charged to an account.
+///
+/// # Errors
+/// `ResourceShortage`.
+pub fn create(
+    k: &mut Kernel,
+    owner: port::Owner,
+    account: crate::task::account::AccountId,
+    capacity: portolan_abi::Capacity,
+) -> portolan_abi::Result<PortId> {
+    use crate::task::account::Resource;
+    let Kernel { ports, accounts, .. } = k;
+    ports.reserve()?;
+    accounts.charge(account, Resource::Ports, 1)?;
+    if let Err(spent) = accounts.charge(account, Resource::Memory, port::PORT_COST) {
+        accounts.credit(account, Resource::Ports, 1);
+        return Err(spent.into());
+    }
+    Ok(ports.insert(Port::new(owner, account, capacity))?)
+}
+
+/// Sets a port's capacity and lets in the senders that now have a place.
+pub fn set_capacity(k: &mut Kernel, port: PortId, capacity: portolan_abi::Capacity) {
+    k.ports[port].capacity = capacity;
+    send::admit(k, port);
+}

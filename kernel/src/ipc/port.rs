@@ -1,0 +1,176 @@
+//! Ports: a queue of messages with one receiver, a capacity, and counts of rights.
+//!
+//! Invariant: threads wait to send only while the queue is full, and to receive
+//! only while it is empty and no notice is due; the counts are those of all name
+//! spaces and messages. Neighbours: `space` names ports, `send` and `receive` use
+//! the queue, `death` ends it.
+
+use super::message::{Message, MessageId, Messages};
+use crate::arena::{Arena, Id};
+use crate::list::{Link, Linked, List};
+use crate::task::TaskId;
+use crate::task::account::AccountId;
+use crate::task::thread::{InQueue, Thread, ThreadId};
+use crate::vm::ObjectId;
+use portolan_abi::{Capacity, Name, Protection};
+
+/// Names a port.
+pub type PortId = Id<Port>;
+/// All ports.
+pub type Ports = Arena<Port>;
+
+/// What a port costs its account, besides one port.
+pub const PORT_COST: u64 = Ports::SLOT_SIZE as u64;
+
+/// A port.
+pub struct Port {
+    /// Who receives.
+    pub owner: Owner,
+    /// Who pays for it.
+    pub account: AccountId,
+    /// How many messages it holds before it is full.
+    pub capacity: Capacity,
+    /// The messages, oldest first.
+    pub queue: List<Message, InPort>,
+    /// How many of them the kernel caches for their senders.
+    pub cached: u32,
+    /// Threads waiting for a place.
+    pub senders: List<Thread, InQueue>,
+    /// Threads waiting for a message.
+    pub receivers: List<Thread, InQueue>,
+    /// Send rights that exist: one for each name that has any, one for each in a message.
+    pub send_rights: u32,
+    /// Send-once rights that exist.
+    pub send_once_rights: u32,
+    /// Send rights made from the receive right since it last moved.
+    pub make_send_count: u32,
+    /// Messages that have left it since the receive right last moved.
+    pub sequence: u64,
+    /// Names that are to become dead names when it dies.
+    pub holders: Option<Holder>,
+    /// What the kernel has to say to its receiver.
+    pub notices: Notices,
+    /// Where the message that carries its receive right is going.
+    pub toward: Option<PortId>,
+    /// In the line of ports to be cleared away.
+    pub grave: Link<Port>,
+}
+
+/// Who receives from a port.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Owner {
+    /// A task, under this name.
+    Task(TaskId, Name),
+    /// Nobody: the receive right is in a message.
+    Message,
+    /// The kernel: messages are requests, answered at once.
+    Kernel(KernelObject),
+    /// Nobody any more: the port is dead, and about to be cleared away.
+    Dead,
+}
+
+/// What a port of the kernel's stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KernelObject {
+    /// A task.
+    Task(TaskId),
+    /// A thread.
+    Thread(ThreadId),
+    /// A memory object, to be mapped with at most this protection.
+    Memory(ObjectId, Protection),
+    /// The machine.
+    Host,
+}
+
+/// A name in some task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Holder {
+    /// The task.
+    pub task: TaskId,
+    /// The slot of its name space.
+    pub slot: u32,
+}
+
+/// Messages that the kernel makes when they are received, so that they need no memory.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Notices {
+    /// Send-once rights for this port that were destroyed unused.
+    pub send_once: u32,
+    /// The task whose dead names are told here: the port is its notify port.
+    pub dead_names_of: Option<TaskId>,
+}
+
+impl Port {
+    /// A port with nothing in it.
+    pub fn new(owner: Owner, account: AccountId, capacity: Capacity) -> Port {
+        Port {
+            owner,
+            account,
+            capacity,
+            queue: List::default(),
+            cached: 0,
+            senders: List::default(),
+            receivers: List::default(),
+            send_rights: 0,
+            send_once_rights: 0,
+            make_send_count: 0,
+            sequence: 0,
+            holders: None,
+            notices: Notices::default(),
+            toward: None,
+            grave: Link::default(),
+        }
+    }
+
+    /// Whether it can still take and give messages.
+    #[inline]
+    pub fn is_alive(&self) -> bool {
+        self.owner != Owner::Dead
+    }
+
+    /// Whether its queue has a free place for an ordinary message.
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        match self.capacity {
+            Capacity::Zero => false,
+            Capacity::Bounded(limit) => self.queue.len() < limit,
+            Capacity::Unbounded => true,
+        }
+    }
+
+    /// Puts a message last.
+    pub fn enqueue(&mut self, messages: &mut Messages, id: MessageId) {
+        self.queue.push_back(messages, id);
+    }
+}
+
+/// The port, unless it is gone or dead.
+#[inline]
+pub fn living(ports: &Ports, id: PortId) -> Option<&Port> {
+    ports.get(id).filter(|port| port.is_alive())
+}
+
+/// The link for a port's queue.
+pub struct InPort;
+/// The link for the line of ports to be ended.
+pub struct InGraveyard;
+
+impl Linked<InPort> for Message {
+    #[inline]
+    fn link(&mut self) -> &mut Link<Message> {
+        &mut self.queue
+    }
+    #[inline]
+    fn link_ref(&self) -> &Link<Message> {
+        &self.queue
+    }
+}
+
+impl Linked<InGraveyard> for Port {
+    fn link(&mut self) -> &mut Link<Port> {
+        &mut self.grave
+    }
+    fn link_ref(&self) -> &Link<Port> {
+        &self.grave
+    }
+}

@@ -1,0 +1,345 @@
+//! Receiving: a notice, the oldest message, a waiting sender's message, or wait.
+//!
+//! A delivery is checked first: is the buffer large enough, can it be written, is
+//! there room for the names. Then it is made, and cannot fail; so no right is ever
+//! given to a task that is not told its name, and what cannot be received stays
+//! where it was. Invariant: as `port` says.
+//! Neighbours: `send`, `right`, `death` (whose notices are received here).
+
+use super::death;
+use super::message::{self, CacheSlot, CarriedRight, Envelope, Message, MessageId, Source};
+use super::port::{Owner, PortId};
+use super::{right, send};
+use crate::kernel::{Kernel, Outcome};
+use crate::task::TaskId;
+use crate::task::account::AccountId;
+use crate::task::thread::{Completion, Receiving, Reply, State, ThreadId, Wait, deadline};
+use crate::vm::Fault;
+use crate::vm::copy::Window;
+use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
+use portolan_abi::notification::{Kind, Notification};
+use portolan_abi::trace::Step;
+use portolan_abi::{Error, Name, call};
+use portolan_machine::Access;
+use zerocopy::IntoBytes;
+
+/// How a receiver that was given a message is made ready.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Delivery {
+    /// Last among its equals.
+    Queue,
+    /// Next in line: the sender gives way to it.
+    HandOff,
+}
+
+/// The receiving half of a thread's call.
+pub fn receive(k: &mut Kernel, me: ThreadId, half: call::Receive, options: Options) -> Outcome {
+    let thread = &k.threads[me];
+    if thread.reply == Reply::Lost {
+        return Outcome::Done(Completion::failure(Error::ReceiveReplyLost));
+    }
+    let task = thread.task;
+    let Ok(port) = right::receive_right(k, task, half.port) else {
+        return Outcome::Done(Completion::failure(Error::ReceiveInvalidPort));
+    };
+    if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
+        return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
+    }
+    if let Some(completion) = take_one(k, me, port, half) {
+        return Outcome::Done(completion);
+    }
+    if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
+        return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
+    }
+    k.threads[me].state = State::Waiting(Wait::Receive(Receiving { port: Some(port), half, options }));
+    k.ports[port].receivers.push_back(&mut k.threads, me);
+    if let Some(until) = deadline(k.now, options, Options::RCV_TIMEOUT, half.timeout) {
+        k.timers.set(&mut k.threads, me, until);
+    }
+    Outcome::Blocked
+}
+
+/// Receives what is there. `None`: nothing is.
+fn take_one(k: &mut Kernel, me: ThreadId, id: PortId, half: call::Receive) -> Option<Completion> {
+    if let Some(completion) = take_notice(k, me, id, half) {
+        return Some(completion);
+    }
+    let port = &k.ports[id];
+    if let Some(message) = port.queue.first() {
+        return Some(take_queued(k, me, id, message, half));
+    }
+    let sender = port.senders.first()?;
+    Some(take_waiting(k, me, id, sender, half))
+}
+
+fn take_queued(k: &mut Kernel, me: ThreadId, port: PortId, id: MessageId, half: call::Receive) -> Completion {
+    let mut window = Window::default();
+    let Message { envelope, .. } = &k.messages[id];
+    let (size, rights) = (envelope.size(), envelope.rights.len());
+    if let Err(completion) = check(k, me, half, size, rights, &mut window) {
+        return completion;
+    }
+    // Nothing below may fail.
+    let Kernel { ports, messages, .. } = k;
+    ports[port].queue.remove(messages, id);
+    let Some(message) = k.messages.remove(id) else { return Completion::failure(Error::Failure) };
+    k.trace(Step::Receive, &message.envelope, port, Some(me));
+    let completion = make(k, me, port, &message.envelope, Source::Kept(&message.body), &window, half);
+    message::release(&mut k.vm, &mut k.accounts, &message);
+    if let Some(slot) = message.cached_for {
+        k.ports[port].cached -= 1;
+        tell_accepted(k, slot, message.account);
+    }
+    send::admit(k, port);
+    completion
+}
+
+fn take_waiting(k: &mut Kernel, me: ThreadId, port: PortId, sender: ThreadId, half: call::Receive) -> Completion {
+    let State::Waiting(Wait::Send(sending)) = &k.threads[sender].state else {
+        return Completion::failure(Error::Failure);
+    };
+    let envelope = &k.messages[sending.message].envelope;
+    let (size, rights) = (envelope.size(), envelope.rights.len());
+    let mut window = Window::default();
+    if let Err(completion) = check(k, me, half, size, rights, &mut window) {
+        return completion;
+    }
+    // Nothing below may fail.
+    let Some(message) = send::take_from_waiting(k, sender) else { return Completion::failure(Error::Failure) };
+    k.trace(Step::Deliver, &message.envelope, port, Some(me));
+    let completion = make(k, me, port, &message.envelope, Source::Kept(&message.body), &window, half);
+    message::release(&mut k.vm, &mut k.accounts, &message);
+    completion
+}
+
+/// Gives a message to the thread that has waited longest and can take it. Threads
+/// whose buffers cannot take it are told so, and the next is tried. `from` is the
+/// task whose name space the rights come from.
+#[inline]
+pub fn offer(
+    k: &mut Kernel,
+    port: PortId,
+    envelope: &mut Envelope,
+    source: Source<'_>,
+    from: Option<TaskId>,
+    delivery: Delivery,
+) -> bool {
+    let mut window = Window::default();
+    while let Some(thread) = k.ports[port].receivers.first() {
+        let State::Waiting(Wait::Receive(Receiving { half, .. })) = k.threads[thread].state else { return false };
+        match check(k, thread, half, envelope.size(), envelope.rights.len(), &mut window) {
+            Err(completion) => finish_waiting(k, thread, completion),
+            Ok(()) => {
+                if let Some(task) = from {
+                    send::let_go(k, task, envelope);
+                }
+                k.trace(Step::Deliver, envelope, port, Some(thread));
+                let completion = make(k, thread, port, envelope, source, &window, half);
+                finish(k, thread, completion, delivery);
+                return true;
+            }
+        }
+    }
+    false
+}
+
+/// Whether a thread's buffer and name space can take a message of this size with
+/// this many rights; opens the window on the buffer.
+#[inline]
+fn check(
+    k: &mut Kernel,
+    thread: ThreadId,
+    half: call::Receive,
+    size: usize,
+    rights: usize,
+    window: &mut Window,
+) -> Result<(), Completion> {
+    let needed = received_size(size);
+    if (half.size as usize) < needed {
+        return Err(Completion { result: Err(Error::ReceiveTooLarge), value: needed as u64 });
+    }
+    let Kernel { vm, accounts, tasks, threads, .. } = k;
+    let task = &mut tasks[threads[thread].task];
+    window.open(vm, accounts, &mut task.map, half.address, needed, Access::Write).map_err(|fault| {
+        Completion::failure(match fault {
+            Fault::Unmapped | Fault::Protection => Error::ReceiveInvalidMemory,
+            Fault::Shortage => Error::ReceiveNoSpace,
+        })
+    })?;
+    let names = rights as u32 + 1;
+    task.space.reserve(accounts, names).map_err(|_| Completion::failure(Error::ReceiveNoSpace))
+}
+
+/// Makes a delivery that has been checked: bytes, then rights, then what describes them.
+#[inline]
+fn make(
+    k: &mut Kernel,
+    thread: ThreadId,
+    port: PortId,
+    envelope: &Envelope,
+    source: Source<'_>,
+    window: &Window,
+    half: call::Receive,
+) -> Completion {
+    let task = k.threads[thread].task;
+    let count = envelope.rights.len();
+    let offset = message::body_offset(count);
+    message::copy_body(&mut k.vm.memory, source, offset, envelope.body_size, window, offset);
+    let reply = right::insert(k, task, envelope.reply.right);
+    for (number, carried) in envelope.rights.iter().enumerate() {
+        let name = right::insert(k, task, carried.right);
+        let descriptor = Descriptor::port(name, carried.right.kind_code());
+        window.write_value(&mut k.vm.memory, message::body_offset(number), &descriptor);
+    }
+    let size = envelope.size();
+    let header = Header {
+        bits: Header::bits_of(envelope.reply.right.kind_code(), envelope.destination.right.kind_code()),
+        size: size as u32,
+        remote: reply,
+        local: half.port,
+        id: envelope.id,
+        descriptors: count as u32,
+    };
+    let port = &mut k.ports[port];
+    let trailer = Trailer {
+        sequence: port.sequence,
+        number: envelope.number,
+        cause: envelope.cause,
+        sender: envelope.sender,
+        flags: if envelope.sender == 0 { Trailer::FROM_KERNEL } else { 0 },
+        size: Trailer::SIZE as u32,
+        reserved: 0,
+    };
+    port.sequence += 1;
+    window.write_value(&mut k.vm.memory, 0, &header);
+    let end = trailer_offset(size);
+    window.write(&mut k.vm.memory, size, &[0; MESSAGE_ALIGN][..end - size]);
+    window.write_value(&mut k.vm.memory, end, &trailer);
+    k.threads[thread].handling = envelope.number;
+    Completion::success(size as u64)
+}
+
+/// Answers the caller of a kernel routine in the same trap, if its reply is what it
+/// would receive next. `None`: the reply must be sent the long way.
+pub fn answer(
+    k: &mut Kernel,
+    me: ThreadId,
+    through: CarriedRight,
+    envelope: &mut Envelope,
+    body: &[u8],
+    then: call::Receive,
+) -> Option<Completion> {
+    let CarriedRight::SendOnce(port, Some(waiter)) = through else { return None };
+    let idle = k.ports[port].queue.is_empty() && k.ports[port].receivers.is_empty() && !has_notice(k, port);
+    let mine = waiter.thread == me && k.ports[port].owner == Owner::Task(k.threads[me].task, then.port);
+    if !idle || !mine || !then.address.is_multiple_of(MESSAGE_ALIGN as u64) {
+        return None;
+    }
+    let mut window = Window::default();
+    check(k, me, then, envelope.size(), envelope.rights.len(), &mut window).ok()?;
+    // Nothing below may fail.
+    envelope.destination.right = through;
+    k.trace(Step::Deliver, envelope, port, Some(me));
+    let completion = make(k, me, port, envelope, Source::Kernel(body), &window, then);
+    right::use_send_once(k, port);
+    Some(completion)
+}
+
+/// Ends a thread's wait for a message.
+pub fn finish_waiting(k: &mut Kernel, thread: ThreadId, completion: Completion) {
+    finish(k, thread, completion, Delivery::Queue);
+}
+
+#[inline]
+fn finish(k: &mut Kernel, thread: ThreadId, completion: Completion, delivery: Delivery) {
+    abandon(k, thread);
+    let Kernel { threads, scheduler, .. } = k;
+    threads[thread].complete(completion);
+    match delivery {
+        Delivery::Queue => scheduler.make_ready(threads, thread),
+        Delivery::HandOff => scheduler.hand_off(threads, thread),
+    }
+}
+
+/// Takes a thread out of its port's line of receivers, and of the deadlines.
+#[inline]
+pub fn abandon(k: &mut Kernel, thread: ThreadId) {
+    let Kernel { threads, ports, timers, .. } = k;
+    timers.clear(threads, thread);
+    if let State::Waiting(Wait::Receive(Receiving { port: Some(port), .. })) = threads[thread].state {
+        ports[port].receivers.remove(threads, thread);
+    }
+    threads[thread].state = State::Running;
+}
+
+/// The reply that a thread waits for, or will wait for, is lost.
+pub fn lose_reply(k: &mut Kernel, thread: ThreadId) {
+    if matches!(k.threads[thread].state, State::Waiting(Wait::Receive(_))) {
+        finish_waiting(k, thread, Completion::failure(Error::ReceiveReplyLost));
+    }
+}
+
+/// Tells a task that the message the kernel cached for it has been taken. What that
+/// message cost has just been credited, so there is room and money for this one.
+fn tell_accepted(k: &mut Kernel, slot: CacheSlot, account: AccountId) {
+    let Some(task) = k.tasks.get_mut(slot.task) else { return };
+    let name = match task.space.held_slot(slot.name) {
+        Some(held) => {
+            task.space.entry_mut(held).caching = false;
+            slot.name
+        }
+        None => Name::NULL,
+    };
+    let port = task.notify_port;
+    if super::port::living(&k.ports, port).is_none() {
+        return;
+    }
+    let notification = Notification { name, reserved: 0 };
+    let mut envelope = Envelope::from_kernel(k.next_number(), Kind::MessageAccepted as u32, size_of::<Notification>());
+    envelope.destination.right = CarriedRight::SendOnce(port, None);
+    let source = Source::Kernel(notification.as_bytes());
+    if offer(k, port, &mut envelope, source, None, Delivery::Queue) {
+        return;
+    }
+    let Kernel { vm, accounts, messages, .. } = k;
+    let kept = message::keep(vm, accounts, messages, account, &mut envelope, source);
+    let id = kept.expect("the cached message has left its place");
+    send::enqueue(k, port, id, Step::Notify);
+}
+
+/// Whether the kernel has something to say to a port's receiver.
+fn has_notice(k: &Kernel, port: PortId) -> bool {
+    let notices = &k.ports[port].notices;
+    notices.send_once > 0
+        || notices.dead_names_of.and_then(|task| k.tasks.get(task)).is_some_and(|task| task.space.notices.0.is_some())
+}
+
+/// Receives the first thing that the kernel has to say there.
+fn take_notice(k: &mut Kernel, me: ThreadId, port: PortId, half: call::Receive) -> Option<Completion> {
+    if !has_notice(k, port) {
+        return None;
+    }
+    let mut window = Window::default();
+    let size = Header::SIZE + size_of::<Notification>();
+    if let Err(completion) = check(k, me, half, size, 0, &mut window) {
+        return Some(completion);
+    }
+    // Nothing below may fail.
+    let (kind, name) = death::next_notice(k, port)?;
+    let mut envelope = Envelope::from_kernel(k.next_number(), kind as u32, size_of::<Notification>());
+    envelope.destination.right = CarriedRight::SendOnce(port, None);
+    k.trace(Step::Notify, &envelope, port, Some(me));
+    let body = Notification { name, reserved: 0 };
+    Some(make(k, me, port, &envelope, Source::Kernel(body.as_bytes()), &window, half))
+}
+
+/// Gives notices to waiting receivers, as far as there are both.
+pub fn offer_notice(k: &mut Kernel, port: PortId) {
+    while let Some(thread) = k.ports[port].receivers.first() {
+        let State::Waiting(Wait::Receive(Receiving { half, .. })) = k.threads[thread].state else { return };
+        match take_notice(k, thread, port, half) {
+            Some(completion) => finish_waiting(k, thread, completion),
+            None => return,
+        }
+    }
+}

@@ -1,0 +1,453 @@
+//! Rights: taken from names into messages, given back, and put under names.
+//!
+//! A right is *taken* when a message that carries it is about to be sent. If the
+//! send is put off, the name keeps a hold for it, so that *giving back* cannot
+//! fail and the name comes back the same; when the message has gone, the hold is
+//! *let go*. A right is *inserted* where it arrives, *discarded* where it cannot.
+//!
+//! Invariant: `send_rights` of a port counts one for each name with send rights and
+//! one for each in a message, `send_once_rights` likewise.
+//! Neighbours: `space` stores, `message` carries, `death` reacts to the last right.
+
+use super::death;
+use super::message::{Carried, CarriedRight, Waiter};
+use super::port::{Holder, KernelObject, Owner, PortId, living};
+use super::receive;
+use super::space::Right;
+use crate::kernel::Kernel;
+use crate::task::TaskId;
+use crate::task::thread::{Completion, Reply};
+use portolan_abi::port::{NameType, UREFS_MAX};
+use portolan_abi::{Disposition, Error, Name, Result, RightKind};
+
+/// Takes a right out of a task's name space, as the disposition says.
+/// On failure nothing has changed.
+///
+/// # Errors
+/// `InvalidName`, or `InvalidRight` if the name stands for something else.
+#[inline]
+pub fn take(k: &mut Kernel, task: TaskId, name: Name, how: Disposition, waiter: Option<Waiter>) -> Result<Carried> {
+    let Kernel { tasks, ports, .. } = k;
+    let space = &mut tasks[task].space;
+    let slot = space.slot(name)?;
+    let entry = space.entry_mut(slot);
+    let moved = Carried { right: CarriedRight::Null, from: name, how: Some(how) };
+    let right = match (&mut entry.right, how) {
+        (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => {
+            ports[*port].send_once_rights += 1;
+            CarriedRight::SendOnce(*port, waiter)
+        }
+        (Right::Port { port, receive: true, .. }, Disposition::MakeSend) => {
+            let made = &mut ports[*port];
+            made.send_rights += 1;
+            made.make_send_count = made.make_send_count.wrapping_add(1);
+            CarriedRight::Send(*port)
+        }
+        (Right::Port { port, receive, .. }, Disposition::MoveReceive) if *receive => {
+            *receive = false;
+            entry.held += 1;
+            CarriedRight::Receive(*port)
+        }
+        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend) => {
+            let port = *port;
+            match ports.get_mut(port).filter(|port| port.is_alive()) {
+                Some(copied) => {
+                    copied.send_rights += 1;
+                    CarriedRight::Send(port)
+                }
+                None => CarriedRight::Dead(RightKind::Send),
+            }
+        }
+        (Right::Port { port, sends: sends @ 1.., .. }, Disposition::MoveSend) => {
+            *sends -= 1;
+            entry.held += 1;
+            if *sends > 0
+                && let Some(port) = ports.get_mut(*port)
+            {
+                port.send_rights += 1;
+            }
+            CarriedRight::Send(*port)
+        }
+        (Right::SendOnce { port, waiter }, Disposition::MoveSendOnce) => {
+            entry.held = 1;
+            CarriedRight::SendOnce(*port, *waiter)
+        }
+        (Right::Dead(_), Disposition::CopySend) => CarriedRight::Dead(RightKind::Send),
+        (Right::Dead(references), Disposition::MoveSend | Disposition::MoveSendOnce) => {
+            *references -= 1;
+            entry.held += 1;
+            CarriedRight::Dead(how.arrives_as())
+        }
+        _ => return Err(Error::InvalidRight),
+    };
+    Ok(Carried { right, ..moved })
+}
+
+/// Undoes [`take`]: the name is as it was, but for what others did meanwhile.
+pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
+    let Some(how) = carried.how else { return };
+    let Kernel { tasks, ports, .. } = k;
+    match (how, carried.right) {
+        (Disposition::MakeSendOnce, CarriedRight::SendOnce(port, _)) => {
+            if let Some(port) = ports.get_mut(port) {
+                port.send_once_rights -= 1;
+            }
+        }
+        (Disposition::MakeSend | Disposition::CopySend, CarriedRight::Send(port)) => drop_send_right(k, port),
+        (Disposition::MoveReceive | Disposition::MoveSend | Disposition::MoveSendOnce, _) => {
+            let space = &mut tasks[task].space;
+            let Some(slot) = space.held_slot(carried.from) else { return };
+            let entry = space.entry_mut(slot);
+            entry.held -= 1;
+            match (&mut entry.right, how) {
+                (Right::Port { port, receive, .. }, Disposition::MoveReceive) => {
+                    *receive = true;
+                    ports[*port].toward = None;
+                }
+                (Right::Port { port, sends, .. }, Disposition::MoveSend) => {
+                    *sends += 1;
+                    if *sends > 1
+                        && let Some(port) = ports.get_mut(*port)
+                    {
+                        port.send_rights -= 1;
+                    }
+                }
+                (Right::Dead(references), Disposition::MoveSend | Disposition::MoveSendOnce) => *references += 1,
+                _ => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+/// Makes [`take`] final: the message has gone and the name has lost the right.
+#[inline]
+pub fn let_go(k: &mut Kernel, task: TaskId, carried: Carried) {
+    match carried.how {
+        Some(Disposition::MoveReceive) => {
+            if let CarriedRight::Receive(port) = carried.right {
+                leave_receiver(k, port);
+            }
+            release_hold(k, task, carried.from);
+        }
+        Some(Disposition::MoveSend | Disposition::MoveSendOnce) => release_hold(k, task, carried.from),
+        _ => {}
+    }
+}
+
+fn release_hold(k: &mut Kernel, task: TaskId, name: Name) {
+    let space = &mut k.tasks[task].space;
+    let Some(slot) = space.held_slot(name) else { return };
+    let entry = space.entry_mut(slot);
+    entry.held -= 1;
+    if matches!(entry.right, Right::SendOnce { .. }) {
+        space.remove(slot);
+    } else {
+        clean(k, task, slot);
+    }
+}
+
+/// The receive right has left its task: its threads wait there no more.
+fn leave_receiver(k: &mut Kernel, port: PortId) {
+    k.ports[port].owner = Owner::Message;
+    while let Some(thread) = k.ports[port].receivers.first() {
+        receive::finish_waiting(k, thread, Completion::failure(Error::ReceivePortDied));
+    }
+}
+
+/// Removes an entry of which nothing is left.
+fn clean(k: &mut Kernel, task: TaskId, slot: u32) {
+    if k.tasks[task].space.entry(slot).is_spent() {
+        unlink(k, Holder { task, slot });
+        k.tasks[task].space.remove(slot);
+    }
+}
+
+/// Puts a right into a task's name space, which has room for it, and returns its
+/// name: the known one for a known port. A right to a dead port becomes
+/// [`Name::DEAD`]; user references beyond the maximum are absorbed.
+#[inline]
+pub fn insert(k: &mut Kernel, task: TaskId, right: CarriedRight) -> Name {
+    match right {
+        CarriedRight::Null => Name::NULL,
+        CarriedRight::Dead(_) => Name::DEAD,
+        CarriedRight::SendOnce(port, waiter) => insert_send_once(k, task, port, waiter),
+        CarriedRight::Send(port) | CarriedRight::Receive(port) if living(&k.ports, port).is_none() => {
+            if matches!(right, CarriedRight::Send(_)) {
+                drop_send_right(k, port);
+            }
+            Name::DEAD
+        }
+        CarriedRight::Send(port) => insert_send(k, task, port),
+        CarriedRight::Receive(port) => insert_receive(k, task, port),
+    }
+}
+
+#[inline]
+fn insert_send_once(k: &mut Kernel, task: TaskId, port: PortId, waiter: Option<Waiter>) -> Name {
+    if living(&k.ports, port).is_none() {
+        return Name::DEAD;
+    }
+    let space = &mut k.tasks[task].space;
+    let slot = space.insert(Right::SendOnce { port, waiter });
+    space.name(slot)
+}
+
+fn insert_send(k: &mut Kernel, task: TaskId, port: PortId) -> Name {
+    let slot = slot_for(k, task, port);
+    let Kernel { tasks, ports, .. } = k;
+    let space = &mut tasks[task].space;
+    if let Right::Port { sends, .. } = &mut space.entry_mut(slot).right {
+        if *sends > 0 {
+            ports[port].send_rights -= 1;
+        }
+        *sends = (*sends + 1).min(UREFS_MAX);
+    }
+    space.name(slot)
+}
+
+fn insert_receive(k: &mut Kernel, task: TaskId, port: PortId) -> Name {
+    let slot = slot_for(k, task, port);
+    let Kernel { tasks, ports, .. } = k;
+    let space = &mut tasks[task].space;
+    if let Right::Port { receive, .. } = &mut space.entry_mut(slot).right {
+        *receive = true;
+    }
+    let name = space.name(slot);
+    let port = &mut ports[port];
+    port.owner = Owner::Task(task, name);
+    port.toward = None;
+    port.make_send_count = 0;
+    port.sequence = 0;
+    name
+}
+
+/// The slot that names a port in a task, made if there is none.
+fn slot_for(k: &mut Kernel, task: TaskId, port: PortId) -> u32 {
+    let space = &mut k.tasks[task].space;
+    if let Some(slot) = space.find(port) {
+        return slot;
+    }
+    let slot = space.insert(Right::Port { port, receive: false, sends: 0 });
+    add_holder(k, port, Holder { task, slot });
+    slot
+}
+
+fn add_holder(k: &mut Kernel, port: PortId, holder: Holder) {
+    let first = k.ports[port].holders.replace(holder);
+    let entry = k.tasks[holder.task].space.entry_mut(holder.slot);
+    entry.next = first;
+    entry.previous = None;
+    if let Some(first) = first {
+        k.tasks[first.task].space.entry_mut(first.slot).previous = Some(holder);
+    }
+}
+
+/// Takes an entry out of its port's list of names, or out of its task's line of notices.
+pub fn unlink(k: &mut Kernel, holder: Holder) {
+    let space = &mut k.tasks[holder.task].space;
+    let entry = *space.entry(holder.slot);
+    if entry.notice {
+        death::withdraw_notice(k, holder);
+        return;
+    }
+    let Right::Port { port, .. } = entry.right else { return };
+    match entry.previous {
+        Some(previous) => k.tasks[previous.task].space.entry_mut(previous.slot).next = entry.next,
+        None => {
+            if let Some(port) = k.ports.get_mut(port) {
+                port.holders = entry.next;
+            }
+        }
+    }
+    if let Some(next) = entry.next {
+        k.tasks[next.task].space.entry_mut(next.slot).previous = entry.previous;
+    }
+}
+
+/// Destroys a right that no name stands for.
+pub fn discard(k: &mut Kernel, right: CarriedRight) {
+    match right {
+        CarriedRight::Null | CarriedRight::Dead(_) => {}
+        CarriedRight::Send(port) => drop_send_right(k, port),
+        CarriedRight::Receive(port) => death::bury(k, port),
+        CarriedRight::SendOnce(port, waiter) => discard_send_once(k, port, waiter),
+    }
+}
+
+/// One send right fewer; the last one may end what the kernel keeps behind the port.
+pub fn drop_send_right(k: &mut Kernel, id: PortId) {
+    let Some(port) = k.ports.get_mut(id) else { return };
+    port.send_rights -= 1;
+    if port.send_rights == 0 && matches!(port.owner, Owner::Kernel(KernelObject::Memory(..))) {
+        death::bury(k, id);
+    }
+}
+
+/// A send-once right was used: its message has been sent.
+#[inline]
+pub fn use_send_once(k: &mut Kernel, id: PortId) {
+    if let Some(port) = k.ports.get_mut(id) {
+        port.send_once_rights -= 1;
+    }
+}
+
+/// A send-once right yields exactly one message: if not one through it, then a
+/// notice of its loss, or the exact error for the `msg_rpc` that waits for it.
+fn discard_send_once(k: &mut Kernel, id: PortId, waiter: Option<Waiter>) {
+    let Some(port) = k.ports.get_mut(id) else { return };
+    port.send_once_rights -= 1;
+    if !port.is_alive() {
+        return;
+    }
+    if let Some(Waiter { thread, serial }) = waiter
+        && let Some(waiting) = k.threads.get_mut(thread)
+        && waiting.reply == Reply::Awaited(serial)
+    {
+        waiting.reply = Reply::Lost;
+        receive::lose_reply(k, thread);
+        return;
+    }
+    port.notices.send_once += 1;
+    receive::offer_notice(k, id);
+}
+
+/// Gives up one reference of what a name stands for: of the send right or dead
+/// name, else the send-once right, else the receive right.
+///
+/// # Errors
+/// `InvalidName`.
+pub fn deallocate(k: &mut Kernel, task: TaskId, name: Name) -> Result<()> {
+    let space = &k.tasks[task].space;
+    let kind = match space.entry(space.slot(name)?).right {
+        Right::Port { sends: 1.., .. } => RightKind::Send,
+        Right::Port { .. } => RightKind::Receive,
+        Right::SendOnce { .. } => RightKind::SendOnce,
+        Right::Dead(_) | Right::Vacant(_) => RightKind::DeadName,
+    };
+    modify_references(k, task, name, kind, -1)
+}
+
+/// Changes the user references of one kind of right under a name.
+///
+/// # Errors
+/// `InvalidName`; `InvalidRight`: there is none of that kind; `InvalidValue`: fewer
+/// than zero would be left, or more than one of a kind that is not counted;
+/// `UrefsOverflow`.
+pub fn modify_references(k: &mut Kernel, task: TaskId, name: Name, kind: RightKind, delta: i32) -> Result<()> {
+    let Kernel { tasks, ports, .. } = k;
+    let space = &mut tasks[task].space;
+    let slot = space.slot(name)?;
+    let entry = space.entry_mut(slot);
+    match (&mut entry.right, kind) {
+        (Right::Port { port, sends: sends @ 1.., .. }, RightKind::Send) => {
+            let port = *port;
+            *sends = changed(*sends, delta)?;
+            if *sends == 0 {
+                drop_send_right(k, port);
+                clean(k, task, slot);
+            }
+        }
+        (Right::Dead(references @ 1..), RightKind::DeadName) => {
+            *references = changed(*references, delta)?;
+            clean(k, task, slot);
+        }
+        (Right::Port { port, receive, .. }, RightKind::Receive) if *receive => {
+            if !only_one(delta)? {
+                return Ok(());
+            }
+            *receive = false;
+            let port = *port;
+            clean(k, task, slot);
+            death::bury(k, port);
+        }
+        (Right::SendOnce { port, waiter }, RightKind::SendOnce) => {
+            if !only_one(delta)? {
+                return Ok(());
+            }
+            let (port, waiter) = (*port, *waiter);
+            space.remove(slot);
+            if ports.get(port).is_some() {
+                discard_send_once(k, port, waiter);
+            }
+        }
+        _ => return Err(Error::InvalidRight),
+    }
+    Ok(())
+}
+
+fn changed(references: u32, delta: i32) -> Result<u32> {
+    match references.checked_add_signed(delta) {
+        None => Err(Error::InvalidValue),
+        Some(count) if count > UREFS_MAX => Err(Error::UrefsOverflow),
+        Some(count) => Ok(count),
+    }
+}
+
+/// Whether a right that is not counted goes; `InvalidValue` if it cannot change so.
+fn only_one(delta: i32) -> Result<bool> {
+    match delta {
+        -1 => Ok(true),
+        0 => Ok(false),
+        _ => Err(Error::InvalidValue),
+    }
+}
+
+/// The slot of a name, which has become a dead name if its port has died. A port
+/// tells the names it knows; a send-once right is found dead when it is looked at.
+pub fn refresh(k: &mut Kernel, task: TaskId, name: Name) -> Result<u32> {
+    let space = &mut k.tasks[task].space;
+    let slot = space.slot(name)?;
+    let entry = space.entry_mut(slot);
+    if let Right::SendOnce { port, .. } = entry.right
+        && living(&k.ports, port).is_none()
+    {
+        entry.right = Right::Dead(1);
+    }
+    Ok(slot)
+}
+
+/// What a name stands for.
+pub fn describe(k: &mut Kernel, task: TaskId, name: Name) -> Result<NameType> {
+    let slot = refresh(k, task, name)?;
+    let base = NameType { name, ..NameType::default() };
+    Ok(match k.tasks[task].space.entry(slot).right {
+        Right::Port { receive, sends, .. } => NameType { receive: receive.into(), send: sends, ..base },
+        Right::SendOnce { .. } => NameType { send_once: 1, ..base },
+        Right::Dead(references) => NameType { dead: references, ..base },
+        Right::Vacant(_) => base,
+    })
+}
+
+/// The port whose receive right a name is.
+///
+/// # Errors
+/// `InvalidName`, `NotReceiver`.
+#[inline]
+pub fn receive_right(k: &Kernel, task: TaskId, name: Name) -> Result<PortId> {
+    let space = &k.tasks[task].space;
+    match space.entry(space.slot(name)?).right {
+        Right::Port { port, receive: true, .. } => Ok(port),
+        _ => Err(Error::NotReceiver),
+    }
+}
+
+/// Puts a right from a message under a name that the caller may choose.
+///
+/// # Errors
+/// As `task::port_insert_right` says; the right is then still the caller's.
+pub fn insert_as(k: &mut Kernel, task: TaskId, carried: CarriedRight, wanted: Name) -> Result<Name> {
+    // Names carry generations that the kernel deals out, so none can be chosen.
+    if wanted != Name::NULL {
+        return Err(Error::InvalidArgument);
+    }
+    let Kernel { tasks, accounts, .. } = k;
+    tasks[task].space.reserve(accounts, 1)?;
+    if let CarriedRight::Send(port) = carried
+        && let Some(slot) = k.tasks[task].space.find(port)
+        && let Right::Port { sends: UREFS_MAX.., .. } = k.tasks[task].space.entry(slot).right
+    {
+        return Err(Error::UrefsOverflow);
+    }
+    Ok(insert(k, task, carried))
+}

@@ -1,0 +1,391 @@
+//! A task's name space: which name stands for which right.
+//!
+//! A table of entries, found by a name's slot and checked by its generation; and
+//! a hash from ports to entries, grown one bucket at a time, so that a right for
+//! a port the task knows arrives under the name it knows. Slots that came free are
+//! used again oldest first, and only while at least [`SPARE`] others wait.
+//!
+//! Invariant: an entry with a receive or send right is in the hash; one name per
+//! port. An entry is vacant only if no waiting send holds a part of it.
+//! Neighbours: `right` gives meaning to the entries.
+
+use super::message::Waiter;
+use super::port::{Holder, PortId};
+use crate::arena::Chunked;
+use crate::task::account::{AccountId, Accounts, Resource};
+use portolan_abi::{Error, Name, Result};
+
+/// What a name costs its task's account. Slots are paid for when the table grows,
+/// and stay paid for until the task ends.
+pub const NAME_COST: u64 = size_of::<Entry>() as u64;
+
+/// Vacant slots to keep before one is used again: with the generations, a name
+/// comes back after 64 × 4,096 others at the earliest.
+const SPARE: u32 = 64;
+const NONE: u32 = 0;
+
+/// What a name stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Right {
+    /// Nothing; the next vacant slot.
+    Vacant(u32),
+    /// A receive right, send rights, or both, for one port.
+    Port {
+        /// The port.
+        port: PortId,
+        /// Whether the receive right is here.
+        receive: bool,
+        /// User references of the send right.
+        sends: u32,
+    },
+    /// A send-once right.
+    SendOnce {
+        /// The port.
+        port: PortId,
+        /// The `msg_rpc` that waits for the message.
+        waiter: Option<Waiter>,
+    },
+    /// A dead name, with its user references.
+    Dead(u32),
+}
+
+/// A slot of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Entry {
+    generation: u32,
+    /// References that messages waiting to be sent have taken and may give back.
+    pub held: u32,
+    /// Whether the kernel caches a message of this task for the port.
+    pub caching: bool,
+    chain: u32,
+    /// What it stands for.
+    pub right: Right,
+    /// Among the names of its port, or, once dead, in the line of notices.
+    pub next: Option<Holder>,
+    /// Among the names of its port, or, once dead, in the line of notices.
+    pub previous: Option<Holder>,
+    /// Whether a dead-name notice is still to be received.
+    pub notice: bool,
+}
+
+/// A name space.
+pub struct Space {
+    entries: Chunked<Entry>,
+    first_vacant: u32,
+    last_vacant: u32,
+    vacant: u32,
+    buckets: Chunked<u32>,
+    account: AccountId,
+    /// The first dead name that is to be told, and the last.
+    pub notices: (Option<u32>, Option<u32>),
+}
+
+impl Space {
+    /// An empty one, paid for by this account.
+    pub fn new(account: AccountId) -> Space {
+        Space {
+            entries: Chunked::default(),
+            first_vacant: NONE,
+            last_vacant: NONE,
+            vacant: 0,
+            buckets: Chunked::default(),
+            account,
+            notices: (None, None),
+        }
+    }
+
+    /// Names in use.
+    pub fn len(&self) -> u32 {
+        self.entries.len().saturating_sub(1) - self.vacant
+    }
+
+    /// Whether no name is in use.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes sure that `count` rights can be inserted.
+    #[inline]
+    pub fn reserve(&mut self, accounts: &mut Accounts, count: u32) -> Result<()> {
+        while self.vacant < count + SPARE {
+            if let Err(error) = self.grow(accounts) {
+                // Better an early reuse than a refusal.
+                return if self.vacant >= count { Ok(()) } else { Err(error) };
+            }
+        }
+        Ok(())
+    }
+
+    fn grow(&mut self, accounts: &mut Accounts) -> Result<()> {
+        if self.entries.is_empty() {
+            // Slot 0 is never used: it would be the null name.
+            self.add_slot(accounts)?;
+        }
+        let slot = self.add_slot(accounts)?;
+        self.put_vacant(slot);
+        Ok(())
+    }
+
+    fn add_slot(&mut self, accounts: &mut Accounts) -> Result<u32> {
+        if self.entries.len() > Name::INDEX_MAX {
+            return Err(Error::NoSpace);
+        }
+        accounts.charge(self.account, Resource::Memory, NAME_COST)?;
+        let entry = Entry {
+            generation: 0,
+            held: 0,
+            caching: false,
+            chain: NONE,
+            right: Right::Vacant(NONE),
+            next: None,
+            previous: None,
+            notice: false,
+        };
+        self.entries.push(entry).map_err(|error| {
+            accounts.credit(self.account, Resource::Memory, NAME_COST);
+            error.into()
+        })
+    }
+
+    fn put_vacant(&mut self, slot: u32) {
+        self.entries[slot].right = Right::Vacant(NONE);
+        if self.vacant == 0 {
+            self.first_vacant = slot;
+        } else {
+            self.entries[self.last_vacant].right = Right::Vacant(slot);
+        }
+        self.last_vacant = slot;
+        self.vacant += 1;
+    }
+
+    /// Puts a right into the oldest vacant slot; there must be one ([`Space::reserve`]).
+    #[inline]
+    pub fn insert(&mut self, right: Right) -> u32 {
+        let slot = self.first_vacant;
+        let entry = &mut self.entries[slot];
+        let Right::Vacant(next) = entry.right else { panic!("a vacant slot is in use") };
+        entry.right = right;
+        self.first_vacant = next;
+        self.vacant -= 1;
+        if let Right::Port { port, .. } = right {
+            self.add_to_hash(port, slot);
+        }
+        slot
+    }
+
+    /// Makes a slot vacant; its name finds nothing from now on.
+    #[inline]
+    pub fn remove(&mut self, slot: u32) {
+        if let Right::Port { port, .. } = self.entries[slot].right {
+            self.remove_from_hash(port, slot);
+        }
+        let entry = &mut self.entries[slot];
+        debug_assert_eq!(entry.held, 0, "a held name was removed");
+        entry.generation = (entry.generation + 1) & Name::GENERATION_MAX;
+        entry.caching = false;
+        self.put_vacant(slot);
+    }
+
+    /// Turns an entry with a receive or send right into a dead name.
+    pub fn make_dead(&mut self, slot: u32) {
+        if let Right::Port { port, sends, .. } = self.entries[slot].right {
+            self.remove_from_hash(port, slot);
+            self.entries[slot].right = Right::Dead(sends);
+        }
+    }
+
+    /// The slot of a name that is in use.
+    #[inline]
+    pub fn slot(&self, name: Name) -> Result<u32> {
+        let slot = name.index();
+        match self.entries.get(slot) {
+            Some(entry) if entry.generation == name.generation() && entry.is_visible() => Ok(slot),
+            _ => Err(Error::InvalidName),
+        }
+    }
+
+    /// Its name.
+    #[inline]
+    pub fn name(&self, slot: u32) -> Name {
+        Name::new(slot, self.entries[slot].generation)
+    }
+
+    /// The entry in a slot.
+    #[inline]
+    pub fn entry(&self, slot: u32) -> &Entry {
+        &self.entries[slot]
+    }
+
+    /// The entry in a slot.
+    #[inline]
+    pub fn entry_mut(&mut self, slot: u32) -> &mut Entry {
+        &mut self.entries[slot]
+    }
+
+    /// The entry in a slot, if the table is that long.
+    pub fn get(&self, slot: u32) -> Option<&Entry> {
+        self.entries.get(slot)
+    }
+
+    /// The entry of a name, also one that is only held.
+    pub fn held_slot(&self, name: Name) -> Option<u32> {
+        let slot = name.index();
+        let entry = self.entries.get(slot)?;
+        (entry.generation == name.generation() && !matches!(entry.right, Right::Vacant(_))).then_some(slot)
+    }
+
+    /// The slot that names a port.
+    #[inline]
+    pub fn find(&self, port: PortId) -> Option<u32> {
+        let mut slot = *self.buckets.get(self.bucket(port)?)?;
+        while slot != NONE {
+            let entry = &self.entries[slot];
+            match entry.right {
+                Right::Port { port: other, .. } if other == port => return Some(slot),
+                _ => slot = entry.chain,
+            }
+        }
+        None
+    }
+
+    /// Every slot in use.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        self.entries
+            .iter()
+            .enumerate()
+            .skip(1)
+            .map(|(slot, entry)| (slot as u32, entry))
+            .filter(|(_, entry)| !matches!(entry.right, Right::Vacant(_)))
+    }
+
+    /// Gives back what the table has been charged.
+    pub fn credit(&self, accounts: &mut Accounts) {
+        accounts.credit(self.account, Resource::Memory, u64::from(self.entries.len()) * NAME_COST);
+    }
+
+    /// What the table has been charged.
+    pub fn charged(&self) -> u64 {
+        u64::from(self.entries.len()) * NAME_COST
+    }
+
+    /// The bucket of a port in a table whose size need not be a power of two: the
+    /// higher half of the doubled table exists only as far as it has grown.
+    #[inline]
+    fn bucket(&self, port: PortId) -> Option<u32> {
+        let count = self.buckets.len();
+        let wide = count.checked_next_power_of_two().filter(|_| count > 0)? - 1;
+        let bucket = port.index() & wide;
+        Some(if bucket < count { bucket } else { bucket & (wide >> 1) })
+    }
+
+    fn add_to_hash(&mut self, port: PortId, slot: u32) {
+        self.add_bucket();
+        if let Some(bucket) = self.bucket(port) {
+            self.entries[slot].chain = self.buckets[bucket];
+            self.buckets[bucket] = slot;
+        }
+    }
+
+    /// Adds one bucket, and moves to it what now belongs there. Without memory for
+    /// it chains grow longer, no more.
+    fn add_bucket(&mut self) {
+        let count = self.buckets.len();
+        if count > self.len() + 1 || self.buckets.push(NONE).is_err() || count == 0 {
+            return;
+        }
+        let split = count & ((count.next_power_of_two() >> u32::from(!count.is_power_of_two())) - 1);
+        let mut slot = core::mem::replace(&mut self.buckets[split], NONE);
+        while slot != NONE {
+            let Entry { chain, right, .. } = self.entries[slot];
+            if let Right::Port { port, .. } = right
+                && let Some(bucket) = self.bucket(port)
+            {
+                self.entries[slot].chain = self.buckets[bucket];
+                self.buckets[bucket] = slot;
+            }
+            slot = chain;
+        }
+    }
+
+    fn remove_from_hash(&mut self, port: PortId, slot: u32) {
+        let Some(bucket) = self.bucket(port) else { return };
+        let after = self.entries[slot].chain;
+        let mut current = self.buckets[bucket];
+        if current == slot {
+            self.buckets[bucket] = after;
+            return;
+        }
+        while current != NONE {
+            let chain = self.entries[current].chain;
+            if chain == slot {
+                self.entries[current].chain = after;
+                return;
+            }
+            current = chain;
+        }
+    }
+}
+
+impl Entry {
+    /// Whether its name means anything to the task: not if all of it is held.
+    #[inline]
+    fn is_visible(&self) -> bool {
+        match self.right {
+            Right::Vacant(_) => false,
+            Right::Port { receive, sends, .. } => receive || sends > 0,
+            Right::SendOnce { .. } => self.held == 0,
+            Right::Dead(references) => references > 0,
+        }
+    }
+
+    /// Whether nothing is left of it.
+    pub fn is_spent(&self) -> bool {
+        self.held == 0 && !self.is_visible()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+    use portolan_abi::task::Limits;
+
+    #[test]
+    fn a_thousand_ports_are_found_by_name_and_by_port() {
+        let mut accounts = Accounts::default();
+        let limits = Limits { memory: u64::MAX, ports: 0, frames: 0 };
+        let account = accounts.create_root(limits).unwrap();
+        let mut space = Space::new(account);
+        let mut ids = Arena::<super::super::port::Port>::default();
+        let ports: std::vec::Vec<PortId> = (0..1000)
+            .map(|_| {
+                let port = super::super::port::Port::new(
+                    super::super::port::Owner::Message,
+                    account,
+                    portolan_abi::Capacity::Zero,
+                );
+                ids.insert(port).unwrap()
+            })
+            .collect();
+        let names: std::vec::Vec<Name> = ports
+            .iter()
+            .map(|port| {
+                space.reserve(&mut accounts, 1).unwrap();
+                let slot = space.insert(Right::Port { port: *port, receive: false, sends: 1 });
+                space.name(slot)
+            })
+            .collect();
+        for (port, name) in ports.iter().zip(&names) {
+            assert_eq!(space.find(*port), space.slot(*name).ok());
+        }
+        for name in names.iter().step_by(2) {
+            let slot = space.slot(*name).unwrap();
+            space.remove(slot);
+        }
+        for (number, (port, name)) in ports.iter().zip(&names).enumerate() {
+            assert_eq!(space.find(*port).is_some(), number % 2 == 1);
+            assert_eq!(space.slot(*name).is_ok(), number % 2 == 1);
+        }
+        assert_eq!(space.len(), 500);
+    }
+}

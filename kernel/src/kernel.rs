@@ -1,0 +1,114 @@
+//! The kernel's state: one value, behind one lock, passed to every handler.
+//!
+//! Invariant: see `check`, which states them all. Neighbours: everything.
+
+use crate::arena::Arena;
+use crate::ipc::PortId;
+use crate::ipc::death::Graveyard;
+use crate::ipc::message::{Envelope, MessageId, Messages};
+use crate::ipc::port::Ports;
+use crate::sched::Scheduler;
+use crate::sched::timer::Timers;
+use crate::task::thread::Completion;
+use crate::task::{AccountId, Accounts, Task, ThreadId, Threads};
+use crate::trace::Ring;
+use crate::vm::Vm;
+use arrayvec::ArrayVec;
+use portolan_abi::trace::{Event, Step};
+use portolan_machine::{Console, CpuId, Instant};
+
+/// Most processors; one is in use so far.
+pub const CPUS_MAX: usize = 8;
+
+/// All state of the kernel.
+pub struct Kernel {
+    /// Frames, memory objects, and the bytes in them.
+    pub vm: Vm,
+    /// Who pays.
+    pub accounts: Accounts,
+    /// All tasks.
+    pub tasks: Arena<Task>,
+    /// All threads.
+    pub threads: Threads,
+    /// All ports.
+    pub ports: Ports,
+    /// All messages that wait.
+    pub messages: Messages,
+    /// Who is ready.
+    pub scheduler: Scheduler,
+    /// Who has a deadline.
+    pub timers: Timers,
+    /// Ports that have died and are to be cleared away.
+    pub graveyard: Graveyard,
+    /// The port that stands for the machine.
+    pub host_port: PortId,
+    /// The thread that goes on without giving up its turn.
+    pub current: Option<ThreadId>,
+    /// What the timer is set to; the end of time if it is not.
+    pub armed: Instant,
+    /// When the present trap began.
+    pub now: Instant,
+    /// The processor that handles it.
+    pub cpu: CpuId,
+    /// What happened to messages, for each processor.
+    pub traces: ArrayVec<Ring, CPUS_MAX>,
+    /// Where text goes.
+    pub console: Console,
+    /// The account from which all others come.
+    pub root_account: AccountId,
+    pub(crate) last_number: u64,
+    pub(crate) last_task_serial: u64,
+}
+
+/// How a call goes on.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub enum Outcome {
+    /// It has ended.
+    Done(Completion),
+    /// The thread waits, or is gone: someone else's action will end the call, if any.
+    Blocked,
+}
+
+impl Kernel {
+    /// The number of a new message.
+    #[inline]
+    pub fn next_number(&mut self) -> u64 {
+        self.last_number += 1;
+        self.last_number
+    }
+
+    /// The serial number of a new task.
+    pub fn next_task_serial(&mut self) -> u64 {
+        self.last_task_serial += 1;
+        self.last_task_serial
+    }
+
+    /// Records a step of a message's way.
+    #[inline]
+    pub fn trace(&mut self, step: Step, envelope: &Envelope, port: PortId, thread: Option<ThreadId>) {
+        self.record(step, envelope.number, envelope.id, port, thread);
+    }
+
+    /// Records a step of the way of a message that is kept.
+    pub fn trace_message(&mut self, step: Step, id: MessageId, port: PortId, thread: Option<ThreadId>) {
+        let Envelope { number, id, .. } = self.messages[id].envelope;
+        self.record(step, number, id, port, thread);
+    }
+
+    #[inline]
+    fn record(&mut self, step: Step, message: u64, id: u32, port: PortId, thread: Option<ThreadId>) {
+        let event = Event {
+            time: self.now.0,
+            message,
+            port: port.index(),
+            thread: thread.map_or(u32::MAX, ThreadId::index),
+            step: step as u16,
+            cpu: self.cpu.0,
+            id,
+        };
+        if let Some(ring) = self.traces.get_mut(usize::from(self.cpu.0)) {
+            ring.record(event);
+        }
+    }
+}

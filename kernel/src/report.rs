@@ -1,0 +1,59 @@
+//! What the kernel says to a person: faults of user tasks, and its state in a panic.
+//!
+//! Invariant: nothing here changes the kernel's state, and nothing here can panic on
+//! a state that is half changed. Neighbours: `run`, the binary's panic handler.
+
+use crate::kernel::Kernel;
+use crate::task::thread::{Sending, State, Wait};
+use crate::task::{TaskId, ThreadId};
+use core::fmt::{self, Write};
+use portolan_abi::trace::Step;
+
+/// Trace events that a panic shows, for each processor.
+const EVENTS_SHOWN: u64 = 32;
+
+/// Says why a task was ended.
+pub fn task_fault(k: &mut Kernel, thread: ThreadId, task: TaskId, cause: fmt::Arguments<'_>) {
+    let Kernel { tasks, threads, console, .. } = k;
+    let (Some(task), Some(thread)) = (tasks.get(task), threads.get(thread)) else { return };
+    let Some(context) = &thread.context else { return };
+    let at = context.instruction().0;
+    // Nothing can be done where the console itself fails.
+    let _ = writeln!(console, "task {} (#{}) ended at {at:#x}: {cause}", task.name, task.serial);
+}
+
+/// Shows the last events and what each thread does.
+pub fn state(k: &Kernel, out: &mut dyn Write) -> fmt::Result {
+    for (cpu, ring) in k.traces.iter().enumerate() {
+        writeln!(out, "last messages, processor {cpu}:")?;
+        let first = ring.first_from(ring.recorded().saturating_sub(EVENTS_SHOWN));
+        for event in ring.iter_from(first) {
+            let Some(step) = Step::from_code(event.step) else { continue };
+            write!(
+                out,
+                "  {:>12} ns  message {} id {} {step:?} port #{}",
+                event.time, event.message, event.id, event.port
+            )?;
+            match event.thread {
+                u32::MAX => writeln!(out)?,
+                thread => writeln!(out, " thread #{thread}")?,
+            }
+        }
+    }
+    writeln!(out, "threads:")?;
+    for (id, thread) in k.threads.iter() {
+        let Some(task) = k.tasks.get(thread.task) else { continue };
+        write!(out, "  {id:?} of {} (#{}), priority {}: ", task.name, task.serial, thread.priority)?;
+        match &thread.state {
+            State::Running => writeln!(out, "runs")?,
+            State::Ready => writeln!(out, "is ready")?,
+            State::Waiting(Wait::Sleep) => writeln!(out, "sleeps")?,
+            State::Waiting(Wait::Send(Sending { port, .. })) => writeln!(out, "waits to send to port {port:?}")?,
+            State::Waiting(Wait::Receive(receiving)) => match receiving.port {
+                Some(port) => writeln!(out, "waits to receive from port {port:?}")?,
+                None => writeln!(out, "is about to receive")?,
+            },
+        }
+    }
+    Ok(())
+}

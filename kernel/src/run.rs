@@ -1,0 +1,224 @@
+//! The loop of each processor: pick a thread, run it, handle what it comes back with.
+//!
+//! Invariants: the lock is not held while user code runs; when user code runs no dead
+//! port is left, and every deadline that the timer announced has been acted on.
+//! Neighbours: `syscall` for calls, `sched` for who is next, `vm::fault` for pages.
+
+use crate::ipc::{self, death, receive, send};
+use crate::kernel::{Kernel, Outcome};
+use crate::sched::Verdict;
+use crate::syscall;
+use crate::task::thread::{Completion, State, ThreadId, Wait};
+use crate::task::{self, TaskId};
+use crate::vm::{Fault, fault};
+use crate::{check, report};
+use alloc::boxed::Box;
+use portolan_abi::Error;
+use portolan_machine::{Access, Context, Cpu, Exception, Frame, Instant, KernelLock, Trap, VirtAddr};
+
+/// What a processor does next.
+pub enum Turn {
+    /// Run a thread in an address space.
+    Run {
+        /// Which one.
+        thread: ThreadId,
+        /// Its registers, which it lends.
+        context: Box<Context>,
+        /// The top page table of its task.
+        root: Frame,
+    },
+    /// Wait for something to happen.
+    Idle,
+}
+
+/// Runs the machine, for ever.
+pub fn forever(kernel: &KernelLock<Option<Kernel>>, cpu: &mut Cpu) -> ! {
+    let mut turn = Turn::Idle;
+    loop {
+        let trap = turn.take(cpu);
+        let mut guard = kernel.lock();
+        if let Some(k) = guard.as_mut() {
+            handle(k, cpu, turn, trap);
+            turn = pick(k, cpu);
+        } else {
+            turn = Turn::Idle;
+        }
+    }
+}
+
+/// Picks, runs and handles once: one turn of the loop.
+pub fn step(k: &mut Kernel, cpu: &mut Cpu) {
+    let mut turn = pick(k, cpu);
+    let trap = turn.take(cpu);
+    handle(k, cpu, turn, trap);
+}
+
+impl Turn {
+    fn take(&mut self, cpu: &mut Cpu) -> Trap {
+        match self {
+            Turn::Run { context, root, .. } => cpu.run(context, *root),
+            Turn::Idle => cpu.idle(),
+        }
+    }
+}
+
+/// Decides what this processor does next.
+pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
+    k.cpu = cpu.id();
+    let turn = loop {
+        let Some(thread) = k.current.take().or_else(|| k.scheduler.pick(&mut k.threads, k.now)) else {
+            break Turn::Idle;
+        };
+        if k.threads[thread].unfinished.is_some() && !finish_call(k, thread) {
+            continue;
+        }
+        let Some(context) = k.threads[thread].context.take() else { continue };
+        let root = k.tasks[k.threads[thread].task].map.pmap.root();
+        break Turn::Run { thread, context, root };
+    };
+    arm(k, cpu, &turn);
+    turn
+}
+
+/// Does the receiving half of a call whose sending half had waited. False: it waits again.
+fn finish_call(k: &mut Kernel, thread: ThreadId) -> bool {
+    let outcome = ipc::resume(k, thread);
+    conclude(k, thread, outcome);
+    death::clear_away(k);
+    k.threads.get(thread).is_some_and(|thread| matches!(thread.state, State::Running))
+}
+
+/// Sets the timer, if what it is to announce is earlier than what it is set to.
+#[inline]
+fn arm(k: &mut Kernel, cpu: &mut Cpu, turn: &Turn) {
+    let turn_ends = match turn {
+        Turn::Run { .. } => k.scheduler.turn_ends(),
+        Turn::Idle => Instant(u64::MAX),
+    };
+    let wanted = k.timers.earliest().unwrap_or(turn_ends).min(turn_ends);
+    if wanted < k.armed {
+        k.armed = wanted;
+        cpu.set_deadline(Some(wanted));
+    }
+}
+
+/// Handles what a turn ended with.
+pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
+    k.cpu = cpu.id();
+    k.now = cpu.now();
+    match turn {
+        Turn::Run { thread, context, .. } => {
+            let call = match trap {
+                Trap::Syscall => Some(context.call()),
+                _ => None,
+            };
+            k.threads[thread].context = Some(context);
+            match (call, trap) {
+                (Some((number, arguments)), _) => {
+                    let outcome = syscall::dispatch(k, thread, number, arguments);
+                    conclude(k, thread, outcome);
+                }
+                (None, Trap::PageFault { address, access }) => page_fault(k, thread, address, access),
+                (None, Trap::Exception(exception)) => exception_in(k, thread, exception),
+                (None, Trap::Timer) => timer(k),
+                (None, _) => {}
+            }
+            death::clear_away(k);
+            settle(k, thread);
+        }
+        Turn::Idle => {
+            if trap == Trap::Timer {
+                timer(k);
+                death::clear_away(k);
+            }
+        }
+    }
+    if cfg!(debug_assertions) {
+        check::all(k);
+    }
+}
+
+#[inline]
+fn conclude(k: &mut Kernel, thread: ThreadId, outcome: Outcome) {
+    if let Outcome::Done(completion) = outcome
+        && let Some(thread) = k.threads.get_mut(thread)
+    {
+        thread.complete(completion);
+    }
+}
+
+/// A thread that could go on does, unless another's turn has come.
+#[inline]
+fn settle(k: &mut Kernel, thread: ThreadId) {
+    let Some(running) = k.threads.get(thread).filter(|thread| matches!(thread.state, State::Running)) else { return };
+    match k.scheduler.verdict(running.priority, k.now) {
+        Verdict::GoOn => k.current = Some(thread),
+        Verdict::FirstInLine => k.scheduler.make_ready_first(&mut k.threads, thread),
+        Verdict::LastInLine => k.scheduler.make_ready(&mut k.threads, thread),
+    }
+}
+
+/// Acts on every deadline that has come.
+fn timer(k: &mut Kernel) {
+    k.armed = Instant(u64::MAX);
+    while let Some(thread) = k.timers.pop_due(&mut k.threads, k.now) {
+        match k.threads[thread].state {
+            State::Waiting(Wait::Send(_)) => send::time_out(k, thread),
+            State::Waiting(Wait::Receive(_)) => {
+                receive::finish_waiting(k, thread, Completion::failure(Error::ReceiveTimedOut));
+            }
+            State::Waiting(Wait::Sleep) => wake(k, thread, Completion::success(0)),
+            State::Running | State::Ready => {}
+        }
+    }
+}
+
+/// Ends a thread's sleep.
+pub fn wake(k: &mut Kernel, thread: ThreadId, completion: Completion) {
+    let Kernel { threads, timers, scheduler, .. } = k;
+    timers.clear(threads, thread);
+    threads[thread].complete(completion);
+    scheduler.make_ready(threads, thread);
+}
+
+fn page_fault(k: &mut Kernel, thread: ThreadId, address: VirtAddr, access: Access) {
+    let task = k.threads[thread].task;
+    let Kernel { vm, accounts, tasks, .. } = k;
+    if let Err(fault) = fault::resolve(vm, accounts, &mut tasks[task].map, address, access) {
+        let cause = match fault {
+            Fault::Unmapped => "nothing is mapped there",
+            Fault::Protection => "the page does not allow it",
+            Fault::Shortage => "no memory is left for the page",
+        };
+        let what = match access {
+            Access::Read => "reading",
+            Access::Write => "writing",
+            Access::Execute => "executing",
+        };
+        end_task(k, thread, task, format_args!("{what} {:#x}: {cause}", address.0));
+    }
+}
+
+fn exception_in(k: &mut Kernel, thread: ThreadId, exception: Exception) {
+    let task = k.threads[thread].task;
+    let cause = match exception {
+        Exception::Divide => "division by zero or overflow",
+        Exception::Debug => "debug exception",
+        Exception::Breakpoint => "breakpoint",
+        Exception::Overflow => "overflow",
+        Exception::Bound => "bound check",
+        Exception::InvalidInstruction => "invalid instruction",
+        Exception::Protection => "protection violation",
+        Exception::Stack => "bad stack address",
+        Exception::FloatingPoint => "floating-point error",
+        Exception::Alignment => "misaligned access",
+        Exception::Other(_) => "unexpected exception",
+    };
+    end_task(k, thread, task, format_args!("{cause}"));
+}
+
+/// A task that did what it must not do ends, and nothing else does.
+fn end_task(k: &mut Kernel, thread: ThreadId, task: TaskId, cause: core::fmt::Arguments<'_>) {
+    report::task_fault(k, thread, task, cause);
+    task::terminate(k, task);
+}

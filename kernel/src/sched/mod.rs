@@ -1,0 +1,152 @@
+//! Who runs next: priorities, turns among equals, and hand-off.
+//!
+//! A queue for each priority and a bitmap of those that are not empty, so that
+//! picking takes constant time. A thread that was woken by a message from one
+//! that now gives way is next, ahead of its equals, and goes on in the same
+//! turn: a request and its reply cost no trip through the queues.
+//!
+//! Invariant: bit `p` is set exactly if queue `p` is not empty; a ready thread is
+//! in the queue of its priority or is `next`. Knows nothing of ports.
+//! Neighbours: `timer`, `run`.
+
+pub mod timer;
+
+use crate::list::List;
+use crate::task::thread::{InQueue, State, Threads};
+use crate::task::{Thread, ThreadId};
+use portolan_abi::thread::{PRIORITY_MAX, QUANTUM_MS};
+use portolan_machine::Instant;
+
+const PRIORITIES: usize = PRIORITY_MAX as usize + 1;
+
+/// The ready threads, and whose turn it is.
+#[derive(Default)]
+pub struct Scheduler {
+    queues: [List<Thread, InQueue>; PRIORITIES],
+    ready: u32,
+    next: Option<ThreadId>,
+    turn_ends: Instant,
+}
+
+/// What becomes of a thread that could go on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// It does.
+    GoOn,
+    /// Someone goes before it, and then it finishes its turn.
+    FirstInLine,
+    /// Its turn is over.
+    LastInLine,
+}
+
+impl Scheduler {
+    /// Puts a thread last among its equals.
+    #[inline]
+    pub fn make_ready(&mut self, threads: &mut Threads, id: ThreadId) {
+        let thread = &mut threads[id];
+        thread.state = State::Ready;
+        let priority = thread.priority;
+        self.queues[priority as usize].push_back(threads, id);
+        self.ready |= 1 << priority;
+    }
+
+    /// Puts a thread first among its equals: it had not finished its turn.
+    pub fn make_ready_first(&mut self, threads: &mut Threads, id: ThreadId) {
+        let thread = &mut threads[id];
+        thread.state = State::Ready;
+        let priority = thread.priority;
+        self.queues[priority as usize].push_front(threads, id);
+        self.ready |= 1 << priority;
+    }
+
+    /// Makes a thread ready and next in line, if no one ready is more important.
+    #[inline]
+    pub fn hand_off(&mut self, threads: &mut Threads, id: ThreadId) {
+        if let Some(displaced) = self.next.take() {
+            self.make_ready(threads, displaced);
+        }
+        threads[id].state = State::Ready;
+        self.next = Some(id);
+    }
+
+    /// Hands a thread that is ready already the rest of the turn. False: it is not ready.
+    pub fn prefer(&mut self, threads: &mut Threads, id: ThreadId) -> bool {
+        if !matches!(threads[id].state, State::Ready) {
+            return false;
+        }
+        if self.next != Some(id) {
+            self.remove(threads, id);
+            self.hand_off(threads, id);
+        }
+        true
+    }
+
+    /// Takes a ready thread out of line.
+    pub fn remove(&mut self, threads: &mut Threads, id: ThreadId) {
+        if self.next == Some(id) {
+            self.next = None;
+            return;
+        }
+        let priority = threads[id].priority as usize;
+        self.queues[priority].remove(threads, id);
+        self.update(priority);
+    }
+
+    /// Takes the thread that is to run, which is then in no queue.
+    #[inline]
+    pub fn pick(&mut self, threads: &mut Threads, now: Instant) -> Option<ThreadId> {
+        if let Some(id) = self.next.take() {
+            let priority = threads[id].priority;
+            if self.ready >> priority <= 1 {
+                threads[id].state = State::Running;
+                return Some(id);
+            }
+            self.make_ready(threads, id);
+        }
+        let priority = (u32::BITS - 1).checked_sub(self.ready.leading_zeros())? as usize;
+        let id = self.queues[priority].pop_front(threads)?;
+        self.update(priority);
+        threads[id].state = State::Running;
+        self.turn_ends = now.plus_ms(QUANTUM_MS);
+        Some(id)
+    }
+
+    /// Whether a thread of this priority, which could go on, does.
+    #[inline]
+    pub fn verdict(&mut self, priority: u8, now: Instant) -> Verdict {
+        let above = self.ready >> priority;
+        if above > 1 || self.next.is_some() {
+            return Verdict::FirstInLine;
+        }
+        if now < self.turn_ends {
+            return Verdict::GoOn;
+        }
+        if above == 1 {
+            return Verdict::LastInLine;
+        }
+        self.turn_ends = now.plus_ms(QUANTUM_MS);
+        Verdict::GoOn
+    }
+
+    /// When the present turn ends.
+    #[inline]
+    pub fn turn_ends(&self) -> Instant {
+        self.turn_ends
+    }
+
+    fn update(&mut self, priority: usize) {
+        if self.queues[priority].is_empty() {
+            self.ready &= !(1 << priority);
+        }
+    }
+
+    /// All threads in line.
+    pub fn iter<'a>(&'a self, threads: &'a Threads) -> impl Iterator<Item = ThreadId> + 'a {
+        self.next.into_iter().chain(self.queues.iter().flat_map(|queue| queue.iter(threads)))
+    }
+
+    /// Whether the bitmap agrees with the queues.
+    pub fn is_consistent(&self) -> bool {
+        self.queues.iter().enumerate().all(|(priority, queue)| queue.is_empty() == (self.ready >> priority & 1 == 0))
+    }
+}

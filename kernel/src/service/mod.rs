@@ -1,0 +1,133 @@
+//! The kernel's answers to messages sent to its own ports.
+//!
+//! A request is handled at once, inside its sender's call. The routine's body has
+//! been decoded by the interface definition in `abi`; what a handler returns goes
+//! into the reply, and rights it has not consumed are destroyed.
+//!
+//! Invariant: a request whose body or rights are wrong changes nothing.
+//! Neighbours: `ipc::send` calls; `task`, `vm` and `ipc` do the work.
+
+mod host;
+mod memory_object;
+mod task;
+mod thread;
+
+pub use host::statistics;
+
+use crate::ipc::message::{self, Carried, CarriedRight, Envelope, Rights};
+use crate::ipc::port::KernelObject;
+use crate::ipc::send::{self, Sent};
+use crate::ipc::{death, receive, right};
+use crate::kernel::Kernel;
+use crate::task::ThreadId;
+use crate::vm::copy::Window;
+use arrayvec::ArrayVec;
+use portolan_abi::interface::{REPLY_OFFSET, ReplyHead};
+use portolan_abi::{Error, Result, call, error};
+use zerocopy::{Immutable, IntoBytes};
+
+/// Most inline bytes that a request has.
+const REQUEST_MAX: usize = 128;
+/// Most inline bytes that a reply has.
+const REPLY_MAX: usize = size_of::<ReplyHead>() + size_of::<portolan_abi::host::results::Trace>();
+
+/// What goes into a reply, besides success or failure.
+struct Answer {
+    body: ArrayVec<u8, REPLY_MAX>,
+    right: CarriedRight,
+}
+
+impl Answer {
+    /// Puts in the results.
+    fn results<T: IntoBytes + Immutable>(&mut self, results: &T) {
+        self.body.extend(results.as_bytes().iter().copied());
+    }
+}
+
+/// Handles a request and sends the reply.
+pub fn serve(
+    k: &mut Kernel,
+    me: ThreadId,
+    object: KernelObject,
+    envelope: &mut Envelope,
+    window: &Window,
+    then: Option<call::Receive>,
+) -> Result<Sent> {
+    let mut bytes = [0; REQUEST_MAX];
+    let size = envelope.body_size.min(REQUEST_MAX);
+    window.read(&k.vm.memory, message::body_offset(envelope.rights.len()), &mut bytes[..size]);
+    // From here on the rights are the kernel's.
+    let caller = k.threads[me].task;
+    send::let_go(k, caller, envelope);
+    let mut rights = core::mem::take(&mut envelope.rights);
+    let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null };
+    answer.results(&ReplyHead::default());
+    let result = if envelope.body_size > REQUEST_MAX {
+        Err(Error::BadArguments)
+    } else {
+        handle(k, object, envelope.id, &bytes[..size], &mut rights, &mut answer)
+    };
+    for carried in rights {
+        right::discard(k, carried.right);
+    }
+    reply(k, me, envelope, result, answer, then)
+}
+
+fn handle(
+    k: &mut Kernel,
+    object: KernelObject,
+    id: u32,
+    body: &[u8],
+    rights: &mut Rights,
+    answer: &mut Answer,
+) -> Result<()> {
+    match object {
+        KernelObject::Task(target) => task::handle(k, target, id, body, rights, answer),
+        KernelObject::Thread(target) => thread::handle(k, target, id, body, rights, answer),
+        KernelObject::Memory(object, protection) => {
+            memory_object::handle(k, object, protection, id, body, rights, answer)
+        }
+        KernelObject::Host => host::handle(k, id, body, rights, answer),
+    }
+}
+
+/// Sends the reply, straight into the caller's buffer where that is what it waits for.
+fn reply(
+    k: &mut Kernel,
+    me: ThreadId,
+    request: &Envelope,
+    result: Result<()>,
+    mut answer: Answer,
+    then: Option<call::Receive>,
+) -> Result<Sent> {
+    let head = ReplyHead { code: error::code_of(&result), reserved: 0 };
+    answer.body[..size_of::<ReplyHead>()].copy_from_slice(head.as_bytes());
+    if result.is_err() {
+        answer.body.truncate(size_of::<ReplyHead>());
+    }
+    let number = k.next_number();
+    let mut envelope = Envelope::from_kernel(number, request.id.wrapping_add(REPLY_OFFSET), answer.body.len());
+    envelope.cause = request.number;
+    if answer.right != CarriedRight::Null {
+        envelope.rights.push(Carried::from_kernel(answer.right));
+    }
+    let through = request.reply.right;
+    if k.threads.get(me).is_none() {
+        // The caller has ended itself.
+        death::discard_rights(k, &envelope);
+        right::discard(k, through);
+        return Ok(Sent::Blocked);
+    }
+    if let Some(then) = then
+        && let Some(completion) = receive::answer(k, me, through, &mut envelope, &answer.body, then)
+    {
+        return Ok(Sent::Answered(completion));
+    }
+    send::send_from_kernel(k, through, &mut envelope, &answer.body);
+    Ok(Sent::Done)
+}
+
+/// The one right of a request that the interface definition says has one.
+fn only_right(rights: &mut Rights) -> CarriedRight {
+    rights.pop().map_or(CarriedRight::Null, |carried| carried.right)
+}

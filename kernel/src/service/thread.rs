@@ -1,0 +1,74 @@
+//! Routines behind a thread's kernel port. Reference: `abi::thread`.
+
+use super::Answer;
+use crate::ipc::message::Rights;
+use crate::ipc::{receive, send};
+use crate::kernel::Kernel;
+use crate::run;
+use crate::task::ThreadId;
+use crate::task::thread::{Completion, State, Wait};
+use portolan_abi::message::Options;
+use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, ThreadInfo, results};
+use portolan_abi::{Error, Result};
+
+pub(super) fn handle(
+    k: &mut Kernel,
+    target: ThreadId,
+    id: u32,
+    body: &[u8],
+    rights: &mut Rights,
+    answer: &mut Answer,
+) -> Result<()> {
+    match Request::decode(id, body, rights.len())? {
+        Request::Terminate(_) => crate::task::terminate_thread(k, target),
+        Request::Info(_) => {
+            let thread = &k.threads[target];
+            let info = ThreadInfo { state: state(&thread.state) as u32, priority: thread.priority.into() };
+            answer.results(&results::Info { info });
+        }
+        Request::SetPriority(request) => set_priority(k, target, priority(request.priority)?),
+        Request::Abort(_) => abort(k, target),
+    }
+    Ok(())
+}
+
+/// The priority with this number.
+pub(super) fn priority(number: u32) -> Result<u8> {
+    if number > PRIORITY_MAX {
+        return Err(Error::InvalidValue);
+    }
+    u8::try_from(number).map_err(|_| Error::InvalidValue)
+}
+
+fn state(state: &State) -> abi::State {
+    match state {
+        State::Running | State::Ready => abi::State::Ready,
+        State::Waiting(Wait::Send(_)) => abi::State::Sending,
+        State::Waiting(Wait::Receive(_)) => abi::State::Receiving,
+        State::Waiting(Wait::Sleep) => abi::State::Sleeping,
+    }
+}
+
+fn set_priority(k: &mut Kernel, target: ThreadId, priority: u8) {
+    let Kernel { threads, scheduler, .. } = k;
+    if matches!(threads[target].state, State::Ready) {
+        scheduler.remove(threads, target);
+        threads[target].priority = priority;
+        scheduler.make_ready(threads, target);
+    } else {
+        threads[target].priority = priority;
+    }
+}
+
+fn abort(k: &mut Kernel, target: ThreadId) {
+    match &k.threads[target].state {
+        State::Waiting(Wait::Send(sending)) if sending.options.contains(Options::SEND_INTERRUPT) => {
+            send::fail(k, target, Error::SendInterrupted);
+        }
+        State::Waiting(Wait::Receive(receiving)) if receiving.options.contains(Options::RCV_INTERRUPT) => {
+            receive::finish_waiting(k, target, Completion::failure(Error::ReceiveInterrupted));
+        }
+        State::Waiting(Wait::Sleep) => run::wake(k, target, Completion::failure(Error::Aborted)),
+        _ => {}
+    }
+}

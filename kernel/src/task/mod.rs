@@ -1,0 +1,290 @@
+//! Tasks: an address space, a name space, threads, and an account that pays.
+//!
+//! Every task is born with a kernel port, behind which the kernel does things to
+//! it, and a notify port, on which it is told what happens to its rights.
+//!
+//! Invariant: what a task holds is released when it ends, whatever its threads
+//! were waiting for. Neighbours: `thread`, `account`, `service::task`.
+
+pub mod account;
+pub mod thread;
+
+pub use account::{AccountId, Accounts};
+pub use thread::{Thread, ThreadId, Threads};
+
+use crate::arena::{Arena, Id};
+use crate::ipc::message::CarriedRight;
+use crate::ipc::port::{Holder, KernelObject, Owner};
+use crate::ipc::space::{Right, Space};
+use crate::ipc::{self, PortId, death, receive, right, send};
+use crate::kernel::Kernel;
+use crate::list::List;
+use crate::vm::Map;
+use account::Resource;
+use portolan_abi::vm::{USER_END, USER_START};
+use portolan_abi::{Capacity, Error, Name, Result, RightKind};
+use portolan_machine::{Context, VirtAddr, try_box};
+use thread::{OfTask, State, Wait};
+
+/// Names a task.
+pub type TaskId = Id<Task>;
+
+/// A task.
+pub struct Task {
+    /// Identifies it for ever; 0 is the kernel.
+    pub serial: u64,
+    /// For messages; not unique.
+    pub name: TaskName,
+    /// Who pays for what it makes.
+    pub account: AccountId,
+    /// Its address space.
+    pub map: Map,
+    /// Its names.
+    pub space: Space,
+    /// Its threads.
+    pub threads: List<Thread, OfTask>,
+    /// The port that stands for it.
+    pub kernel_port: PortId,
+    /// Its name for that port.
+    pub self_name: Name,
+    /// The port on which it is told what happens to its rights.
+    pub notify_port: PortId,
+    /// Its name for that port's receive right.
+    pub notify_name: Name,
+}
+
+/// A task's name, as its maker wrote it.
+#[derive(Clone, Copy)]
+pub struct TaskName(pub [u8; 32]);
+
+impl TaskName {
+    /// The name with this text, cut at 32 bytes.
+    pub fn new(text: &str) -> TaskName {
+        let mut name = [0; 32];
+        for (to, from) in name.iter_mut().zip(text.bytes()) {
+            *to = from;
+        }
+        TaskName(name)
+    }
+}
+
+impl core::fmt::Display for TaskName {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        for byte in &self.0[..end] {
+            let shown = if byte.is_ascii_graphic() { char::from(*byte) } else { '?' };
+            write!(f, "{shown}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a task costs its own account, apart from ports, names and pages.
+const TASK_COST: u64 = Arena::<Task>::SLOT_SIZE as u64;
+/// What a thread costs its task's account, apart from its port and name.
+const THREAD_COST: u64 = (Threads::SLOT_SIZE + size_of::<Context>() + Context::HEAP_SIZE) as u64;
+
+/// Makes a task that pays from `account`, which is its own.
+///
+/// # Errors
+/// `ResourceShortage`; the account is then still the caller's to close.
+pub fn create(k: &mut Kernel, name: TaskName, account: AccountId) -> Result<TaskId> {
+    k.tasks.reserve()?;
+    k.accounts.charge(account, Resource::Memory, TASK_COST)?;
+    let made = create_ports(k, account).and_then(|(kernel_port, notify_port)| match make_spaces(k, account) {
+        Ok((map, space)) => Ok((kernel_port, notify_port, map, space)),
+        Err(error) => {
+            death::bury(k, kernel_port);
+            death::bury(k, notify_port);
+            Err(error)
+        }
+    });
+    let (kernel_port, notify_port, map, space) = made.inspect_err(|_| {
+        k.accounts.credit(account, Resource::Memory, TASK_COST);
+    })?;
+    // Nothing below may fail: the slot is reserved, and the space has room.
+    let serial = k.next_task_serial();
+    let task = Task {
+        serial,
+        name,
+        account,
+        map,
+        space,
+        threads: List::default(),
+        kernel_port,
+        self_name: Name::NULL,
+        notify_port,
+        notify_name: Name::NULL,
+    };
+    let id = k.tasks.insert(task)?;
+    k.ports[kernel_port].owner = Owner::Kernel(KernelObject::Task(id));
+    k.ports[notify_port].notices.dead_names_of = Some(id);
+    k.ports[kernel_port].send_rights += 1;
+    let self_name = right::insert(k, id, CarriedRight::Send(kernel_port));
+    let notify_name = right::insert(k, id, CarriedRight::Receive(notify_port));
+    let task = &mut k.tasks[id];
+    (task.self_name, task.notify_name) = (self_name, notify_name);
+    Ok(id)
+}
+
+fn create_ports(k: &mut Kernel, account: AccountId) -> Result<(PortId, PortId)> {
+    let kernel_port = ipc::create(k, Owner::Message, account, Capacity::DEFAULT)?;
+    match ipc::create(k, Owner::Message, account, Capacity::DEFAULT) {
+        Ok(notify_port) => Ok((kernel_port, notify_port)),
+        Err(error) => {
+            death::bury(k, kernel_port);
+            Err(error)
+        }
+    }
+}
+
+fn make_spaces(k: &mut Kernel, account: AccountId) -> Result<(Map, Space)> {
+    let Kernel { vm, accounts, .. } = k;
+    let mut space = Space::new(account);
+    let map = space.reserve(accounts, 2).and_then(|()| Map::new(vm, accounts, account));
+    match map {
+        Ok(map) => Ok((map, space)),
+        Err(error) => {
+            space.credit(accounts);
+            Err(error)
+        }
+    }
+}
+
+/// Makes a thread and lets it run.
+///
+/// # Errors
+/// `InvalidAddress`, `ResourceShortage`, `NoSpace`.
+pub fn create_thread(
+    k: &mut Kernel,
+    task: TaskId,
+    entry: u64,
+    stack: u64,
+    argument: u64,
+    priority: u8,
+) -> Result<ThreadId> {
+    let mapped = |address: &u64| (USER_START..USER_END).contains(address);
+    if !mapped(&entry) || stack > USER_END {
+        return Err(Error::InvalidAddress);
+    }
+    let Kernel { tasks, accounts, threads, timers, .. } = k;
+    let account = tasks[task].account;
+    tasks[task].space.reserve(accounts, 1)?;
+    threads.reserve()?;
+    timers.reserve()?;
+    if let Err(spent) = accounts.charge(account, Resource::Memory, THREAD_COST) {
+        timers.release();
+        return Err(spent.into());
+    }
+    let made = Context::new(VirtAddr(entry), VirtAddr(stack), argument)
+        .and_then(try_box)
+        .ok_or(Error::ResourceShortage)
+        .and_then(|context| Ok((context, ipc::create(k, Owner::Message, account, Capacity::DEFAULT)?)));
+    let (context, port) = match made {
+        Ok(made) => made,
+        Err(error) => {
+            k.timers.release();
+            k.accounts.credit(account, Resource::Memory, THREAD_COST);
+            return Err(error);
+        }
+    };
+    // Nothing below may fail.
+    let id = k.threads.insert(Thread::new(task, context, priority, port))?;
+    k.ports[port].owner = Owner::Kernel(KernelObject::Thread(id));
+    k.ports[port].send_rights += 1;
+    k.threads[id].self_name = right::insert(k, task, CarriedRight::Send(port));
+    let Kernel { tasks, threads, scheduler, .. } = k;
+    tasks[task].threads.push_back(threads, id);
+    scheduler.make_ready(threads, id);
+    Ok(id)
+}
+
+/// Ends a thread, whatever it does.
+pub fn terminate_thread(k: &mut Kernel, id: ThreadId) {
+    let Some(thread) = k.threads.get(id) else { return };
+    let (task, port, name) = (thread.task, thread.kernel_port, thread.self_name);
+    leave(k, id);
+    // The name the thread was given for itself goes with it, if it is still that.
+    let _ = right::modify_references(k, task, name, RightKind::Send, -1);
+    death::bury(k, port);
+    let Kernel { tasks, threads, timers, accounts, .. } = k;
+    tasks[task].threads.remove(threads, id);
+    threads.remove(id);
+    timers.release();
+    accounts.credit(tasks[task].account, Resource::Memory, THREAD_COST);
+}
+
+/// Takes a thread out of wherever it waits.
+fn leave(k: &mut Kernel, id: ThreadId) {
+    match &k.threads[id].state {
+        State::Running => {}
+        State::Ready => k.scheduler.remove(&mut k.threads, id),
+        State::Waiting(Wait::Send(_)) => send::abandon(k, id),
+        State::Waiting(Wait::Receive(_)) => receive::abandon(k, id),
+        State::Waiting(Wait::Sleep) => k.timers.clear(&mut k.threads, id),
+    }
+}
+
+/// Ends a task.
+pub fn terminate(k: &mut Kernel, id: TaskId) {
+    if k.tasks.get(id).is_none() {
+        return;
+    }
+    while let Some(thread) = k.tasks[id].threads.first() {
+        terminate_thread(k, thread);
+    }
+    death::bury(k, k.tasks[id].kernel_port);
+    release_names(k, id);
+    let Some(task) = k.tasks.remove(id) else { return };
+    let Kernel { vm, accounts, .. } = k;
+    task.map.destroy(vm, accounts);
+    task.space.credit(accounts);
+    accounts.credit(task.account, Resource::Memory, TASK_COST);
+    accounts.close(task.account);
+}
+
+fn release_names(k: &mut Kernel, task: TaskId) {
+    let mut slot = 1;
+    while let Some(entry) = k.tasks[task].space.get(slot) {
+        let entry = *entry;
+        if !matches!(entry.right, Right::Vacant(_)) {
+            right::unlink(k, Holder { task, slot });
+            k.tasks[task].space.remove(slot);
+            release(k, entry.right);
+        }
+        slot += 1;
+    }
+}
+
+fn release(k: &mut Kernel, right: Right) {
+    match right {
+        Right::Vacant(_) | Right::Dead(_) => {}
+        Right::SendOnce { port, waiter } => right::discard(k, CarriedRight::SendOnce(port, waiter)),
+        Right::Port { port, receive, sends } => {
+            if sends > 0 {
+                right::discard(k, CarriedRight::Send(port));
+            }
+            if receive {
+                right::discard(k, CarriedRight::Receive(port));
+            }
+        }
+    }
+}
+
+/// The name of a right that a task keeps to itself, made again if it gave it up.
+///
+/// # Errors
+/// `ResourceShortage`, `NoSpace`.
+#[inline]
+pub fn own_name(k: &mut Kernel, task: TaskId, known: Name, port: PortId) -> Result<Name> {
+    let space = &k.tasks[task].space;
+    if let Ok(slot) = space.slot(known)
+        && matches!(space.entry(slot).right, Right::Port { port: named, sends: 1.., .. } if named == port)
+    {
+        return Ok(known);
+    }
+    let Kernel { tasks, accounts, ports, .. } = k;
+    tasks[task].space.reserve(accounts, 1)?;
+    ports[port].send_rights += 1;
+    Ok(right::insert(k, task, CarriedRight::Send(port)))
+}

@@ -1,0 +1,198 @@
+//! A thread: registers, a priority, and a state that says what it waits for.
+//!
+//! What a blocked thread needs to go on is data in its state, Mach's
+//! continuations as an enum; there is no kernel stack behind it.
+//!
+//! Invariant: a thread is in exactly one place: a ready queue, a port's queue, the
+//! processor, or (asleep) only in the timers. Neighbours: `sched`, `ipc`, `task`.
+
+use super::TaskId;
+use crate::arena::{Arena, Id};
+use crate::ipc::{PortId, message::MessageId};
+use crate::list::{Link, Linked};
+use alloc::boxed::Box;
+use portolan_abi::message::Options;
+use portolan_abi::{Error, Name, call};
+use portolan_machine::{Context, Instant};
+
+/// Names a thread.
+pub type ThreadId = Id<Thread>;
+/// All threads.
+pub type Threads = Arena<Thread>;
+
+/// A thread.
+pub struct Thread {
+    /// The task it belongs to.
+    pub task: TaskId,
+    /// Its registers; `None` only while a processor has them.
+    pub context: Option<Box<Context>>,
+    /// 0 to `PRIORITY_MAX`.
+    pub priority: u8,
+    /// What it does.
+    pub state: State,
+    /// Its place among the deadlines.
+    pub timer: Option<u32>,
+    /// The port that stands for it.
+    pub kernel_port: PortId,
+    /// Its task's name for that port.
+    pub self_name: Name,
+    /// The receiving half it still has to begin, before it returns to user mode.
+    pub unfinished: Option<Receiving>,
+    /// The reply that its present `msg_rpc` waits for.
+    pub reply: Reply,
+    /// Counts its `msg_rpc` calls, so that a late loss of an old reply is told apart.
+    pub rpc_serial: u32,
+    /// The number of the last message it received: the cause of what it sends.
+    pub handling: u64,
+    /// In a ready queue or a port's queue.
+    pub queue: Link<Thread>,
+    /// Among its task's threads.
+    pub sibling: Link<Thread>,
+}
+
+/// What a thread does.
+#[derive(Debug)]
+pub enum State {
+    /// A processor has it, or it is about to be put somewhere.
+    Running,
+    /// It is in the ready queue, or next in line.
+    Ready,
+    /// It waits.
+    Waiting(Wait),
+}
+
+/// What a thread waits for, with all it needs to go on.
+#[derive(Debug)]
+pub enum Wait {
+    /// A place in a full port's queue.
+    Send(Sending),
+    /// A message.
+    Receive(Receiving),
+    /// Time to pass.
+    Sleep,
+}
+
+/// A send that waits.
+#[derive(Debug)]
+pub struct Sending {
+    /// The full port.
+    pub port: PortId,
+    /// The message, whose rights are held in the sender's name space.
+    pub message: MessageId,
+    /// Options of the call.
+    pub options: Options,
+    /// What to receive afterwards, if anything.
+    pub then: Option<call::Receive>,
+}
+
+/// A receive that waits, or is to begin.
+#[derive(Clone, Copy, Debug)]
+pub struct Receiving {
+    /// The port; `None` until the receive has begun.
+    pub port: Option<PortId>,
+    /// Buffer, name and timeout.
+    pub half: call::Receive,
+    /// Options of the call.
+    pub options: Options,
+}
+
+/// The reply that a `msg_rpc` waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// No `msg_rpc`, or one whose reply right the kernel did not make.
+    NotAwaited,
+    /// A message through the send-once right with this serial.
+    Awaited(u32),
+    /// That right is gone unused.
+    Lost,
+}
+
+/// How a call ended: its code, and its second result.
+#[derive(Clone, Copy, Debug)]
+pub struct Completion {
+    /// Success, or why not.
+    pub result: Result<(), Error>,
+    /// The second result.
+    pub value: u64,
+}
+
+impl Completion {
+    /// Success, with this second result.
+    pub const fn success(value: u64) -> Completion {
+        Completion { result: Ok(()), value }
+    }
+
+    /// Failure.
+    pub const fn failure(error: Error) -> Completion {
+        Completion { result: Err(error), value: 0 }
+    }
+}
+
+impl From<portolan_abi::Result<u64>> for Completion {
+    fn from(result: portolan_abi::Result<u64>) -> Completion {
+        match result {
+            Ok(value) => Completion::success(value),
+            Err(error) => Completion::failure(error),
+        }
+    }
+}
+
+impl Thread {
+    /// A thread that is not yet in any queue.
+    pub fn new(task: TaskId, context: Box<Context>, priority: u8, kernel_port: PortId) -> Thread {
+        Thread {
+            task,
+            context: Some(context),
+            priority,
+            state: State::Running,
+            timer: None,
+            kernel_port,
+            self_name: Name::NULL,
+            unfinished: None,
+            reply: Reply::NotAwaited,
+            rpc_serial: 0,
+            handling: 0,
+            queue: Link::default(),
+            sibling: Link::default(),
+        }
+    }
+
+    /// Puts a call's end where user code will see it.
+    #[inline]
+    pub fn complete(&mut self, completion: Completion) {
+        self.reply = Reply::NotAwaited;
+        if let Some(context) = &mut self.context {
+            context.set_result(portolan_abi::error::code_of(&completion.result), completion.value);
+        }
+    }
+}
+
+/// When a wait that may last `ms` ends, if the option for it is given.
+pub fn deadline(now: Instant, options: Options, timed: Options, ms: u32) -> Option<Instant> {
+    options.contains(timed).then(|| now.plus_ms(ms))
+}
+
+/// The link for ready queues and ports' queues.
+pub struct InQueue;
+/// The link for a task's threads.
+pub struct OfTask;
+
+impl Linked<InQueue> for Thread {
+    #[inline]
+    fn link(&mut self) -> &mut Link<Thread> {
+        &mut self.queue
+    }
+    #[inline]
+    fn link_ref(&self) -> &Link<Thread> {
+        &self.queue
+    }
+}
+
+impl Linked<OfTask> for Thread {
+    fn link(&mut self) -> &mut Link<Thread> {
+        &mut self.sibling
+    }
+    fn link_ref(&self) -> &Link<Thread> {
+        &self.sibling
+    }
+}

@@ -1,0 +1,68 @@
+//! A page that the pmap lacks: looked up in map and object, and entered.
+//!
+//! The only place where pages are entered on demand, for faults of user code and
+//! for the kernel's own copies alike. Neighbours: `map`, `object`, `copy`, `run`.
+
+use super::{Map, Vm};
+use crate::task::account::{Accounts, Resource, Spent};
+use portolan_abi::{PAGE_SIZE, Protection};
+use portolan_machine::{Access, Frame, VirtAddr};
+
+/// Why a page cannot be had.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// Nothing is mapped there.
+    Unmapped,
+    /// What is mapped there does not allow it.
+    Protection,
+    /// An account is spent, or the machine's memory is.
+    Shortage,
+}
+
+impl From<Spent> for Fault {
+    fn from(Spent: Spent) -> Fault {
+        Fault::Shortage
+    }
+}
+
+/// Whether a protection allows an access.
+#[inline]
+pub fn allows(protection: Protection, access: Access) -> bool {
+    match access {
+        Access::Read => !protection.is_empty(),
+        Access::Write => protection.contains(Protection::WRITE),
+        Access::Execute => protection.contains(Protection::EXECUTE),
+    }
+}
+
+/// Makes the page around `address` present for `access` and returns its frame.
+pub fn resolve(
+    vm: &mut Vm,
+    accounts: &mut Accounts,
+    map: &mut Map,
+    address: VirtAddr,
+    access: Access,
+) -> Result<Frame, Fault> {
+    let page = address.page();
+    let region = *map.region_at(page.0).ok_or(Fault::Unmapped)?;
+    if !allows(region.protection, access) {
+        return Err(Fault::Protection);
+    }
+    let number = (region.offset + (page.0 - region.range.start)) / PAGE_SIZE as u64;
+    let frame = vm.object_page(accounts, region.object, number)?;
+    let Vm { memory, frames, .. } = vm;
+    let account = map.account();
+    let mut tables = 0;
+    let mut table = || {
+        accounts.charge(account, Resource::Frames, 1).ok()?;
+        let frame = frames.allocate();
+        match frame {
+            Some(_) => tables += 1,
+            None => accounts.credit(account, Resource::Frames, 1),
+        }
+        frame
+    };
+    let entered = map.pmap.enter(memory, page, frame, region.protection, &mut table);
+    map.tables += tables;
+    entered.map(|_| frame).map_err(|_| Fault::Shortage)
+}

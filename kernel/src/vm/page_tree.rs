@@ -1,0 +1,138 @@
+//! Which frame holds which page of a memory object.
+//!
+//! A tree of nodes with 64 places each, as high as the object's size needs, with
+//! nodes only where pages are: a page of a huge, sparse object costs a handful.
+//!
+//! Invariant: all leaves are at the same depth. Neighbour: `object`.
+
+use crate::arena::OutOfMemory;
+use alloc::vec::Vec;
+use portolan_machine::Frame;
+
+const BITS: u32 = 6;
+const FANOUT: usize = 1 << BITS;
+
+enum Node {
+    Inner(Vec<Option<Node>>),
+    Leaf(Vec<Option<Frame>>),
+}
+
+/// A map from page numbers to frames.
+pub(super) struct PageTree {
+    root: Option<Node>,
+    levels: u32,
+}
+
+impl PageTree {
+    /// An empty tree for pages `0..pages`.
+    pub(super) fn new(pages: u64) -> PageTree {
+        let bits = u64::BITS - pages.saturating_sub(1).leading_zeros();
+        PageTree { root: None, levels: bits.div_ceil(BITS).max(1) }
+    }
+
+    /// The frame of a page.
+    pub(super) fn get(&self, page: u64) -> Option<Frame> {
+        let mut node = self.root.as_ref()?;
+        let mut level = self.levels;
+        loop {
+            level -= 1;
+            match node {
+                Node::Inner(children) => node = children[place(page, level)].as_ref()?,
+                Node::Leaf(frames) => return frames[place(page, level)],
+            }
+        }
+    }
+
+    /// Bytes of heap that setting this page would take.
+    pub(super) fn cost(&self, page: u64) -> u64 {
+        let mut missing = self.levels;
+        let mut next = self.root.as_ref();
+        while let Some(node) = next {
+            missing -= 1;
+            next = match node {
+                Node::Inner(children) => children[place(page, missing)].as_ref(),
+                Node::Leaf(_) => None,
+            };
+        }
+        if missing == 0 { 0 } else { u64::from(missing - 1) * INNER_SIZE + LEAF_SIZE }
+    }
+
+    /// Sets the frame of a page that has none. On failure some nodes may have been made.
+    pub(super) fn set(&mut self, page: u64, frame: Frame) -> Result<(), OutOfMemory> {
+        let mut level = self.levels;
+        let mut slot = &mut self.root;
+        loop {
+            level -= 1;
+            if slot.is_none() {
+                *slot = Some(if level == 0 { Node::Leaf(places()?) } else { Node::Inner(places()?) });
+            }
+            match slot {
+                Some(Node::Inner(children)) => slot = &mut children[place(page, level)],
+                Some(Node::Leaf(frames)) => {
+                    frames[place(page, level)] = Some(frame);
+                    return Ok(());
+                }
+                None => return Err(OutOfMemory),
+            }
+        }
+    }
+
+    /// Takes the tree apart and gives every frame to `free`.
+    pub(super) fn clear(&mut self, free: &mut dyn FnMut(Frame)) {
+        if let Some(root) = self.root.take() {
+            drain(root, free);
+        }
+    }
+}
+
+const INNER_SIZE: u64 = (FANOUT * size_of::<Option<Node>>()) as u64;
+const LEAF_SIZE: u64 = (FANOUT * size_of::<Option<Frame>>()) as u64;
+
+const fn place(page: u64, level: u32) -> usize {
+    (page >> (level * BITS)) as usize & (FANOUT - 1)
+}
+
+fn places<T>() -> Result<Vec<Option<T>>, OutOfMemory> {
+    let mut places = Vec::new();
+    places.try_reserve_exact(FANOUT).map_err(|_| OutOfMemory)?;
+    places.resize_with(FANOUT, || None);
+    Ok(places)
+}
+
+/// Recursion is as deep as the tree: at most five levels for the largest object.
+fn drain(node: Node, free: &mut dyn FnMut(Frame)) {
+    match node {
+        Node::Inner(children) => children.into_iter().flatten().for_each(|child| drain(child, free)),
+        Node::Leaf(frames) => frames.into_iter().flatten().for_each(free),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_are_found_where_they_were_put() {
+        let mut tree = PageTree::new(1 << 28);
+        let pages = [0, 63, 64, 4095, 4096, (1 << 28) - 1];
+        for (number, page) in pages.iter().enumerate() {
+            assert!(tree.get(*page).is_none());
+            tree.set(*page, Frame(number as u32)).unwrap();
+            assert_eq!(tree.cost(*page), 0);
+        }
+        for (number, page) in pages.iter().enumerate() {
+            assert_eq!(tree.get(*page), Some(Frame(number as u32)));
+        }
+        assert_eq!(tree.get(1), None);
+        let mut count = 0;
+        tree.clear(&mut |_| count += 1);
+        assert_eq!((count, tree.get(0)), (pages.len(), None));
+    }
+
+    #[test]
+    fn a_small_object_needs_one_node() {
+        assert_eq!(PageTree::new(1).cost(0), LEAF_SIZE);
+        assert_eq!(PageTree::new(64).cost(63), LEAF_SIZE);
+        assert_eq!(PageTree::new(65).cost(64), INNER_SIZE + LEAF_SIZE);
+    }
+}
