@@ -81,15 +81,16 @@ pub(crate) struct Stage {
     demo: &'static str,
     program: Program<'static>,
     playing: Vec<Task>,
-    /// Tasks that have reported their exit, but whose death has not been heard of.
-    leaving: usize,
+    /// How many have died, and how many have reported their exit: a notice of death overtakes messages.
+    deaths: usize,
+    reports: usize,
 }
 
 impl Stage {
     pub(crate) fn open(demo: &'static str) -> Result<Stage> {
         let file = bootstrap::archive()?.file("demos").ok_or(Error::InvalidName)?;
         let program = Program::parse(file).map_err(|_| Error::Failure)?;
-        Ok(Stage { demo, program, playing: Vec::new(), leaving: 0 })
+        Ok(Stage { demo, program, playing: Vec::new(), deaths: 0, reports: 0 })
     }
 
     /// Starts a task that plays a role; `which` tells several of them apart.
@@ -112,7 +113,7 @@ impl Stage {
 
     /// Waits until no more than `count` roles are playing; none has a request meanwhile.
     pub(crate) fn wait_until_playing(&mut self, count: usize) -> Outcome {
-        while self.playing.len() > count {
+        while self.playing.len() > count || self.misses_a_report() {
             if self.hear()?.is_some() {
                 return Err(Wrong::Result("a role asks for something that the lesson does not have"));
             }
@@ -122,28 +123,35 @@ impl Stage {
 
     /// One message: a request, or news of a role's end.
     fn hear(&mut self) -> Outcome<Option<Received>> {
-        let message = notification::port().receive_within(PATIENCE_MS)?;
+        let patience = if self.misses_a_report() { 0 } else { PATIENCE_MS };
+        let message = match notification::port().receive_within(patience) {
+            Err(Error::ReceiveTimedOut) if self.misses_a_report() => {
+                return Err(Wrong::Result("a role died without an exit report"));
+            }
+            message => message?,
+        };
         if let Some(notice) = message.notice() {
-            self.heed(notice)?;
+            self.heed(notice);
             return Ok(None);
         }
         if message.id() != Exit::ID {
             return Ok(Some(message));
         }
-        self.leaving += 1;
+        self.reports += 1;
         check(message.value::<arguments::Exit>()?.code == 0, "a role failed")?;
         Ok(None)
     }
 
-    fn heed(&mut self, notice: Notice) -> Outcome {
-        let Notice::DeadName(name) = notice else { return Ok(()) };
+    fn heed(&mut self, notice: Notice) {
+        let Notice::DeadName(name) = notice else { return };
         let before = self.playing.len();
         self.playing.retain(|task| task.right().name() != name);
-        if self.playing.len() == before {
-            return Ok(());
-        }
-        self.leaving = self.leaving.checked_sub(1).ok_or(Wrong::Result("a role died without an exit report"))?;
-        Ok(())
+        self.deaths += before - self.playing.len();
+    }
+
+    /// Whether a role has died whose report has not been read: it is waiting, or there is none.
+    fn misses_a_report(&self) -> bool {
+        self.deaths > self.reports
     }
 }
 

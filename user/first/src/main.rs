@@ -16,7 +16,7 @@ use portolan::interface::{refusal, reply};
 use portolan::program::{Launch, Program};
 use portolan::start::{entered, startup};
 use portolan::{
-    Answer, Archive, Error, MemoryObject, Message, Notice, Protection, Result, Right, SendRight, Task, argument,
+    Archive, Error, MemoryObject, Message, Notice, Protection, Received, Result, Right, SendRight, Task, argument,
     arguments, notification, println,
 };
 
@@ -82,24 +82,39 @@ impl Given {
 
     /// Serves until the program has ended; returns its exit code.
     fn serve(&self, program: &Task) -> Result<u32> {
-        let mut code = 1;
-        notification::port().serve(|message| match message.notice() {
-            Some(Notice::DeadName(name)) if name == program.right().name() => {
-                println!("first: the program died without an exit report");
-                Answer::Stop
+        loop {
+            let mut message = notification::port().receive()?;
+            if message.notice() == Some(Notice::DeadName(program.right().name())) {
+                return Ok(self.last_words());
             }
-            Some(_) => Answer::Nothing,
-            None => match Request::decode(message.id(), message.bytes(), message.rights()) {
-                Ok(Request::Host(_)) => self.give_host().into(),
-                Ok(Request::Archive(_)) => self.give_archive().into(),
-                Ok(Request::Exit(exit)) => {
-                    code = exit.code;
-                    Answer::Stop
-                }
-                Err(error) => refusal(message.id(), error).into(),
-            },
-        })?;
-        Ok(code)
+            if let Some(code) = self.attend(&mut message) {
+                return Ok(code);
+            }
+        }
+    }
+
+    /// The exit code of a program that has died. A notice overtakes messages, so its report may still be here.
+    fn last_words(&self) -> u32 {
+        while let Ok(mut message) = notification::port().receive_within(0) {
+            if let Some(code) = self.attend(&mut message) {
+                return code;
+            }
+        }
+        println!("first: the program died without an exit report");
+        1
+    }
+
+    /// Answers a request; returns the code if it is an exit report.
+    fn attend(&self, message: &mut Received) -> Option<u32> {
+        let answer = match Request::decode(message.id(), message.bytes(), message.rights()) {
+            Ok(Request::Exit(exit)) => return Some(exit.code),
+            Ok(Request::Host(_)) => self.give_host(),
+            Ok(Request::Archive(_)) => self.give_archive(),
+            Err(error) => refusal(message.id(), error),
+        };
+        // Whoever asked may be gone, or, like the kernel with a notice, want no answer.
+        let _ = message.answer(answer);
+        None
     }
 
     fn give_host(&self) -> Message<'_> {
