@@ -5,14 +5,15 @@
 //! Invariant: whatever is wrong with the archive is said in one line.
 //! Neighbours: the binary, `elf`, `run`.
 
-use crate::arena::Arena;
+use crate::arena::{Arena, OutOfMemory};
 use crate::elf::{BadProgram, Program, Segment};
 use crate::ipc::message::CarriedRight;
-use crate::ipc::port::{KernelObject, Owner};
+use crate::ipc::port::{KernelObject, Owner, Ports};
 use crate::ipc::{self, death, right};
-use crate::kernel::Kernel;
+use crate::kernel::{CPUS_MAX, Kernel};
 use crate::sched::Scheduler;
-use crate::task::{self, Accounts, TaskId, TaskName};
+use crate::sched::timer::Timers;
+use crate::task::{self, AccountId, Accounts, TaskId, TaskName};
 use crate::trace::Ring;
 use crate::vm::copy::Window;
 use crate::vm::map::{Place, Range, Showing};
@@ -25,7 +26,7 @@ use portolan_abi::task::Limits;
 use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::USER_END;
 use portolan_abi::{Capacity, Error, Name, PAGE_SIZE, Protection};
-use portolan_machine::{Access, BootInfo, CpuId, Instant, Machine};
+use portolan_machine::{Access, BootInfo, Console, CpuId, Instant, Machine, Memory};
 use tar_no_std::TarArchiveRef;
 use zerocopy::IntoBytes;
 
@@ -64,6 +65,12 @@ impl fmt::Display for BootError {
     }
 }
 
+impl From<OutOfMemory> for BootError {
+    fn from(OutOfMemory: OutOfMemory) -> BootError {
+        BootError::Memory
+    }
+}
+
 impl From<Error> for BootError {
     fn from(error: Error) -> BootError {
         BootError::Task(error)
@@ -73,41 +80,68 @@ impl From<Error> for BootError {
 /// The kernel, with the first task ready to run.
 ///
 /// # Errors
-/// As [`BootError`] says.
-pub fn kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, BootError> {
-    let mut k = empty_kernel(machine, boot)?;
-    let archive = read_archive(&k, boot)?;
+/// As [`BootError`] says; the console comes back, to say it there.
+pub fn kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, (BootError, Console)> {
+    let Machine { memory, console, .. } = machine;
+    let parts = match Parts::new(boot) {
+        Ok(parts) => parts,
+        Err(why) => return Err((why, console)),
+    };
+    let mut k = empty_kernel(memory, console, parts);
+    match start(&mut k, boot) {
+        Ok(()) => Ok(k),
+        Err(why) => Err((why, k.console)),
+    }
+}
+
+/// Finds the first task's program in the archive and makes the task.
+fn start(k: &mut Kernel, boot: &BootInfo) -> Result<(), BootError> {
+    let archive = read_archive(k, boot)?;
     let files = TarArchiveRef::new(&archive).map_err(|_| BootError::Archive)?;
     let file =
         |wanted: &str| files.entries().find(|entry| entry.filename().as_str() == Ok(wanted)).map(|entry| entry.data());
     let program = Program::parse(file(FIRST_PROGRAM).ok_or(BootError::NoFirstProgram)?).map_err(BootError::Program)?;
     let default = file(COMMAND_LINE_FILE).and_then(|text| core::str::from_utf8(text).ok()).unwrap_or("");
     let arguments = if boot.command_line.is_empty() { default } else { &boot.command_line };
-    start_first(&mut k, boot, &program, arguments.trim())?;
-    Ok(k)
+    start_first(k, boot, &program, arguments.trim())
 }
 
-fn empty_kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, BootError> {
-    let Machine { memory, console, .. } = machine;
-    let frames = Frames::new(&boot.memory).map_err(|_| BootError::Memory)?;
-    let vm = Vm { memory, frames, objects: Arena::default() };
-    let mut accounts = Accounts::default();
-    let everything = Limits { memory: u64::MAX, ports: u64::MAX, frames: u64::MAX };
-    let root = accounts.create_root(everything).map_err(|_| BootError::Memory)?;
-    let mut ports = Arena::default();
-    let host = ipc::Port::new(Owner::Kernel(KernelObject::Host), root, Capacity::DEFAULT);
-    let host_port = ports.insert(host).map_err(|_| BootError::Memory)?;
-    let mut traces = ArrayVec::new();
-    traces.push(Ring::new().ok_or(BootError::Memory)?);
-    Ok(Kernel {
-        vm,
+/// What of an empty kernel takes memory.
+struct Parts {
+    frames: Frames,
+    accounts: Accounts,
+    root_account: AccountId,
+    ports: Ports,
+    host_port: ipc::PortId,
+    traces: ArrayVec<Ring, CPUS_MAX>,
+}
+
+impl Parts {
+    fn new(boot: &BootInfo) -> Result<Parts, BootError> {
+        let frames = Frames::new(&boot.memory)?;
+        let mut accounts = Accounts::default();
+        let everything = Limits { memory: u64::MAX, ports: u64::MAX, frames: u64::MAX };
+        let root_account = accounts.create_root(everything)?;
+        let mut ports = Ports::default();
+        let host = ipc::Port::new(Owner::Kernel(KernelObject::Host), root_account, Capacity::DEFAULT);
+        let host_port = ports.insert(host)?;
+        let mut traces = ArrayVec::new();
+        traces.push(Ring::new().ok_or(BootError::Memory)?);
+        Ok(Parts { frames, accounts, root_account, ports, host_port, traces })
+    }
+}
+
+fn empty_kernel(memory: Memory, console: Console, parts: Parts) -> Kernel {
+    let Parts { frames, accounts, root_account, ports, host_port, traces } = parts;
+    Kernel {
+        vm: Vm { memory, frames, objects: Arena::default() },
         accounts,
         tasks: Arena::default(),
         threads: Arena::default(),
         ports,
         messages: Arena::default(),
         scheduler: Scheduler::default(),
-        timers: crate::sched::timer::Timers::default(),
+        timers: Timers::default(),
         graveyard: death::Graveyard::default(),
         host_port,
         current: None,
@@ -115,11 +149,12 @@ fn empty_kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, BootError> 
         now: Instant(0),
         cpu: CpuId(0),
         traces,
+        unchecked: 0,
         console,
-        root_account: root,
+        root_account,
         last_number: 0,
         last_task_serial: 0,
-    })
+    }
 }
 
 fn read_archive(k: &Kernel, boot: &BootInfo) -> Result<Vec<u8>, BootError> {

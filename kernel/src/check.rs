@@ -1,11 +1,301 @@
-//! The invariants, as code. Run after every trap in checked builds and host tests.
+//! The invariants, as code: conservation of rights, messages, threads, frames, money.
 //!
 //! A broken one is a kernel bug, so this panics and says which. It looks at
-//! everything there is, so its cost grows with that; release builds leave it out.
+//! everything there is: host tests run it after every trap, checked builds of the
+//! kernel [`now_and_then`], release builds never.
+//!
+//! Neighbours: everything; nothing depends on this.
 
+use crate::ipc::message::{Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
+use crate::ipc::port::{Holder, KernelObject, Owner, PORT_COST, PortId};
+use crate::ipc::space::Right;
 use crate::kernel::Kernel;
+use crate::task::account::AccountId;
+use crate::task::thread::{Receiving, Sending, State, Wait};
+use crate::task::{TASK_COST, THREAD_COST, ThreadId};
+use crate::vm::ObjectId;
+use crate::vm::map::REGION_COST;
+use alloc::collections::{BTreeMap, BTreeSet};
+use portolan_abi::{Disposition, Name};
 
 /// Checks them all.
 pub fn all(k: &Kernel) {
-    let _ = k;
+    assert!(k.graveyard.is_empty(), "a dead port is left");
+    rights(k);
+    queues(k);
+    threads(k);
+    timers(k);
+    names(k);
+    memory(k);
+    money(k);
+}
+
+/// Checks them all once in as many traps as there are objects, so that the cost of a
+/// trap does not grow with the system.
+pub fn now_and_then(k: &mut Kernel) {
+    k.unchecked += 1;
+    let objects = k.tasks.len() + k.threads.len() + k.ports.len() + k.messages.len();
+    if k.unchecked > objects {
+        k.unchecked = 0;
+        all(k);
+    }
+}
+
+/// What rights to a port were found.
+#[derive(Default, PartialEq, Eq, Debug, Clone, Copy)]
+struct Found {
+    receive: u32,
+    send: u32,
+    send_once: u32,
+}
+
+/// Every port has as many rights as it counts, and one receive right, where it says.
+fn rights(k: &Kernel) {
+    let mut found = BTreeMap::<PortId, Found>::new();
+    for (_, task) in k.tasks.iter() {
+        for (_, entry) in task.space.iter() {
+            match entry.right {
+                Right::Port { port, receive, sends } => {
+                    let found = found.entry(port).or_default();
+                    found.receive += u32::from(receive);
+                    found.send += u32::from(sends > 0);
+                }
+                Right::SendOnce { port, .. } if entry.held == 0 => found.entry(port).or_default().send_once += 1,
+                _ => {}
+            }
+        }
+    }
+    let waiting = waiting_messages(k);
+    for (id, message) in k.messages.iter() {
+        let envelope = &message.envelope;
+        for carried in envelope.rights.iter().chain([&envelope.reply]) {
+            count(&mut found, carried);
+        }
+        if waiting.contains(&id) && envelope.destination.how == Some(Disposition::MoveSend) {
+            count(&mut found, &envelope.destination);
+        }
+    }
+    for (id, port) in k.ports.iter() {
+        let found = found.remove(&id).unwrap_or_default();
+        let receive = u32::from(!matches!(port.owner, Owner::Kernel(_)));
+        let counted = Found { receive, send: port.send_rights, send_once: port.send_once_rights };
+        assert_eq!(found, counted, "rights of port {id:?}, owner {:?}", port.owner);
+        if let Owner::Task(task, name) = port.owner {
+            let space = &k.tasks[task].space;
+            let slot = space.held_slot(name).expect("the receiver has the name");
+            assert!(matches!(space.entry(slot).right, Right::Port { port, .. } if port == id), "the name of {id:?}");
+        }
+    }
+    found.retain(|port, _| k.ports.get(*port).is_some());
+    assert!(found.is_empty(), "rights to no port: {found:?}");
+}
+
+fn count(found: &mut BTreeMap<PortId, Found>, carried: &Carried) {
+    match carried.right {
+        CarriedRight::Receive(port) => found.entry(port).or_default().receive += 1,
+        CarriedRight::Send(port) => found.entry(port).or_default().send += 1,
+        CarriedRight::SendOnce(port, _) => found.entry(port).or_default().send_once += 1,
+        CarriedRight::Null | CarriedRight::Dead(_) => {}
+    }
+}
+
+/// The messages of threads that wait to send.
+fn waiting_messages(k: &Kernel) -> BTreeSet<MessageId> {
+    let message = |state: &State| match state {
+        State::Waiting(Wait::Send(Sending { message, .. })) => Some(*message),
+        _ => None,
+    };
+    k.threads.iter().filter_map(|(_, thread)| message(&thread.state)).collect()
+}
+
+/// Threads wait only for what is not there; every message is in one queue or with one sender.
+fn queues(k: &Kernel) {
+    let mut queued = 0;
+    for (id, port) in k.ports.iter() {
+        assert!(port.senders.is_empty() || !port.has_room(), "a sender waits at {id:?}, which has room");
+        let nothing_there = port.queue.is_empty() && port.senders.is_empty() && port.notices.send_once == 0;
+        assert!(port.receivers.is_empty() || nothing_there, "a receiver waits at {id:?}, which has something");
+        let messages: alloc::vec::Vec<&Message> = port.queue.iter(&k.messages).map(|id| &k.messages[id]).collect();
+        assert_eq!(messages.len() as u32, port.queue.len(), "length of {id:?}");
+        queued += messages.len() as u32;
+        let cached = messages.iter().filter(|message| message.cached_for.is_some()).count() as u32;
+        assert_eq!(cached, port.cached, "cached messages of {id:?}");
+        for thread in port.senders.iter(&k.threads) {
+            let State::Waiting(Wait::Send(Sending { port, .. })) = &k.threads[thread].state else {
+                panic!("{thread:?} is in line at {id:?} but does not wait to send");
+            };
+            assert_eq!(*port, id, "{thread:?} waits elsewhere");
+        }
+        for thread in port.receivers.iter(&k.threads) {
+            let State::Waiting(Wait::Receive(Receiving { port, .. })) = &k.threads[thread].state else {
+                panic!("{thread:?} is in line at {id:?} but does not wait to receive");
+            };
+            assert_eq!(*port, Some(id), "{thread:?} waits elsewhere");
+        }
+    }
+    let sending = k.threads.iter().filter(|(_, thread)| matches!(thread.state, State::Waiting(Wait::Send(_))));
+    assert_eq!(queued + sending.count() as u32, k.messages.len(), "messages in no queue");
+}
+
+/// Every thread is in exactly one place.
+fn threads(k: &Kernel) {
+    let mut places = BTreeMap::<ThreadId, u32>::new();
+    let mut at = |id: ThreadId| *places.entry(id).or_default() += 1;
+    k.scheduler.iter(&k.threads).for_each(&mut at);
+    k.current.into_iter().for_each(&mut at);
+    for (_, port) in k.ports.iter() {
+        port.senders.iter(&k.threads).chain(port.receivers.iter(&k.threads)).for_each(&mut at);
+    }
+    for (id, thread) in k.threads.iter() {
+        if matches!(thread.state, State::Waiting(Wait::Sleep)) {
+            assert!(thread.timer.is_some(), "{id:?} sleeps for ever");
+            at(id);
+        }
+    }
+    for (id, thread) in k.threads.iter() {
+        assert_eq!(places.remove(&id), Some(1), "places of {id:?}, {:?}", thread.state);
+        let running = k.current == Some(id);
+        assert_eq!(matches!(thread.state, State::Running), running, "{id:?} is {:?}", thread.state);
+    }
+    assert!(places.is_empty(), "threads that are no more: {places:?}");
+    assert!(k.scheduler.is_consistent(), "the bitmap of ready queues");
+    let of_tasks: u32 = k.tasks.iter().map(|(_, task)| task.threads.len()).sum();
+    assert_eq!(of_tasks, k.threads.len(), "threads without a task");
+}
+
+/// Every deadline is its thread's, and none is due before the one above it.
+fn timers(k: &Kernel) {
+    let places: alloc::vec::Vec<_> = k.timers.iter().collect();
+    for (place, (at, thread)) in places.iter().enumerate() {
+        let thread = thread.expect("a deadline in use has a thread");
+        assert_eq!(k.threads[thread].timer, Some(place as u32), "deadline of {thread:?}");
+        assert!(place == 0 || places[(place - 1) / 2].0 <= *at, "order of deadlines");
+    }
+    let set = k.threads.iter().filter(|(_, thread)| thread.timer.is_some()).count();
+    assert_eq!(set, places.len(), "deadlines without a place");
+}
+
+/// Names are found from their ports, and marks for cached messages have their message.
+fn names(k: &Kernel) {
+    let mut held = BTreeMap::new();
+    for (_, thread) in k.threads.iter() {
+        let State::Waiting(Wait::Send(Sending { message, .. })) = &thread.state else { continue };
+        let envelope = &k.messages[*message].envelope;
+        for carried in envelope.rights.iter().chain([&envelope.reply, &envelope.destination]) {
+            let moves = [Disposition::MoveReceive, Disposition::MoveSend, Disposition::MoveSendOnce];
+            if carried.how.is_some_and(|how| moves.contains(&how)) {
+                *held.entry((thread.task, carried.from)).or_insert(0) += 1;
+            }
+        }
+    }
+    let cached: BTreeSet<_> =
+        k.messages.iter().filter_map(|(_, message)| message.cached_for).map(|slot| (slot.task, slot.name)).collect();
+    for (id, task) in k.tasks.iter() {
+        let mut used = 0;
+        for (slot, entry) in task.space.iter() {
+            used += 1;
+            let name = task.space.name(slot);
+            assert!(name != Name::NULL && name != Name::DEAD, "a name that means none");
+            assert_eq!(entry.held, held.remove(&(id, name)).unwrap_or(0), "holds on {name:?} of {}", task.name);
+            assert_eq!(entry.caching, cached.contains(&(id, name)), "cache mark of {name:?} of {}", task.name);
+            if let Right::Port { port, .. } = entry.right {
+                assert_eq!(task.space.find(port), Some(slot), "{port:?} is found under another name");
+                assert!(is_holder(k, port, Holder { task: id, slot }), "{name:?} is not known to {port:?}");
+            }
+        }
+        assert_eq!(used, task.space.len(), "names of {}", task.name);
+    }
+    assert!(held.is_empty(), "holds on no name: {held:?}");
+}
+
+/// Whether the entry's neighbours in its port's list agree with it.
+fn is_holder(k: &Kernel, port: PortId, holder: Holder) -> bool {
+    let entry = |holder: Holder| k.tasks[holder.task].space.entry(holder.slot);
+    let before = match entry(holder).previous {
+        Some(previous) => entry(previous).next == Some(holder),
+        None => k.ports[port].holders == Some(holder),
+    };
+    before && entry(holder).next.is_none_or(|next| entry(next).previous == Some(holder))
+}
+
+/// Frames are free, in one object, in one message, or page tables; mappings show what
+/// regions say.
+fn memory(k: &Kernel) {
+    let tables: u64 = k.tasks.iter().map(|(_, task)| task.map.tables).sum();
+    let resident: u64 = k.vm.objects.iter().map(|(_, object)| object.charged_frames()).sum();
+    let messages: u64 = k.messages.iter().map(|(_, message)| frames_of(message)).sum();
+    let used = tables + resident + messages;
+    assert_eq!(used + k.vm.frames.available(), k.vm.frames.total(), "frames: {tables} + {resident} + {messages} used");
+    let mut regions = BTreeMap::<ObjectId, u32>::new();
+    for (_, task) in k.tasks.iter() {
+        let mut end = 0;
+        for region in task.map.regions() {
+            assert!(region.range.start >= end, "regions of {} overlap", task.name);
+            assert!(!region.protection.breaks_w_xor_x() && region.maximum.contains(region.protection));
+            end = region.range.end;
+            *regions.entry(region.object).or_default() += 1;
+        }
+        task.map.pmap.visit(&k.vm.memory, &mut |address, mapping| {
+            let region = task.map.region_at(address.0).expect("a mapped page is in a region");
+            let page = (region.offset + (address.0 - region.range.start)) / portolan_abi::PAGE_SIZE as u64;
+            assert_eq!(k.vm.objects[region.object].frame(page), Some(mapping.frame), "frame at {address:?}");
+            assert!(region.protection.contains(mapping.protection), "protection at {address:?}");
+        });
+    }
+    let mut stands_for = BTreeMap::<ObjectId, u32>::new();
+    for (_, port) in k.ports.iter() {
+        if let Owner::Kernel(KernelObject::Memory(object, _)) = port.owner {
+            *stands_for.entry(object).or_default() += 1;
+        }
+    }
+    for (id, object) in k.vm.objects.iter() {
+        assert_eq!(regions.remove(&id).unwrap_or(0), object.mappings, "mappings of {id:?}");
+        assert_eq!(stands_for.remove(&id).unwrap_or(0), object.ports, "ports of {id:?}");
+        assert!(object.mappings > 0 || object.ports > 0, "{id:?} is nobody's");
+    }
+    assert!(regions.is_empty() && stands_for.is_empty(), "objects that are no more");
+}
+
+fn frames_of(message: &Message) -> u64 {
+    match &message.body {
+        Body::Inline(_) => 0,
+        Body::Frames(frames) => frames.len() as u64,
+    }
+}
+
+/// Every account has paid for what it should have, and no more.
+fn money(k: &Kernel) {
+    let mut due = BTreeMap::<AccountId, [u64; 3]>::new();
+    let mut add = |account: AccountId, amounts: [u64; 3]| {
+        for (sum, amount) in due.entry(account).or_default().iter_mut().zip(amounts) {
+            *sum += amount;
+        }
+    };
+    for (_, task) in k.tasks.iter() {
+        let regions = task.map.regions().len() as u64;
+        let threads = u64::from(task.threads.len());
+        let memory = TASK_COST + task.space.charged() + regions * REGION_COST + threads * THREAD_COST;
+        add(task.account, [memory, 0, task.map.tables]);
+    }
+    for (_, port) in k.ports.iter().filter(|(id, _)| *id != k.host_port) {
+        add(port.account, [PORT_COST, 1, 0]);
+    }
+    for (_, message) in k.messages.iter() {
+        add(message.account, [MESSAGE_COST, 0, frames_of(message)]);
+    }
+    for (_, object) in k.vm.objects.iter() {
+        add(object.account(), [object.charged(), 0, object.charged_frames()]);
+    }
+    for (_, parent, limits, _) in k.accounts.iter() {
+        if let Some(parent) = parent {
+            add(parent, [limits.memory, limits.ports, limits.frames]);
+        }
+    }
+    for (id, _, limits, used) in k.accounts.iter() {
+        let used = [used.memory, used.ports, used.frames];
+        assert_eq!(used, due.remove(&id).unwrap_or_default(), "account {id:?}");
+        let limits = [limits.memory, limits.ports, limits.frames];
+        assert!(used.iter().zip(limits).all(|(used, limit)| *used <= limit), "account {id:?} is overdrawn");
+    }
+    assert!(due.is_empty(), "accounts that are no more: {due:?}");
 }

@@ -52,6 +52,8 @@ pub struct Kernel {
     pub cpu: CpuId,
     /// What happened to messages, for each processor.
     pub traces: ArrayVec<Ring, CPUS_MAX>,
+    /// Traps since the invariants were checked.
+    pub unchecked: u32,
     /// Where text goes.
     pub console: Console,
     /// The account from which all others come.

@@ -80,9 +80,9 @@ impl core::fmt::Display for TaskName {
 }
 
 /// What a task costs its own account, apart from ports, names and pages.
-const TASK_COST: u64 = Arena::<Task>::SLOT_SIZE as u64;
+pub const TASK_COST: u64 = Arena::<Task>::SLOT_SIZE as u64;
 /// What a thread costs its task's account, apart from its port and name.
-const THREAD_COST: u64 = (Threads::SLOT_SIZE + size_of::<Context>() + Context::HEAP_SIZE) as u64;
+pub const THREAD_COST: u64 = (Threads::SLOT_SIZE + size_of::<Context>() + Context::HEAP_SIZE) as u64;
 
 /// Makes a task that pays from `account`, which is its own.
 ///

@@ -56,6 +56,16 @@ impl MemoryObject {
         }
     }
 
+    /// Frames that its account has paid for.
+    pub fn charged_frames(&self) -> u64 {
+        self.resident
+    }
+
+    /// Bytes of kernel memory that its account has paid for.
+    pub fn charged(&self) -> u64 {
+        self.charged
+    }
+
     /// Who pays for it.
     pub fn account(&self) -> AccountId {
         self.account
