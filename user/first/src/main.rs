@@ -16,8 +16,8 @@ use portolan::interface::{refusal, reply};
 use portolan::program::{Launch, Program};
 use portolan::start::{entered, startup};
 use portolan::{
-    Archive, Error, MemoryObject, Message, Notice, Protection, Received, Result, Right, SendRight, Task, argument,
-    arguments, notification, println,
+    Archive, Error, MemoryObject, Message, Notice, Received, Result, Right, SendRight, Task, argument, arguments,
+    notification, println,
 };
 
 portolan::main!(main);
@@ -63,7 +63,7 @@ fn limits() -> Result<Limits> {
 /// What the kernel gave to this task, and this task gives to the program.
 struct Given {
     host: &'static SendRight,
-    archive: MemoryObject,
+    archive: &'static MemoryObject,
     archive_size: u64,
 }
 
@@ -72,12 +72,11 @@ impl Given {
         let startup = startup();
         let host = startup.host.as_ref().ok_or(Error::InvalidCapability)?;
         let (archive, archive_size) = startup.archive.as_ref().ok_or(Error::InvalidCapability)?;
-        let archive = MemoryObject::from_right(archive.try_clone()?).derive(Protection::READ)?;
         Ok(Given { host, archive, archive_size: *archive_size })
     }
 
     fn files(&self) -> Result<Archive> {
-        Archive::map(&self.archive, self.archive_size)
+        Archive::map(self.archive, self.archive_size)
     }
 
     /// Serves until the program has ended; returns its exit code.

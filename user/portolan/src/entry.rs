@@ -5,6 +5,7 @@
 //! Neighbour: `start` keeps what was read.
 #![expect(unsafe_code, reason = "the processor enters here, with an address in a register")]
 
+use crate::memory_object::MemoryObject;
 use crate::right::SendRight;
 use crate::start::{ENTERED, STARTUP, Startup, exit};
 use core::sync::atomic::Ordering;
@@ -50,7 +51,7 @@ fn read(block: &'static boot::Startup) -> Startup {
         arguments: core::str::from_utf8(text).expect("argument text is UTF-8"),
         bootstrap: owned(block.bootstrap),
         host: owned(block.host),
-        archive: owned(block.archive).map(|right| (right, block.archive_size)),
+        archive: owned(block.archive).map(|right| (MemoryObject::from_right(right), block.archive_size)),
     }
 }
 

@@ -7,6 +7,7 @@
 //! Neighbours: `program` lays the block out; `bootstrap` is the report's other end.
 
 use crate::lock::Once;
+use crate::memory_object::MemoryObject;
 use crate::right::SendRight;
 use crate::{bootstrap, host, task};
 use core::fmt::Debug;
@@ -20,8 +21,8 @@ pub struct Startup {
     pub bootstrap: Option<SendRight>,
     /// A send right to the host port: the first task only.
     pub host: Option<SendRight>,
-    /// A send right to the boot archive's memory object, and the archive's bytes: the first task only.
-    pub archive: Option<(SendRight, u64)>,
+    /// The boot archive's memory object, to be read only, and the archive's bytes: the first task only.
+    pub archive: Option<(MemoryObject, u64)>,
 }
 
 pub(crate) static STARTUP: Once<Startup> = Once::new();
