@@ -33,7 +33,7 @@ pub enum Turn {
 
 /// Runs the machine, for ever.
 pub fn forever(kernel: &KernelLock<Option<Kernel>>, cpu: &mut Cpu) -> ! {
-    let mut turn = Turn::Idle;
+    let mut turn = kernel.lock().as_mut().map_or(Turn::Idle, |k| pick(k, cpu));
     loop {
         let trap = turn.take(cpu);
         let mut guard = kernel.lock();
