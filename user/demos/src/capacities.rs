@@ -6,6 +6,8 @@
 //! the third waits. An unbounded one takes all.
 
 use crate::stage::{Outcome, Stage, Wrong, ask, check, say};
+use alloc::format;
+use alloc::string::String;
 use portolan::abi::port::Status;
 use portolan::{Capacity, Message, ReceiveRight, Right, thread};
 
@@ -39,19 +41,24 @@ impl Mailbox {
     }
 
     /// Waits until the sender, of whose messages `left` have not been received, has come
-    /// as far as it can: the mailbox is as full as it gets, and the sender waits if that is not enough.
-    fn settle(&self, left: u32) -> Outcome {
+    /// as far as it can: the mailbox is as full as it gets, and the sender waits if that is
+    /// not enough. Says how that looks.
+    fn settle(&self, left: u32) -> Outcome<String> {
         let (held, waiting) = (left.min(self.room), u32::from(left > self.room));
         for _ in 0..LOOKS {
             let Status { messages, senders, .. } = self.port.status()?;
             if (messages, senders) == (held, waiting) {
-                let sender = if waiting == 1 { "its sender waits" } else { "nobody waits" };
-                say!("mailbox {:>9} holds {held}, {sender}", self.name);
-                return Ok(());
+                let sender = if waiting == 1 { "sender waits" } else { "nobody waits" };
+                return Ok(format!("{} {held}, {sender}", self.name));
             }
             thread::sleep_ms(LOOK_AGAIN_MS);
         }
         Err(Wrong::Result("a mailbox does not hold what its capacity says"))
+    }
+
+    fn take(&self, number: u32) -> Outcome {
+        let message = self.port.receive_within(0)?;
+        check(message.id() == number, "messages are out of order")
     }
 }
 
@@ -67,15 +74,19 @@ pub(crate) fn lead(mut stage: Stage) -> Outcome {
         check(request.id() == MAILBOX && request.text()? == mailbox.name, "a sender asks for another mailbox")?;
         request.answer(Message::new(MAILBOX).right(Right::MakeSend(&mailbox.port)))?;
     }
-    for number in 0..=MESSAGES {
-        for mailbox in &mailboxes {
-            if number > 0 {
-                let message = mailbox.port.receive_within(0)?;
-                check(message.id() == number, "messages are out of order")?;
-                say!("takes {number} from {}", mailbox.name);
-            }
-        }
-        mailboxes.iter().try_for_each(|mailbox| mailbox.settle(MESSAGES - number))?;
+    show(&mailboxes, MESSAGES)?;
+    for number in 1..=MESSAGES {
+        say!("takes message {number} from each");
+        mailboxes.iter().try_for_each(|mailbox| mailbox.take(number))?;
+        show(&mailboxes, MESSAGES - number)?;
     }
     stage.wait_until_playing(0)
+}
+
+/// Prints side by side how many messages each mailbox holds and who waits, of each sender's messages `left`.
+fn show(mailboxes: &[Mailbox; 3], left: u32) -> Outcome {
+    let [zero, bounded, unbounded] = mailboxes;
+    let (zero, bounded, unbounded) = (zero.settle(left)?, bounded.settle(left)?, unbounded.settle(left)?);
+    say!("{zero:<21} | {bounded:<24} | {unbounded}");
+    Ok(())
 }

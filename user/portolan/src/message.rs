@@ -121,7 +121,7 @@ mod tests {
             header,
             Header { bits: 19, size: 52, remote: Name(0x100001), local: Name::NULL, id: 9, descriptors: 1 }
         );
-        assert_eq!(Descriptor::read_from_prefix(rest).expect("a descriptor").0, Descriptor::default());
+        assert_eq!(Descriptor::read_from_prefix(rest).expect("a descriptor").0, Descriptor::port(Name::NULL, 19));
         assert_eq!(&bytes[48..52], b"ab\x03\x04");
     }
 

@@ -140,8 +140,11 @@ impl Right<'_> {
 
     /// As a descriptor of a message to be sent. It owns nothing.
     pub fn descriptor(&self) -> Descriptor {
-        let Address { name, disposition } = self.address();
-        Descriptor::port(name, disposition)
+        match self.address() {
+            // A descriptor always says how; for no right, any way will do.
+            Address { name, disposition: 0 } => Descriptor::port(name, Disposition::CopySend as u8),
+            Address { name, disposition } => Descriptor::port(name, disposition),
+        }
     }
 
     /// The message has been sent: what was moved is the receiver's now.
@@ -211,6 +214,6 @@ mod tests {
     fn null_and_dead_own_nothing() {
         assert!(matches!(Right::from_parts(Name::NULL, 17), Right::Null));
         assert!(matches!(Right::from_parts(Name::DEAD, 17), Right::Dead));
-        assert_eq!(Right::Null.descriptor(), Descriptor::port(Name::NULL, 0));
+        assert_eq!(Right::Null.descriptor(), Descriptor::port(Name::NULL, 19));
     }
 }
