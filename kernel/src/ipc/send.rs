@@ -197,11 +197,12 @@ fn take_right(k: &mut Kernel, task: TaskId, descriptor: &Descriptor, destination
     if !plain {
         return Err(Error::SendInvalidType);
     }
+    if descriptor.name == Name::NULL {
+        return Ok(Carried::NULL);
+    }
     let how = Disposition::from_code(descriptor.disposition).ok_or(Error::SendInvalidType)?;
-    match descriptor.name {
-        Name::NULL => return Ok(Carried::NULL),
-        Name::DEAD => return Ok(Carried::from_kernel(CarriedRight::Dead(how.arrives_as()))),
-        _ => {}
+    if descriptor.name == Name::DEAD {
+        return Ok(Carried::from_kernel(CarriedRight::Dead(how.arrives_as())));
     }
     let carried = right::take(k, task, descriptor.name, how, None).map_err(|_| Error::SendInvalidRight)?;
     if let (CarriedRight::Receive(port), Some(destination)) = (carried.right, destination) {
