@@ -49,7 +49,7 @@ impl Mailbox {
             let Status { messages, senders, .. } = self.port.status()?;
             if (messages, senders) == (held, waiting) {
                 let sender = if waiting == 1 { "sender waits" } else { "nobody waits" };
-                return Ok(format!("{} {held}, {sender}", self.name));
+                return Ok(format!("{}: {held} held, {sender}", self.name));
             }
             thread::sleep_ms(LOOK_AGAIN_MS);
         }
@@ -87,6 +87,6 @@ pub(crate) fn lead(mut stage: Stage) -> Outcome {
 fn show(mailboxes: &[Mailbox; 3], left: u32) -> Outcome {
     let [zero, bounded, unbounded] = mailboxes;
     let (zero, bounded, unbounded) = (zero.settle(left)?, bounded.settle(left)?, unbounded.settle(left)?);
-    say!("{zero:<21} | {bounded:<24} | {unbounded}");
+    say!("{zero:<26} | {bounded:<29} | {unbounded}");
     Ok(())
 }

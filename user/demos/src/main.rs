@@ -16,7 +16,7 @@ mod rpc;
 mod shared;
 mod stage;
 
-use portolan::{Error, argument, println};
+use portolan::{argument, println};
 use stage::{Outcome, Stage, Wrong};
 
 portolan::main!(main);
@@ -76,7 +76,7 @@ fn run(chosen: Option<&str>) -> u32 {
         }
     }
     if passed + failed == 0 {
-        println!("DEMO {} FAIL: {}", chosen.unwrap_or_default(), Wrong::from(Error::InvalidName));
+        println!("DEMO {} FAIL: there is no such demo", chosen.unwrap_or_default());
         failed = 1;
     }
     println!("\nDONE {passed} passed {failed} failed");

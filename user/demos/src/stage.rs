@@ -156,10 +156,11 @@ impl Stage {
 }
 
 impl Drop for Stage {
-    /// Clears the stage after a failure: no role plays on.
+    /// Clears the stage after a failure: no role plays on, and nothing they said is heard in the next demo.
     fn drop(&mut self) {
         for task in &self.playing {
             let _ = task.terminate();
         }
+        while notification::port().receive_within(0).is_ok() {}
     }
 }
