@@ -1,0 +1,83 @@
+//! The guest suite: named cases that show, from user tasks on the running kernel,
+//! that it keeps its promises.
+//!
+//! The program is three things, by its arguments: the runner, which `first`
+//! starts; a case (`case=NAME`), which the runner starts; and a case's peer
+//! (`peer`), which the runner starts when a case asks for it.
+//!
+//! ```text
+//! runner, protocol, case           what runs a case, and what a case is
+//! message, port, space, notice     calls and routines, with every number in the case's hand
+//! hand, peer, bare, asm            other threads, other tasks, the processor itself
+//! ipc rights capacity notify death vm fault cpu task thread account bad_input meta   the cases
+//! ```
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod account;
+mod asm;
+mod bad_input;
+mod bare;
+mod capacity;
+mod case;
+mod cpu;
+mod death;
+mod fault;
+mod hand;
+mod ipc;
+mod message;
+mod meta;
+mod notice;
+mod notify;
+mod peer;
+mod port;
+mod protocol;
+mod random;
+mod rights;
+mod runner;
+mod space;
+mod task;
+mod thread;
+mod vm;
+
+use case::Case;
+use portolan::{argument, arguments};
+
+portolan::main!(main);
+
+const CASES: &[&[Case]] = &[
+    meta::CASES,
+    ipc::CASES,
+    rights::CASES,
+    capacity::CASES,
+    notify::CASES,
+    death::CASES,
+    vm::CASES,
+    fault::CASES,
+    cpu::CASES,
+    task::CASES,
+    thread::CASES,
+    account::CASES,
+    bad_input::CASES,
+];
+
+fn main() -> portolan::Result<u32> {
+    match (argument("case"), arguments()) {
+        (Some(name), _) => run_case(name),
+        (None, "peer") => peer::main(protocol::bootstrap()),
+        _ => runner::main(CASES, &meta::WARM_UP),
+    }
+}
+
+/// The life of a case's task.
+fn run_case(name: &str) -> ! {
+    let warm_up = [meta::WARM_UP];
+    let mut all = CASES.iter().copied().flatten().chain(&warm_up);
+    let case = all.find(|case| case.name == name).expect("the runner starts cases of this program");
+    // If the report fails, the runner sees the task end without one.
+    let _ = protocol::report((case.run)());
+    portolan::task::end()
+}
