@@ -21,7 +21,9 @@ pub enum Activity {
     Ran(VirtAddr),
     /// The thread with this entry had nothing left to do.
     Starved(VirtAddr),
-    /// Nothing could run.
+    /// It waited, and the deadline came.
+    Woken,
+    /// It waits: nothing can run, and nothing will happen until the clock is moved.
     Idle,
 }
 
@@ -71,8 +73,9 @@ impl Cpu {
 
     /// Waits. Here: sees whether the deadline has come; time stands still meanwhile.
     pub fn idle(&mut self) -> Trap {
-        self.activity = Activity::Idle;
-        self.fire().unwrap_or(Trap::Spurious)
+        let timer = self.fire();
+        self.activity = if timer.is_some() { Activity::Woken } else { Activity::Idle };
+        timer.unwrap_or(Trap::Spurious)
     }
 
     /// The time.

@@ -1,0 +1,255 @@
+//! Accounts: every task pays for what it makes, and one that is spent harms only itself.
+
+use crate::harness::{Message, ORDINARY, System, Task, WhenFull, no_right};
+use portolan_abi::task::{self as routine, Limits};
+use portolan_abi::vm::{MapFlags, Protection};
+use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result};
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const HERE: u64 = 0x5000_0000;
+
+fn map(task: &Task, address: u64, size: u64) -> Result<()> {
+    let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
+    routine::vm_map(&**task, task.task_self(), address, size, 0, protection, flags, no_right()).map(|_| ())
+}
+
+/// Repeats it until it fails; how often it succeeded, and how it failed.
+fn exhaust<T>(mut work: impl FnMut() -> Result<T>) -> (usize, Error) {
+    for count in 0..100_000 {
+        if let Err(error) = work() {
+            return (count, error);
+        }
+    }
+    panic!("nothing runs out");
+}
+
+#[test]
+fn ports_end_with_the_limit_and_come_back_when_they_go() {
+    let system = System::boot();
+    let limits = Limits { ports: 12, ..ORDINARY };
+    let task = system.task_with("task", limits).expect("a task");
+    let left = limits.ports - task.info().used.ports;
+    let mut ports: Vec<Name> = Vec::new();
+    let (count, error) = exhaust(|| task.port_allocate(Capacity::DEFAULT).map(|port| ports.push(port)));
+    assert_eq!((count as u64, error), (left, Error::ResourceShortage));
+    assert_eq!(task.info().used.ports, limits.ports);
+    task.port_deallocate(ports[0]).expect("one port");
+    assert!(task.port_allocate(Capacity::DEFAULT).is_ok());
+    assert_eq!(task.port_allocate(Capacity::DEFAULT), Err(Error::ResourceShortage));
+    assert!(system.task("other").port_allocate(Capacity::DEFAULT).is_ok(), "others are not harmed");
+}
+
+#[test]
+fn a_task_without_enough_for_itself_is_not_made() {
+    let system = System::boot();
+    let before = system.statistics();
+    for limits in [
+        Limits { ports: 0, ..ORDINARY },
+        Limits { ports: 1, ..ORDINARY },
+        Limits { frames: 0, ..ORDINARY },
+        Limits { memory: 0, ..ORDINARY },
+        Limits { memory: 64, ..ORDINARY },
+        Limits::default(),
+    ] {
+        assert_eq!(system.empty_task("poor", limits), Err(Error::ResourceShortage), "{limits:?}");
+    }
+    assert_eq!(system.statistics(), before);
+}
+
+#[test]
+fn a_childs_limits_come_out_of_its_parent_and_go_back_at_its_end() {
+    let system = System::boot();
+    let before = system.first().info().used;
+    let child = system.task("child");
+    let with_child = system.first().info().used;
+    assert_eq!(with_child.ports - before.ports, ORDINARY.ports);
+    assert!(with_child.memory - before.memory >= ORDINARY.memory);
+    assert_eq!(child.info().limits, ORDINARY);
+    child.terminate();
+    let after = system.first().info().used;
+    assert_eq!((after.ports, after.frames), (before.ports, before.frames));
+}
+
+#[test]
+fn no_one_gives_a_child_more_than_it_has() {
+    let system = System::boot();
+    let parent = system.task("parent");
+    let create = |limits| {
+        let own = parent.task_self();
+        routine::create(&*parent, own, [0; 32], limits, no_right()).map(|reply| reply.rights[0])
+    };
+    let (limits, used) = (parent.info().limits, parent.info().used);
+    for greedy in [
+        Limits { ports: limits.ports - used.ports + 1, memory: 100_000, frames: 20 },
+        Limits { ports: 5, memory: limits.memory, frames: 20 },
+        Limits { ports: 5, memory: 100_000, frames: limits.frames + 1 },
+        Limits { ports: u64::MAX, memory: u64::MAX, frames: u64::MAX },
+    ] {
+        assert_eq!(create(greedy), Err(Error::ResourceShortage), "{greedy:?}");
+    }
+    let child = create(Limits { ports: 5, memory: 100_000, frames: 20 }).expect("a modest child");
+    assert_eq!(routine::terminate(&*parent, child).map(|_| ()), Ok(()));
+}
+
+#[test]
+fn a_tree_of_tasks_cannot_outgrow_its_root() {
+    let system = System::boot();
+    let root = system.task("root");
+    // Each generation is half of the one before: the tree ends, whatever its shape.
+    let mut limits = Limits { ports: ORDINARY.ports / 2, memory: ORDINARY.memory / 2, frames: ORDINARY.frames / 2 };
+    let mut children = Vec::new();
+    let mut parent = root.task_self();
+    while let Ok(reply) = routine::create(&*root, parent, [0; 32], limits, no_right()) {
+        parent = reply.rights[0];
+        children.push(parent);
+        limits = Limits { ports: limits.ports / 2, memory: limits.memory / 2, frames: limits.frames / 2 };
+    }
+    assert!((1..10).contains(&children.len()));
+    for child in children {
+        routine::terminate(&*root, child).expect("the end of it");
+    }
+}
+
+#[test]
+fn frames_end_with_the_limit_and_only_the_spender_suffers() {
+    let system = System::boot();
+    let (poor, other) =
+        (system.task_with("poor", Limits { frames: 40, ..ORDINARY }).expect("a task"), system.task("other"));
+    map(&poor, HERE, 100 * PAGE).expect("address space is free");
+    let mut page = 0;
+    let died = loop {
+        let touch = poor.store(HERE + page * PAGE, b"mine");
+        if touch.waits() {
+            break page;
+        }
+        page += 1;
+        assert!(page < 100, "more pages than the account has");
+    };
+    assert!((20..40).contains(&died), "{died} of 40 frames");
+    assert_eq!(system.first().port_type(poor.kernel_port()).expect("its name").dead, 1);
+    assert!(system.console().contains("poor"), "the console tells who");
+    map(&other, HERE, 100 * PAGE).expect("a mapping");
+    (0..100).for_each(|page| drop(other.store(HERE + page * PAGE, b"fine").done()));
+}
+
+#[test]
+fn a_call_into_memory_that_cannot_be_had_is_an_error_not_a_death() {
+    let system = System::boot();
+    let limits = Limits { frames: 40, ..ORDINARY };
+    let task = system.task_with("task", limits).expect("a task");
+    let port = task.port(Capacity::DEFAULT);
+    task.give_send(&task, port);
+    task.send(Message::to(port).text("kept"), WhenFull::Wait).done().expect("a send");
+    map(&task, HERE, 100 * PAGE).expect("a mapping");
+    let left = limits.frames - task.info().used.frames;
+    // All but what the page tables of the new range need.
+    (0..left).map_while(|page| (task.info().used.frames < limits.frames).then_some(page)).for_each(|page| {
+        task.store(HERE + page * PAGE, b"x").done();
+    });
+    assert_eq!(task.info().used.frames, limits.frames);
+    let (address, size) = (HERE + 90 * PAGE, 256);
+    let receive = portolan_abi::call::Receive { address, size, port, timeout: 0 };
+    let call = portolan_abi::Call::Message { send: None, receive: Some(receive), options: Default::default() };
+    let (result, _) = task.call(call).done();
+    assert!(
+        matches!(result, Err(Error::ReceiveInvalidMemory | Error::ResourceShortage | Error::ReceiveNoSpace)),
+        "{result:?}"
+    );
+    assert_eq!(task.receive(port).done().expect("the message").text(), "kept");
+}
+
+#[test]
+fn kernel_memory_ends_with_the_limit_whatever_it_is_spent_on() {
+    type Spend = fn(&Task) -> Result<()>;
+    let spenders: [(&str, Spend); 4] = [
+        ("threads", |task| {
+            let stack = crate::harness::MEMORY + PAGE;
+            routine::thread_create(&**task, task.task_self(), 0x7000_0000, stack, 0, 0, 0)
+                .map(|reply| task.port_deallocate(reply.rights[0]).expect("its port"))
+        }),
+        ("map entries", |task| {
+            let free = HERE + 2 * PAGE * u64::from(task.info().regions);
+            map(task, free, PAGE)
+        }),
+        ("ports", |task| task.port_allocate(Capacity::DEFAULT).map(|_| ())),
+        ("memory objects", |task| routine::memory_object_create(&**task, task.task_self(), PAGE).map(|_| ())),
+    ];
+    for (what, spend) in spenders {
+        let system = System::boot();
+        let limits = Limits { memory: 64 << 10, ports: 10_000, ..ORDINARY };
+        let task = system.task_with("task", limits).expect("a task");
+        let (count, error) = system.unchecked(|| exhaust(|| spend(&task)));
+        assert_eq!(error, Error::ResourceShortage, "{what}");
+        assert!(count > 10, "{count} {what}");
+        let used = task.info().used;
+        assert!(used.memory <= limits.memory, "{what}: {used:?}");
+        assert_eq!(spend(&task), Err(Error::ResourceShortage), "{what}: again");
+        assert_eq!(task.info().used, used, "{what}: a refusal costs nothing");
+    }
+}
+
+#[test]
+fn the_sender_pays_for_what_waits_and_is_paid_back_when_it_is_received() {
+    let system = System::boot();
+    let (receiver, sender) = (system.task("receiver"), system.task("sender"));
+    let port = receiver.port(Capacity::Bounded(50));
+    let to = receiver.give_send(&sender, port);
+    sender.send(Message::to(to).text([0; 3000]), WhenFull::Wait);
+    receiver.receive_with(port, Default::default(), 0, 4000).done().expect("a message");
+    let (before, others) = (sender.info().used, receiver.info().used);
+    for _ in 0..10 {
+        sender.send(Message::to(to).text([0; 3000]), WhenFull::Wait).done().expect("a send");
+    }
+    let during = sender.info().used;
+    assert!(during.memory > before.memory && during.frames == before.frames + 10, "{during:?} {before:?}");
+    assert_eq!(receiver.info().used, others);
+    for _ in 0..10 {
+        receiver.receive_with(port, Default::default(), 0, 4000).done().expect("a message");
+    }
+    assert_eq!(sender.info().used, before);
+}
+
+#[test]
+fn what_a_dead_task_queued_is_paid_for_until_it_is_received() {
+    let system = System::boot();
+    let (receiver, sender) = (system.task("receiver"), system.task("sender"));
+    let port = receiver.port(Capacity::DEFAULT);
+    let to = receiver.give_send(&sender, port);
+    let before = system.first().info().used.ports;
+    let accounts = system.statistics().accounts;
+    sender.send(Message::to(to).text("last words"), WhenFull::Wait);
+    sender.terminate();
+    assert_eq!(system.statistics().accounts, accounts, "the account stays open");
+    assert_eq!(receiver.receive(port).done().expect("the message").text(), "last words");
+    assert_eq!(system.statistics().accounts, accounts - 1);
+    assert_eq!(system.first().info().used.ports, before - ORDINARY.ports);
+}
+
+#[test]
+fn a_receiver_without_room_for_names_leaves_the_message_in_the_queue() {
+    let system = System::boot();
+    let poor = system.task_with("poor", Limits { memory: 48 << 10, ports: 2000, frames: 100 }).expect("a task");
+    let rich = system.task("rich");
+    let port = poor.port(Capacity::DEFAULT);
+    let to = poor.give_send(&rich, port);
+    poor.receive_now(port).done().expect_err("empty");
+    let (_, error) = system.unchecked(|| exhaust(|| poor.port_allocate(Capacity::Zero)));
+    assert_eq!(error, Error::ResourceShortage);
+    let rights: Vec<Name> = (0..64).map(|_| rich.port(Capacity::Zero)).collect();
+    let mut sent = 0;
+    // Slots that are kept vacant may take some; then no message comes in any more.
+    let refused = loop {
+        let empty = Message::to(to);
+        let message =
+            rights.iter().take(8).fold(empty, |message, right| message.right(*right, Disposition::MakeSendOnce));
+        rich.send(message, WhenFull::Return).done().expect("a send");
+        sent += 1;
+        match poor.receive_now(port).done() {
+            Ok(_) => assert!(sent < 100),
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, Error::ReceiveNoSpace);
+    assert_eq!(poor.status(port).messages, 1);
+    assert_eq!(poor.receive_now(port).done().expect_err("still no room"), Error::ReceiveNoSpace);
+}

@@ -1,0 +1,246 @@
+//! A simulated machine with the kernel on it, and tasks that do what a test says.
+//!
+//! [`System::boot`] starts the kernel from a boot archive with one small program, the
+//! first task. Everything else a test does goes through traps and messages, as user
+//! programs do it: the harness knows `portolan_abi`, and of the kernel only how to
+//! start it, make a step and check its invariants.
+//! Invariants: after every step the kernel's invariants are checked; when a system is
+//! dropped its tasks are ended, and nothing may be left of them.
+//! Neighbours: `task` (what tests call), `message`, `program` (the first task's file).
+
+mod mailbox;
+mod message;
+mod program;
+mod task;
+
+pub use mailbox::Mailbox;
+pub use message::{Message, Received, WhenFull};
+pub use task::{MEMORY, Pending, Task, Thread};
+
+use kernel::kernel::Kernel;
+use portolan_abi::host::{self, Statistics};
+use portolan_abi::message::Descriptor;
+use portolan_abi::task::{self as routine, Limits};
+use portolan_abi::{Name, Result};
+use portolan_machine::sim::{Activity, Console, Cpu, Exit, Hardware, heap};
+use portolan_machine::{Instant, VirtAddr};
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
+
+/// Steps after which a system that has not come to rest never will.
+const STEPS_MAX: usize = 200_000;
+/// What a task may spend if a test does not say.
+pub const ORDINARY: Limits = Limits { memory: 512 << 10, ports: 200, frames: 200 };
+
+/// The machine, the kernel on it, and the first task.
+pub struct System {
+    board: Rc<Board>,
+    first: Task,
+    at_rest: Statistics,
+}
+
+/// What all handles share.
+struct Board {
+    running: RefCell<Running>,
+    console: Console,
+    exit: Cell<Option<Exit>>,
+    checked: Cell<bool>,
+    threads: Cell<u64>,
+    /// Send rights to the kernel ports of all tasks, as the first task names them.
+    tasks: RefCell<Vec<Name>>,
+}
+
+struct Running {
+    kernel: Kernel,
+    cpu: Cpu,
+}
+
+impl System {
+    /// A machine of 8 MiB that has started the first task.
+    pub fn boot() -> System {
+        System::boot_on(2048)
+    }
+
+    /// A machine with so many free frames.
+    pub fn boot_on(frames: u32) -> System {
+        let hardware = Hardware { frames, archive: program::archive(), command_line: "a=b" };
+        let (machine, boot, cpu) = hardware.power_on();
+        let console = machine.console.clone();
+        let kernel = heap::in_kernel(|| kernel::boot::kernel(machine, &boot).expect("the first task starts"));
+        let board = Rc::new(Board {
+            running: RefCell::new(Running { kernel, cpu }),
+            console,
+            exit: Cell::new(None),
+            checked: Cell::new(true),
+            threads: Cell::new(1),
+            tasks: RefCell::default(),
+        });
+        let first = Task::first(&board);
+        let mut system = System { board, first, at_rest: Statistics::default() };
+        // What the kernel keeps once it has served a task of each kind is no leak.
+        drop(system.task("warm-up"));
+        system.end_tasks();
+        system.at_rest = system.statistics();
+        system
+    }
+
+    /// The first task: it alone has the host port.
+    pub fn first(&self) -> &Task {
+        &self.first
+    }
+
+    /// A task with ordinary limits and one thread.
+    pub fn task(&self, name: &str) -> Task {
+        self.task_with(name, ORDINARY).expect("a task")
+    }
+
+    /// A task with these limits and one thread.
+    pub fn task_with(&self, name: &str, limits: Limits) -> Result<Task> {
+        let kernel_port = self.empty_task(name, limits)?;
+        Task::furnish(&self.first, kernel_port)
+    }
+
+    /// A task without memory or threads: the first task's name of its kernel port.
+    pub fn empty_task(&self, name: &str, limits: Limits) -> Result<Name> {
+        let mut text = [0; 32];
+        text[..name.len()].copy_from_slice(name.as_bytes());
+        let reply = routine::create(&*self.first, self.first.kernel_port(), text, limits, no_right());
+        let kernel_port = reply?.rights[0];
+        self.board.tasks.borrow_mut().push(kernel_port);
+        Ok(kernel_port)
+    }
+
+    /// How much there is of everything that could leak.
+    pub fn statistics(&self) -> Statistics {
+        host::statistics(&*self.first, self.first.host_port()).expect("statistics").results.statistics
+    }
+
+    /// Lets so much time pass; whoever waits for a moment of it is woken at that moment.
+    pub fn advance_ms(&self, ms: u32) {
+        let end = self.now().plus_ms(ms);
+        self.board.settle();
+        while let Some(deadline) = self.board.deadline().filter(|deadline| *deadline <= end) {
+            self.board.set_clock(deadline);
+            self.board.settle();
+        }
+        self.board.set_clock(end);
+        self.board.settle();
+    }
+
+    /// Lets all threads do what is planned, until each waits or has nothing left to do.
+    pub fn rest(&self) {
+        self.board.settle();
+    }
+
+    /// Lets so much time pass at once: whoever waits for a moment of it is late.
+    pub fn jump_ms(&self, ms: u32) {
+        self.board.set_clock(self.now().plus_ms(ms));
+        self.board.settle();
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.board.running.borrow().cpu.now()
+    }
+
+    /// All that the kernel has written to its console.
+    pub fn console(&self) -> String {
+        self.board.console.text()
+    }
+
+    /// How the kernel has ended the machine, if it has.
+    pub fn exit(&self) -> Option<Exit> {
+        self.board.exit.get()
+    }
+
+    /// Works without checking the invariants after each step: for work that is long
+    /// and the same again and again. They are checked at its end.
+    pub fn unchecked<T>(&self, work: impl FnOnce() -> T) -> T {
+        self.board.checked.set(false);
+        let result = work();
+        self.board.checked.set(true);
+        self.board.check();
+        result
+    }
+
+    /// Ends all tasks but the first, which forgets them.
+    pub fn end_tasks(&self) {
+        let tasks = self.board.tasks.take();
+        for kernel_port in tasks {
+            // It may have ended before; then the name is a dead name.
+            let _ = routine::terminate(&*self.first, kernel_port);
+            self.first.port_deallocate(kernel_port).expect("a name that was ours");
+        }
+        while self.first.receive_now(self.first.notify()).done().is_ok() {}
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the kernel's console:\n{}", self.console());
+        } else if self.exit().is_none() {
+            self.end_tasks();
+            assert_eq!(self.statistics(), self.at_rest, "something was left over");
+        }
+    }
+}
+
+impl Board {
+    /// Makes steps until every thread waits or has nothing left to do. Threads that
+    /// are less important than one with nothing left to do are not waited for.
+    fn settle(&self) {
+        let mut starved = Vec::new();
+        for _ in 0..STEPS_MAX {
+            if self.exit.get().is_some() {
+                return;
+            }
+            match self.step() {
+                Activity::Ran(_) | Activity::Woken => starved.clear(),
+                // Equals take turns: who starves twice in a row has seen all others starve.
+                Activity::Starved(thread) if starved.contains(&thread) => return,
+                Activity::Starved(thread) => starved.push(thread),
+                Activity::Idle => return,
+            }
+        }
+        panic!("the system does not come to rest");
+    }
+
+    fn step(&self) -> Activity {
+        let Running { kernel, cpu } = &mut *self.running.borrow_mut();
+        let step = AssertUnwindSafe(|| heap::in_kernel(|| kernel::run::step(kernel, cpu)));
+        if let Err(end) = catch_unwind(step) {
+            let exit = end.downcast_ref::<Exit>().copied();
+            self.exit.set(exit);
+            exit.unwrap_or_else(|| resume_unwind(end));
+        } else if self.checked.get() {
+            kernel::check::all(kernel);
+        }
+        cpu.activity()
+    }
+
+    fn check(&self) {
+        kernel::check::all(&self.running.borrow().kernel);
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.running.borrow().cpu.deadline()
+    }
+
+    fn set_clock(&self, now: Instant) {
+        let cpu = &mut self.running.borrow_mut().cpu;
+        cpu.set_clock(now.max(cpu.now()));
+    }
+
+    /// An address that no other thread of this system starts at.
+    fn new_entry(&self) -> VirtAddr {
+        let number = self.threads.replace(self.threads.get() + 1);
+        VirtAddr(program::ENTRY + 0x10 * number)
+    }
+}
+
+/// The descriptor for a right that is not given.
+pub fn no_right() -> Descriptor {
+    Descriptor::port(Name::NULL, portolan_abi::Disposition::CopySend as u8)
+}

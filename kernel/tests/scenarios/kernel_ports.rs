@@ -1,0 +1,275 @@
+//! Messages to the kernel: routines, what they refuse, and the host port.
+
+use crate::harness::{Message, System, Task, WhenFull, no_right};
+use portolan_abi::interface::{REPLY_OFFSET, ReplyHead, Routine};
+use portolan_abi::message::{Descriptor, Trailer};
+use portolan_abi::task as routine;
+use portolan_abi::trace::{Event, Step};
+use portolan_abi::{Capacity, Disposition, Error, Name, host, memory_object, thread};
+use portolan_machine::sim::Exit;
+use zerocopy::{FromBytes, IntoBytes};
+
+/// Sends a request as it is, and returns the code in its reply.
+fn ask(task: &Task, to: Name, id: u32, body: &[u8], rights: &[Descriptor]) -> i32 {
+    let reply = task.port(Capacity::DEFAULT);
+    let mut message = Message::to(to).reply(reply, Disposition::MakeSendOnce).id(id).text(body);
+    message.rights = rights.to_vec();
+    let answer = task.rpc(message, reply).done().expect("a reply");
+    assert_eq!(answer.header.id, id.wrapping_add(REPLY_OFFSET));
+    assert_eq!(answer.trailer.flags, Trailer::FROM_KERNEL);
+    let (head, _) = ReplyHead::read_from_prefix(&answer.body).expect("a head");
+    task.port_deallocate(reply).expect("ours");
+    head.code
+}
+
+#[test]
+fn a_routine_that_does_not_exist_is_refused() {
+    let system = System::boot();
+    let task = system.task("task");
+    let object = routine::memory_object_create(&*task, task.task_self(), 4096).expect("an object").rights[0];
+    for port in [task.task_self(), task.thread_self(), object] {
+        for id in [0, 1, 1999, 2000, 2099, 2500, 2699, 0x7fff_ffff, u32::MAX] {
+            assert_eq!(ask(&task, port, id, &[], &[]), Error::BadId.code(), "{id}");
+        }
+    }
+    // A routine of another kind of port does not exist here.
+    assert_eq!(ask(&task, task.thread_self(), routine::Terminate::ID, &[], &[]), Error::BadId.code());
+    assert_eq!(ask(&task, object, host::GetStatistics::ID, &[], &[]), Error::BadId.code());
+}
+
+#[test]
+fn a_body_of_the_wrong_size_is_refused() {
+    let system = System::boot();
+    let task = system.task("task");
+    for size in [0, 7, 9, 16, 200, 3000] {
+        let code = ask(&task, task.task_self(), routine::PortStatus::ID, &vec![0; size], &[]);
+        assert_eq!(code, Error::BadArguments.code(), "{size} bytes");
+    }
+    assert_eq!(ask(&task, task.task_self(), routine::Info::ID, &[0], &[]), Error::BadArguments.code());
+}
+
+#[test]
+fn the_wrong_number_of_rights_is_refused_and_the_rights_are_released() {
+    let system = System::boot();
+    let task = system.task("task");
+    let port = task.port(Capacity::DEFAULT);
+    let right = Descriptor::port(port, Disposition::MakeSend as u8);
+    for rights in [&[right][..], &[right; 5], &[no_right(); 64]] {
+        assert_eq!(ask(&task, task.task_self(), routine::Info::ID, &[], rights), Error::BadArguments.code());
+    }
+    let arguments = routine::arguments::PortInsertRight { name: Name::NULL, reserved: 0 };
+    for rights in [&[][..], &[right, right]] {
+        let code = ask(&task, task.task_self(), routine::PortInsertRight::ID, arguments.as_bytes(), rights);
+        assert_eq!(code, Error::BadArguments.code());
+    }
+    assert_eq!(task.status(port).send_rights, 0);
+}
+
+#[test]
+fn a_receive_right_sent_to_the_kernel_by_mistake_dies() {
+    let system = System::boot();
+    let task = system.task("task");
+    let port = task.port(Capacity::DEFAULT);
+    let right = Descriptor::port(port, Disposition::MoveReceive as u8);
+    assert_eq!(ask(&task, task.task_self(), routine::Info::ID, &[], &[right]), Error::BadArguments.code());
+    assert_eq!(task.port_type(port), Err(Error::InvalidName));
+}
+
+#[test]
+fn a_request_without_a_reply_port_is_carried_out_in_silence() {
+    let system = System::boot();
+    let task = system.task("task");
+    let ports = system.statistics().ports;
+    let arguments = routine::arguments::PortAllocate { capacity: 3, reserved: 0 };
+    let message = Message::to(task.task_self()).id(routine::PortAllocate::ID).text(arguments.as_bytes());
+    assert_eq!(task.send(message, WhenFull::Wait).done(), Ok(()));
+    assert_eq!(system.statistics().ports, ports + 1);
+}
+
+#[test]
+fn a_request_whose_reply_port_is_dead_is_carried_out_in_silence() {
+    let system = System::boot();
+    let (task, other) = (system.task("task"), system.task("other"));
+    let port = other.port(Capacity::DEFAULT);
+    let dead = other.give_send(&task, port);
+    other.port_deallocate(port).expect("the end of the port");
+    let ports = system.statistics().ports;
+    let arguments = routine::arguments::PortAllocate { capacity: 3, reserved: 0 };
+    let message = Message::to(task.task_self()).reply(dead, Disposition::CopySend).id(routine::PortAllocate::ID);
+    let sent = task.send(message.text(arguments.as_bytes()), WhenFull::Wait).done();
+    assert_eq!((sent, system.statistics().ports), (Ok(()), ports + 1));
+}
+
+#[test]
+fn a_reply_through_a_send_right_keeps_to_no_capacity() {
+    let system = System::boot();
+    let task = system.task("task");
+    let reply = task.port(Capacity::Zero);
+    for _ in 0..3 {
+        let message = Message::to(task.task_self()).reply(reply, Disposition::MakeSend).id(routine::Info::ID);
+        assert_eq!(task.send(message, WhenFull::Wait).done(), Ok(()));
+    }
+    assert_eq!(task.status(reply).messages, 3);
+}
+
+#[test]
+fn the_kernel_ports_of_a_dead_task_are_dead_names() {
+    let system = System::boot();
+    let (task, other) = (system.task("task"), system.task("other"));
+    let thread = task.thread_self();
+    let theirs = task.give(&other, task.task_self(), Disposition::CopySend);
+    let threads = task.give(&other, thread, Disposition::CopySend);
+    task.terminate();
+    for name in [theirs, threads] {
+        assert_eq!(other.port_type(name).expect("a dead name").dead, 1);
+    }
+    assert_eq!(routine::info(&*other, theirs).map(|_| ()), Err(Error::SendInvalidPort));
+    assert_eq!(thread::info(&*other, threads).map(|_| ()), Err(Error::SendInvalidPort));
+}
+
+#[test]
+fn whoever_holds_the_kernel_port_acts_for_the_task() {
+    let system = System::boot();
+    let (task, master) = (system.task("task"), system.task("master"));
+    let port = task.give(&master, task.task_self(), Disposition::CopySend);
+    let name = routine::port_allocate(&*master, port, Capacity::Bounded(2).code(), 0).expect("a port").results.name;
+    assert_eq!(task.status(name).capacity, 2);
+    assert_eq!(routine::port_deallocate(&*master, port, name, 0).map(|_| ()), Ok(()));
+    assert_eq!(task.port_type(name), Err(Error::InvalidName));
+    assert_eq!(routine::port_deallocate(&*master, port, name, 0).map(|_| ()), Err(Error::InvalidName));
+    assert_eq!(routine::terminate(&*master, port).map(|_| ()), Ok(()));
+    assert_eq!(system.first().port_type(task.kernel_port()).expect("its name").dead, 1);
+}
+
+#[test]
+fn a_task_can_drop_its_own_ports_and_only_it_suffers() {
+    let system = System::boot();
+    let (task, other) = (system.task("task"), system.task("other"));
+    let own = task.task_self();
+    while task.port_deallocate(own).is_ok() {}
+    task.port_deallocate(task.notify()).expect("ours");
+    assert!(task.port(Capacity::DEFAULT).is_valid());
+    assert!(other.port(Capacity::DEFAULT).is_valid());
+    assert_eq!(task.info().threads, 1);
+}
+
+#[test]
+fn a_child_gets_the_bootstrap_right_it_is_given() {
+    let system = System::boot();
+    let first = system.first();
+    let port = first.port(Capacity::DEFAULT);
+    let right = Descriptor::port(port, Disposition::MakeSend as u8);
+    let limits = crate::harness::ORDINARY;
+    let reply = routine::create(&**first, first.kernel_port(), [0; 32], limits, right).expect("a task");
+    let (child, name) = (reply.rights[0], reply.results.bootstrap_name);
+    let kind = routine::port_type(&**first, child, name, 0).expect("its type").results.kind;
+    assert_eq!(kind.send, 1);
+    assert_eq!(first.status(port).send_rights, 1);
+    routine::terminate(&**first, child).expect("the end of it");
+    assert_eq!(first.status(port).send_rights, 0);
+    first.port_deallocate(child).expect("a dead name");
+    first.port_deallocate(port).expect("ours");
+}
+
+#[test]
+fn a_bad_name_text_is_refused_or_shown_harmlessly() {
+    let system = System::boot();
+    let first = system.first();
+    let limits = crate::harness::ORDINARY;
+    for name in [[0xff; 32], [b'x'; 32], *b"line\nbreak\x1b[31m\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
+        match routine::create(&**first, first.kernel_port(), name, limits, no_right()) {
+            Ok(reply) => {
+                routine::terminate(&**first, reply.rights[0]).expect("the end of it");
+                first.port_deallocate(reply.rights[0]).expect("a dead name");
+            }
+            Err(error) => assert_eq!(error, Error::InvalidArgument),
+        }
+    }
+    while first.receive_now(first.notify()).done().is_ok() {}
+}
+
+#[test]
+fn statistics_count_what_there_is() {
+    let system = System::boot();
+    let before = system.statistics();
+    let task = system.task("task");
+    let thread = task.thread();
+    let port = task.port(Capacity::DEFAULT);
+    task.give_send(&task, port);
+    thread.send(Message::to(port), WhenFull::Wait);
+    let object = routine::memory_object_create(&*task, task.task_self(), 4096).expect("an object").rights[0];
+    memory_object::derive(&*task, object, 1, 0).expect("a derived right");
+    let after = system.statistics();
+    assert_eq!(after.tasks, before.tasks + 1);
+    assert_eq!(after.threads, before.threads + 2);
+    assert_eq!(after.messages, before.messages + 1);
+    assert_eq!(after.accounts, before.accounts + 1);
+    // The task's, two threads', the notify port, two of replies, one, and two of the object.
+    assert!(after.ports >= before.ports + 8);
+    assert!(after.memory_objects > before.memory_objects);
+    assert_eq!(after.total_frames, before.total_frames);
+    assert!(after.free_frames < before.free_frames);
+}
+
+#[test]
+fn the_trace_tells_a_messages_way() {
+    let system = System::boot();
+    let task = system.task("task");
+    let port = task.port(Capacity::Bounded(1));
+    task.give_send(&task, port);
+    task.send(Message::to(port).id(4711), WhenFull::Wait).done().expect("a send");
+    task.send(Message::to(port).id(4712), WhenFull::Cache).done().expect_err("cached");
+    task.receive_now(port).done().expect("the first");
+    let all = whole_trace(&system);
+    let steps = |id| -> Vec<Step> {
+        all.iter().filter(|event| event.id == id).map(|event| Step::from_code(event.step).expect("a step")).collect()
+    };
+    assert_eq!(steps(4711), [Step::Send, Step::Queue, Step::Receive]);
+    assert_eq!(steps(4712), [Step::Send, Step::Cache]);
+    assert!(all.windows(2).all(|pair| pair[0].time <= pair[1].time));
+    assert_eq!(
+        host::trace(&**system.first(), system.first().host_port(), 0, 99, 0).map(|_| ()),
+        Err(Error::InvalidArgument)
+    );
+}
+
+/// All events that the ring still has.
+fn whole_trace(system: &System) -> Vec<Event> {
+    let first = system.first();
+    let (mut all, mut next) = (Vec::new(), 0);
+    loop {
+        let results = host::trace(&**first, first.host_port(), next, 0, 0).expect("the trace").results;
+        next = results.first + results.count;
+        all.extend_from_slice(&results.events[..results.count as usize]);
+        // Asking leaves events too: stop where less than a full reply came.
+        if (results.count as usize) < host::TRACE_EVENTS {
+            return all;
+        }
+    }
+}
+
+#[test]
+fn only_the_first_task_has_the_host_port() {
+    let system = System::boot();
+    let task = system.task("task");
+    assert_eq!(task.host_port(), Name::NULL);
+    let guesses = (0..200).map(|index| Name::new(index, 0));
+    for name in guesses {
+        let kind = task.port_type(name);
+        if kind.is_ok_and(|kind| kind.send > 0) {
+            assert!(host::statistics(&*task, name).is_err(), "{name:?}");
+        }
+    }
+}
+
+#[test]
+fn the_host_port_ends_the_machine() {
+    for code in [0, 1, 77] {
+        let system = System::boot();
+        let first = system.first();
+        let arguments = host::arguments::Exit { code, reserved: 0 };
+        let message = Message::to(first.host_port()).id(host::Exit::ID).text(arguments.as_bytes());
+        first.send(message, WhenFull::Wait);
+        assert_eq!(system.exit(), Some(Exit { success: code == 0 }));
+    }
+}

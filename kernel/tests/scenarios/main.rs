@@ -1,0 +1,18 @@
+//! The whole kernel on a simulated machine, told in the terms of the Mach manual.
+//!
+//! One module a subsystem; a test's name says the rule that it tries.
+#![expect(unreachable_pub, reason = "in a test program `pub` means: used by the tests")]
+
+mod accounts;
+mod capacity;
+mod death;
+mod faults;
+mod harness;
+mod kernel_ports;
+mod memory;
+mod notify;
+mod ports;
+mod rights;
+mod rpc;
+mod sched;
+mod timeouts;
