@@ -32,7 +32,7 @@ help: ## list the verbs
 run: run-$(or $(FIRMWARE),kernel) ## boot Portolan in QEMU and show the demos
 
 run-kernel: $(guest)/release/archive.tar qemu
-	@$(boot) run --kernel $(guest)/release/kernel --archive $< --words "$(words)" $(vm)
+	@$(boot) run --kernel $(guest)/release/portolan --archive $< --words "$(words)" $(vm)
 
 run-bios: image qemu
 	@$(boot) run --disk target/image/portolan-bios.img $(vm)
@@ -44,11 +44,11 @@ test: $(guest)/checked/archive.tar qemu ## test on the host, then in QEMU
 ifeq ($(T),)
 	cargo test --quiet --no-fail-fast
 endif
-	cargo run --quiet -p portolan-tests --bin guest -- --kernel $(guest)/checked/kernel --archive $< $(T:%=--test %) $(vm)
+	cargo run --quiet -p portolan-tests --bin guest -- --kernel $(guest)/checked/portolan --archive $< $(T:%=--test %) $(vm)
 
 bench: $(guest)/release/archive.tar qemu ## count the instructions of each operation, beside the peers' figures
 	$(if $(BREAKDOWN),cargo build --quiet --release -p portolan-counter)
-	cargo run --quiet -p portolan-tests --bin bench -- --kernel $(guest)/release/kernel --archive $< --out target/bench.json \
+	cargo run --quiet -p portolan-tests --bin bench -- --kernel $(guest)/release/portolan --archive $< --out target/bench.json \
 		$(if $(BREAKDOWN),--counter target/release/libportolan_counter.so) $(if $(TWICE),--twice)
 
 image: target/image/portolan-bios.img ## make the BIOS and UEFI disk images
@@ -58,7 +58,7 @@ test-image: image qemu ovmf ## boot the demos from both disk images
 
 gdb: $(guest)/release/archive.tar qemu ## boot halted, with gdb on the kernel
 	@setup/need gdb gdb "the debugger"
-	gdb -q $(guest)/release/kernel -x setup/kernel.gdb -ex 'target remote | exec $(boot) run --kernel $(guest)/release/kernel \
+	gdb -q $(guest)/release/portolan -x setup/kernel.gdb -ex 'target remote | exec $(boot) run --kernel $(guest)/release/portolan \
 		--archive $< --words "$(words)" $(vm) --serial file:target/serial.log -- -S -gdb stdio'
 
 check: | target/toolchain/ready ## formatting, lints, and which part may use which
@@ -79,13 +79,13 @@ doctor: ## say which tools are here, and how to get the missing ones
 
 # The kernel, the programs, and the archive that the kernel finds in memory; the stem is the build profile.
 # Cargo knows what has changed; it leaves alone what has not, and then the archive is not packed again.
-$(guest)/%/kernel: FORCE | target/toolchain/ready
-	@$(bare) $(build) --profile $* -p portolan-kernel --bin kernel
+$(guest)/%/portolan: FORCE | target/toolchain/ready
+	@$(bare) $(build) --profile $* -p portolan-kernel --bin portolan
 
 $(addprefix $(guest)/%/,$(PROGRAMS)): FORCE | target/toolchain/ready
 	@$(bare) $(build) --profile $* $(PROGRAMS:%=-p portolan-%)
 
-$(guest)/%/archive.tar: $(guest)/%/kernel $(addprefix $(guest)/%/,$(PROGRAMS)) $(boot)
+$(guest)/%/archive.tar: $(guest)/%/portolan $(addprefix $(guest)/%/,$(PROGRAMS)) $(boot)
 	@$(boot) pack --out $@ --words "run=demos" --kernel $(filter-out $(boot),$^)
 
 $(boot): FORCE | target/toolchain/ready
@@ -94,9 +94,9 @@ $(boot): FORCE | target/toolchain/ready
 # The images carry their command line with them.
 target/image/archive.tar: $(guest)/release/archive.tar FORCE
 	@mkdir -p $(@D)
-	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/kernel $(addprefix $(guest)/release/,$(PROGRAMS))
+	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/portolan $(addprefix $(guest)/release/,$(PROGRAMS))
 
-target/image/portolan-bios.img: $(guest)/release/kernel target/image/archive.tar target/bootloader/portolan-image
+target/image/portolan-bios.img: $(guest)/release/portolan target/image/archive.tar target/bootloader/portolan-image
 	@target/bootloader/portolan-image --kernel $< --archive target/image/archive.tar --out $(@D)
 
 target/bootloader/portolan-image: boot/image/Cargo.lock boot/image/src/main.rs setup/image | target/toolchain/ready
