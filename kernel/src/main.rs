@@ -8,13 +8,16 @@ mod bare {
     use core::panic::PanicInfo;
     use kernel::kernel::Kernel;
     use kernel::{boot, report, run};
-    use portolan_machine::{BootInfo, Cpu, KernelLock, Machine, Stopped, exit};
+    use portolan_machine::{BootInfo, Cpu, KernelLock, Machine, Stopped, exit, panic, self_test};
 
     static KERNEL: KernelLock<Option<Kernel>> = KernelLock::new(None);
 
     portolan_machine::entry!(start);
 
     fn start(machine: Machine, boot: BootInfo, mut cpu: Cpu) -> ! {
+        if self_test::is_wanted(&boot) {
+            exit(self_test::run(machine, boot, cpu))
+        }
         match boot::kernel(machine, &boot) {
             Ok(kernel) => *KERNEL.lock() = Some(kernel),
             Err((error, mut console)) => {
@@ -26,8 +29,8 @@ mod bare {
     }
 
     #[panic_handler]
-    fn panic(info: &PanicInfo) -> ! {
-        portolan_machine::report_panic(info, describe)
+    fn panicked(info: &PanicInfo) -> ! {
+        panic::report(info, describe)
     }
 
     /// What the kernel knows of its threads and messages.

@@ -54,4 +54,4 @@ pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pmap::{Mapping, NoTable, Pmap};
 pub use trap::{Access, Exception, Trap};
 #[cfg(target_os = "none")]
-pub use x86_64::{report_panic, self_test};
+pub use x86_64::{panic, refuse, self_test};

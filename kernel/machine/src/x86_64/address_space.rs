@@ -98,7 +98,10 @@ pub(super) fn build(cpu: &PerCpu, handover: Handover) -> Result<(BootInfo, Regio
     image.map(&mut builder);
     builder.map(APIC, page(apic::address()?), DEVICE);
     builder.map(PRIVATE, private, VARIABLES);
-    ours.ranges().iter().chain([&archive]).for_each(|range| builder.map(physmap(range.start.start()), *range, VARIABLES));
+    ours.ranges()
+        .iter()
+        .chain([&archive])
+        .for_each(|range| builder.map(physmap(range.start.start()), *range, VARIABLES));
     let tables = builder.finish(cpu);
 
     clear_tail(archive, archive_size);

@@ -13,6 +13,7 @@ use ::x86_64::instructions::tables::{lidt, load_tss};
 use ::x86_64::structures::DescriptorTablePointer;
 use ::x86_64::structures::gdt::{Descriptor, SegmentSelector};
 use ::x86_64::{PrivilegeLevel, VirtAddr};
+use core::arch::asm;
 use core::cell::UnsafeCell;
 
 /// How many vectors there are.
@@ -99,6 +100,9 @@ fn load_selectors(tss: SegmentSelector) {
     unsafe { GS::set_reg(SegmentSelector::NULL) };
     // SAFETY: the selector is of an available TSS that lives for ever.
     unsafe { load_tss(tss) };
+    // A local table left by firmware, or the one of a reset, may be where a user can write.
+    // SAFETY: a null selector: there is no local table, and nothing uses one.
+    unsafe { asm!("lldt {:x}", in(reg) 0_u16, options(nomem, nostack, preserves_flags)) };
 }
 
 fn load_gates() {

@@ -8,7 +8,7 @@
 use super::Refusal;
 use ::x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use ::x86_64::registers::model_specific::{Efer, EferFlags};
-use core::arch::x86_64::{CpuidResult, __cpuid, __cpuid_count};
+use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
 /// Paging and protection on, x87 and SSE present, writes to read-only pages refused in
 /// the kernel too, alignment checked for users who ask.

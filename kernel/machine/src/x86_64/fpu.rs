@@ -46,8 +46,7 @@ impl FpuArea {
         // SAFETY: the layout's size is not zero.
         let memory = unsafe { alloc_zeroed(Layout::new::<FpuState>()) };
         let state = NonNull::new(memory.cast::<FpuState>())?;
-        let initial =
-            FpuState { fcw: INITIAL_FCW, _status: [0; 22], mxcsr: INITIAL_MXCSR, _rest: [0; 484] };
+        let initial = FpuState { fcw: INITIAL_FCW, _status: [0; 22], mxcsr: INITIAL_MXCSR, _rest: [0; 484] };
         // SAFETY: the memory is fresh, large enough, and aligned.
         unsafe { state.write(initial) };
         Some(FpuArea { state })

@@ -21,11 +21,11 @@ mod fpu;
 mod heap;
 mod layout;
 mod memory;
-mod panic;
+pub mod panic;
 mod per_cpu;
 mod pic;
 mod power;
-mod self_test;
+pub mod self_test;
 mod stacks;
 
 pub(crate) use address_space::{flush, share_kernel_half, unload};
@@ -34,14 +34,12 @@ pub use context::Context;
 pub use cpu::Cpu;
 pub use heap::used as heap_used;
 pub use memory::Memory;
-pub use panic::report as report_panic;
 pub use power::exit;
-pub use self_test::run as self_test;
 
 use crate::BootInfo;
 use boot::Handover;
 use clock::Clock;
-use core::fmt::Write;
+use core::fmt::{self, Write};
 use per_cpu::PerCpu;
 
 /// What start-up yields, besides the processor.
@@ -74,29 +72,33 @@ unsafe extern "Rust" {
 #[derive(Clone, Copy, Debug)]
 struct Refusal(&'static str);
 
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
 /// Where both front doors end: on the first processor's own stack, interrupts off, and
 /// all memory below 4 GiB mapped where the kernel has its physical map. `read` says what
 /// the loader has left.
 fn start(read: impl FnOnce() -> Result<Handover, Refusal>) -> ! {
     let cpu = per_cpu::start_first();
-    let mut console = Console::open();
+    let console = Console::open();
     match make(cpu, read) {
-        Ok((boot, clock)) => {
-            portolan_start(Machine { memory: Memory::new(), console }, boot, Cpu::new(cpu, clock))
-        }
-        Err(Refusal(why)) => {
-            // If the console is what is missing, there is no other place to say it.
-            let _ = writeln!(console, "Portolan cannot run here: {why}.");
-            exit(false)
-        }
+        Ok((boot, clock)) => portolan_start(Machine { memory: Memory::new(), console }, boot, Cpu::new(cpu, clock)),
+        Err(why) => refuse(&why),
     }
 }
 
+/// Ends the machine because the kernel cannot run on it, and says why.
+pub fn refuse(why: &dyn fmt::Display) -> ! {
+    // The console's writes do not fail; if it is what is missing, there is no other place.
+    let _ = writeln!(Console::seize(), "Portolan cannot run here: {why}.");
+    exit(false)
+}
+
 /// Makes the machine, step by step.
-fn make(
-    cpu: &'static PerCpu,
-    read: impl FnOnce() -> Result<Handover, Refusal>,
-) -> Result<(BootInfo, Clock), Refusal> {
+fn make(cpu: &'static PerCpu, read: impl FnOnce() -> Result<Handover, Refusal>) -> Result<(BootInfo, Clock), Refusal> {
     features::enable()?;
     let (boot, heap) = address_space::build(cpu, read()?)?;
     heap::open(heap);

@@ -68,21 +68,19 @@ pub fn report(info: &PanicInfo, describe: fn(&mut Stopped, &mut dyn Write)) -> !
 fn describe_machine(out: &mut Console, info: &PanicInfo) -> fmt::Result {
     let cpu = PerCpu::current();
     writeln!(out, "\nKERNEL PANIC on processor {}: {}", cpu.id.0, info.message())?;
-    if let Some(location) = info.location() {
-        writeln!(out, "at {location}")?;
+    // SAFETY: null, or the block of a fault, on a stack that this panic has not left.
+    let fault = unsafe { cpu.fault.get().as_ref() };
+    match fault {
+        Some(fault) => write!(out, "{fault}")?,
+        None => {
+            if let Some(location) = info.location() {
+                writeln!(out, "at {location}")?;
+            }
+            writeln!(out, "rsp {:016x}  rbp {:016x}", stack_pointer(), frame_pointer())?;
+        }
     }
-    let fault = cpu.fault.get();
-    let first = if fault.is_null() {
-        writeln!(out, "rsp {:016x}  rbp {:016x}", stack_pointer(), frame_pointer())?;
-        None
-    } else {
-        // SAFETY: the block of a fault on a stack that this panic has not left.
-        let fault = unsafe { &*fault };
-        write!(out, "{fault}")?;
-        Some(fault)
-    };
     control_registers(out)?;
-    backtrace(out, first)
+    backtrace(out, fault)
 }
 
 fn control_registers(out: &mut Console) -> fmt::Result {
@@ -189,7 +187,11 @@ fn name(vector: u8) -> &'static str {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let own = if event_of(self.vector as u8).is_some() { " (own stack)" } else { "" };
-        writeln!(f, "rip {:016x}  rsp {:016x}  rbp {:016x}  flags {:08x}{own}", self.rip, self.rsp, self.rbp, self.rflags)?;
+        writeln!(
+            f,
+            "rip {:016x}  rsp {:016x}  rbp {:016x}  flags {:08x}{own}",
+            self.rip, self.rsp, self.rbp, self.rflags
+        )?;
         writeln!(f, "rax {:016x}  rbx {:016x}  rcx {:016x}  rdx {:016x}", self.rax, self.rbx, self.rcx, self.rdx)?;
         writeln!(f, "rsi {:016x}  rdi {:016x}  r8  {:016x}  r9  {:016x}", self.rsi, self.rdi, self.r8, self.r9)?;
         writeln!(f, "r10 {:016x}  r11 {:016x}  r12 {:016x}  r13 {:016x}", self.r10, self.r11, self.r12, self.r13)?;
