@@ -1,8 +1,9 @@
 //! The task's heap: what `alloc` allocates from.
 //!
-//! It grows by mapping fresh memory at its end, and never shrinks. When no more
-//! can be had an allocation fails; it does not end the task by itself. Invariant:
-//! the heap is the `mapped` bytes from [`START`] on.
+//! It grows by mapping fresh memory at its end, and never shrinks. A page gets its
+//! frame only when it is touched, and where there is none left that is a fault; so
+//! the heap grows only if the task's account has the frames now, and else the
+//! allocation fails. Invariant: the heap is the `mapped` bytes from [`START`] on.
 #![expect(unsafe_code, reason = "an allocator deals in raw memory")]
 
 use crate::lock::Mutex;
@@ -16,6 +17,8 @@ use portolan_abi::{PAGE_SIZE, Protection};
 const START: u64 = 0x1000_0000_0000;
 /// Bytes that the heap grows by at least. It doubles as long as it can, so it is few mappings.
 const GROWTH_MIN: usize = 16 * PAGE_SIZE;
+/// Frames that the page tables of the heap's new pages may take, and a few for the stack.
+const FRAMES_BESIDE: u64 = 8;
 /// What the allocator may need beside an allocation's own bytes.
 const OVERHEAD: usize = 64;
 
@@ -60,6 +63,9 @@ impl Grown {
     }
 
     fn map(&mut self, size: usize) -> Option<()> {
+        if frames_left()? < (size / PAGE_SIZE) as u64 + FRAMES_BESIDE {
+            return None;
+        }
         let place = START + self.mapped as u64;
         Task::this().map(None, size as u64, Protection::READ_WRITE, Place::At(place)).ok()?;
         if self.mapped == 0 {
@@ -72,4 +78,10 @@ impl Grown {
         self.mapped += size;
         Some(())
     }
+}
+
+/// Frames that the task's account can still pay for.
+fn frames_left() -> Option<u64> {
+    let info = Task::this().info().ok()?;
+    info.limits.frames.checked_sub(info.used.frames)
 }

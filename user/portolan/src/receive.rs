@@ -192,27 +192,34 @@ impl ReceiveRight {
     pub fn serve<'a>(&self, mut handle: impl FnMut(&mut Received) -> Answer<'a>) -> Result<()> {
         let mut request = self.receive()?;
         loop {
-            request = match handle(&mut request) {
-                Answer::Reply(answer) => self.answer_and_receive(request.take_reply(), answer)?,
-                Answer::Nothing => self.receive()?,
+            let answer = handle(&mut request);
+            let client = request.take_reply();
+            // What the request brought and nobody took is given up before the server waits again.
+            drop(request);
+            request = match answer {
+                Answer::Reply(answer) => self.answer_and_receive(client, answer)?,
+                Answer::Nothing => {
+                    drop(client);
+                    self.receive()?
+                }
                 Answer::Stop => return Ok(()),
             };
         }
     }
 
     fn answer_and_receive(&self, client: Right<'_>, answer: Message<'_>) -> Result<Received> {
-        if matches!(client, Right::Null | Right::Dead) {
-            return self.receive();
-        }
         let mut buffer = answer.encode(client.address(), answer.reply(), ORDINARY)?;
         // The answer waits for no room (a send-once right needs none): a server waits for no client.
         let outcome = trap::msg_rpc(&mut buffer, self.name(), Options::SEND_TIMEOUT, 0, 0);
-        if !was_sent(outcome.0) {
-            return self.receive();
+        if was_sent(outcome.0) {
+            client.sent();
+            answer.sent();
+            finish(outcome, buffer, self.name(), Options::empty(), 0)
+        } else {
+            // The client is gone, or wanted no answer.
+            drop((client, answer));
+            self.receive()
         }
-        client.sent();
-        answer.sent();
-        finish(outcome, buffer, self.name(), Options::empty(), 0)
     }
 }
 
