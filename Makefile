@@ -4,6 +4,7 @@
 PROGRAMS := first hello demos suite bench
 
 # What a person may set.
+RUN       ?= demos#    run: which program of the archive
 DEMO      ?=#          run: one demo by its name, instead of all
 T         ?=#          test: one guest test by its name, instead of everything
 FIRMWARE  ?=#          run: boot the disk image by bios or uefi, instead of the kernel itself
@@ -22,7 +23,7 @@ boot  := target/debug/portolan-boot
 guest := target/x86_64-unknown-none
 build := build --quiet --target x86_64-unknown-none
 
-words := $(strip run=demos $(DEMO:%=demo=%))
+words := $(strip run=$(RUN) $(DEMO:%=demo=%))
 vm    := --accel $(ACCEL) --memory $(MEM)
 
 help: ## list the verbs
