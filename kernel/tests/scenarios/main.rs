@@ -12,6 +12,7 @@ mod kernel_ports;
 mod memory;
 mod notify;
 mod ports;
+mod random;
 mod rights;
 mod rpc;
 mod sched;

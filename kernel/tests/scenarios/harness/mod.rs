@@ -179,7 +179,7 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("the kernel's console:\n{}", self.console());
+            eprint!("{}", self.console());
         } else if self.exit().is_none() {
             self.end_tasks();
             assert_eq!(self.statistics(), self.at_rest, "something was left over");

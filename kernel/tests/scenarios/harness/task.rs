@@ -169,6 +169,12 @@ impl Task {
         routine::terminate(self.keeper(), self.kept_as).expect("the end of the task");
     }
 
+    /// Whether it has not ended.
+    pub fn exists(&self) -> bool {
+        let kind = routine::port_type(self.keeper(), self.keeper().task_self(), self.kept_as, 0);
+        kind.is_ok_and(|reply| reply.results.kind.dead == 0)
+    }
+
     /// What the task has and uses.
     pub fn info(&self) -> routine::TaskInfo {
         routine::info(self.keeper(), self.kept_as).expect("the task's information").results.info

@@ -1,0 +1,297 @@
+//! What there is to do, at random.
+//!
+//! A name is a place in what a task has been told, counted from the newest: most mean
+//! something, some no longer, a few never did.
+
+use crate::harness::{MEMORY, WhenFull};
+use portolan_abi::interface::Routine;
+use portolan_abi::task::{self as routine, arguments};
+use portolan_abi::vm::MapFlags;
+use portolan_abi::{Capacity, Disposition, Name, PAGE_SIZE, Protection, RightKind, memory_object, thread};
+use proptest::array::uniform6;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::{BoxedStrategy, Just, Strategy, any};
+use proptest::prop_oneof;
+use zerocopy::IntoBytes;
+
+/// Where deeds map memory: pages from here on.
+const WINDOW: u64 = 0x6000_0000;
+const PAGE: u64 = PAGE_SIZE as u64;
+
+/// A deed, and who does it.
+#[derive(Clone, Debug)]
+pub struct Act {
+    pub task: usize,
+    pub thread: usize,
+    pub deed: Deed,
+}
+
+/// A place in what a task has been told, counted from the newest.
+#[derive(Clone, Copy, Debug)]
+pub struct Known(pub usize);
+
+/// A right for a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Given(pub Known, pub Disposition);
+
+/// Something that a thread does.
+#[derive(Clone, Debug)]
+pub enum Deed {
+    Allocate(Capacity),
+    Deallocate(Known),
+    Send { message: Letter, when_full: WhenFull, abortable: bool },
+    Receive { from: Known, ms: Option<u32>, room: u32 },
+    Rpc { message: Letter, when_full: WhenFull, from: Known, ms: Option<u32> },
+    /// A routine behind the task's own kernel port, or behind any port.
+    Request { to: Option<Known>, request: Request },
+    Touch { page: u64, write: bool },
+    Yield(Known),
+    Sleep(u32),
+    Work(u32),
+    NewThread,
+    Garbage { number: u64, arguments: [u64; 6] },
+    /// Time passes.
+    Pass(u32),
+}
+
+/// A message.
+#[derive(Clone, Debug)]
+pub struct Letter {
+    pub to: Given,
+    pub reply: Option<Given>,
+    pub rights: Vec<Given>,
+    pub size: usize,
+}
+
+/// A request to the kernel.
+#[derive(Clone, Debug)]
+pub enum Request {
+    SetBacklog(Known, Capacity),
+    ModifyReferences(Known, RightKind, i32),
+    Status(Known),
+    Type(Known),
+    Insert(Given),
+    Allocate(Capacity),
+    Deallocate(Known),
+    CreateObject(Pages),
+    Derive(Protection),
+    Map(Pages, Option<Known>, Protection, MapFlags),
+    Unmap(Pages),
+    Protect(Pages, Protection),
+    EndTask,
+    EndThread,
+    Abort,
+    SetPriority(u32),
+    Anything(u32, Vec<u8>, Vec<Given>),
+}
+
+/// A range of pages.
+#[derive(Clone, Copy, Debug)]
+pub struct Pages {
+    first: u64,
+    count: u64,
+}
+
+impl Pages {
+    fn address(self) -> u64 {
+        page_address(self.first)
+    }
+
+    fn size(self) -> u64 {
+        self.count * PAGE
+    }
+}
+
+/// The address of a page in the window.
+pub fn page_address(number: u64) -> u64 {
+    WINDOW + number * PAGE
+}
+
+impl Request {
+    /// Its message id, inline bytes and rights. `name` says what a task's names are.
+    pub fn encode(self, name: impl Fn(Known) -> Name) -> (u32, Vec<u8>, Vec<Given>) {
+        fn of<R: Routine>(arguments: R::Arguments) -> (u32, Vec<u8>, Vec<Given>) {
+            (R::ID, arguments.as_bytes().to_vec(), Vec::new())
+        }
+        let reserved = 0;
+        match self {
+            Request::SetBacklog(port, capacity) => of::<routine::PortSetBacklog>(arguments::PortSetBacklog {
+                name: name(port),
+                capacity: capacity.code(),
+            }),
+            Request::ModifyReferences(right, kind, delta) => {
+                let (name, kind) = (name(right), kind as u32);
+                of::<routine::PortModRefs>(arguments::PortModRefs { name, kind, delta, reserved })
+            }
+            Request::Status(port) => {
+                of::<routine::PortStatus>(arguments::PortStatus { name: name(port), reserved })
+            }
+            Request::Type(right) => of::<routine::PortType>(arguments::PortType { name: name(right), reserved }),
+            Request::Insert(right) => {
+                let arguments = arguments::PortInsertRight { name: Name::NULL, reserved };
+                let (id, body, _) = of::<routine::PortInsertRight>(arguments);
+                (id, body, vec![right])
+            }
+            Request::Allocate(capacity) => {
+                of::<routine::PortAllocate>(arguments::PortAllocate { capacity: capacity.code(), reserved })
+            }
+            Request::Deallocate(right) => {
+                of::<routine::PortDeallocate>(arguments::PortDeallocate { name: name(right), reserved })
+            }
+            Request::CreateObject(pages) => {
+                of::<routine::MemoryObjectCreate>(arguments::MemoryObjectCreate { size: pages.size() })
+            }
+            Request::Derive(protection) => {
+                let protection = protection.bits();
+                of::<memory_object::Derive>(memory_object::arguments::Derive { protection, reserved })
+            }
+            Request::Map(pages, object, protection, flags) => {
+                let (id, body, _) = of::<routine::VmMap>(arguments::VmMap {
+                    address: pages.address(),
+                    size: pages.size(),
+                    offset: 0,
+                    protection: protection.bits(),
+                    flags: flags.bits(),
+                });
+                // A place far beyond what is known is the null name: fresh memory.
+                let object = object.unwrap_or(Known(usize::MAX));
+                (id, body, vec![Given(object, Disposition::CopySend)])
+            }
+            Request::Unmap(pages) => {
+                of::<routine::VmDeallocate>(arguments::VmDeallocate { address: pages.address(), size: pages.size() })
+            }
+            Request::Protect(pages, protection) => of::<routine::VmProtect>(arguments::VmProtect {
+                address: pages.address(),
+                size: pages.size(),
+                protection: protection.bits(),
+                reserved,
+            }),
+            Request::EndTask => of::<routine::Terminate>(arguments::Terminate {}),
+            Request::EndThread => of::<thread::Terminate>(thread::arguments::Terminate {}),
+            Request::Abort => of::<thread::Abort>(thread::arguments::Abort {}),
+            Request::SetPriority(priority) => {
+                of::<thread::SetPriority>(thread::arguments::SetPriority { priority, reserved })
+            }
+            Request::Anything(id, body, rights) => (id, body, rights),
+        }
+    }
+}
+
+/// An act of one of so many tasks.
+pub fn act(tasks: usize) -> impl Strategy<Value = Act> {
+    (0..tasks, 0..3usize, deed()).prop_map(|(task, thread, deed)| Act { task, thread, deed })
+}
+
+fn deed() -> impl Strategy<Value = Deed> {
+    prop_oneof![
+        12 => capacity().prop_map(Deed::Allocate),
+        6 => known().prop_map(Deed::Deallocate),
+        30 => (letter(), when_full(), any::<bool>())
+            .prop_map(|(message, when_full, abortable)| Deed::Send { message, when_full, abortable }),
+        25 => (known(), wait(), prop_oneof![4 => Just(1024u32), 1 => 0..200u32])
+            .prop_map(|(from, ms, room)| Deed::Receive { from, ms, room }),
+        12 => (letter(), when_full(), known(), wait())
+            .prop_map(|(message, when_full, from, ms)| Deed::Rpc { message, when_full, from, ms }),
+        30 => request(),
+        6 => (0..24u64, any::<bool>()).prop_map(|(page, write)| Deed::Touch { page, write }),
+        3 => known().prop_map(Deed::Yield),
+        3 => (0..30u32).prop_map(Deed::Sleep),
+        2 => (0..30u32).prop_map(Deed::Work),
+        3 => Just(Deed::NewThread),
+        2 => (0..14u64, uniform6(argument())).prop_map(|(number, arguments)| Deed::Garbage { number, arguments }),
+        10 => (0..30u32).prop_map(Deed::Pass),
+    ]
+}
+
+fn letter() -> impl Strategy<Value = Letter> {
+    let size = prop_oneof![4 => 0..120usize, 1 => 120..9000usize];
+    let rights = prop_oneof![3 => vec(given(), 0..2), 1 => vec(given(), 2..8)];
+    (given(), option::of(given()), rights, size)
+        .prop_map(|(to, reply, rights, size)| Letter { to, reply, rights, size })
+}
+
+fn request() -> BoxedStrategy<Deed> {
+    let to_own = prop_oneof![
+        (known(), capacity()).prop_map(|(port, capacity)| Request::SetBacklog(port, capacity)),
+        (known(), kind(), -2..3i32).prop_map(|(name, kind, delta)| Request::ModifyReferences(name, kind, delta)),
+        known().prop_map(Request::Status),
+        known().prop_map(Request::Type),
+        capacity().prop_map(Request::Allocate),
+        known().prop_map(Request::Deallocate),
+        given().prop_map(Request::Insert),
+        pages().prop_map(Request::CreateObject),
+        (pages(), option::of(known()), protection(), flags())
+            .prop_map(|(pages, object, protection, flags)| Request::Map(pages, object, protection, flags)),
+        pages().prop_map(Request::Unmap),
+        (pages(), protection()).prop_map(|(pages, protection)| Request::Protect(pages, protection)),
+    ];
+    let to_any = prop_oneof![
+        4 => given().prop_map(Request::Insert),
+        4 => protection().prop_map(Request::Derive),
+        2 => capacity().prop_map(Request::Allocate),
+        1 => Just(Request::EndTask),
+        1 => Just(Request::EndThread),
+        6 => Just(Request::Abort),
+        2 => priority().prop_map(Request::SetPriority),
+        2 => (2000..2700u32, vec(any::<u8>(), 0..40), vec(given(), 0..3))
+            .prop_map(|(id, body, rights)| Request::Anything(id, body, rights)),
+    ];
+    prop_oneof![
+        to_own.prop_map(|request| Deed::Request { to: None, request }),
+        (known(), to_any).prop_map(|(to, request)| Deed::Request { to: Some(to), request }),
+    ]
+    .boxed()
+}
+
+fn known() -> impl Strategy<Value = Known> {
+    prop_oneof![4 => 0..6usize, 1 => 0..40usize].prop_map(Known)
+}
+
+fn given() -> impl Strategy<Value = Given> {
+    let disposition = (16..22u8).prop_map(|code| Disposition::from_code(code).expect("a disposition"));
+    (known(), disposition).prop_map(|(name, disposition)| Given(name, disposition))
+}
+
+fn capacity() -> impl Strategy<Value = Capacity> {
+    prop_oneof![Just(Capacity::Zero), (1..4u32).prop_map(Capacity::Bounded), Just(Capacity::Unbounded)]
+}
+
+fn when_full() -> impl Strategy<Value = WhenFull> {
+    prop_oneof![
+        Just(WhenFull::Wait),
+        (0..40u32).prop_map(WhenFull::WaitMs),
+        Just(WhenFull::Return),
+        Just(WhenFull::Cache),
+        (0..40u32).prop_map(WhenFull::WaitMsThenCache),
+    ]
+}
+
+fn wait() -> impl Strategy<Value = Option<u32>> {
+    prop_oneof![1 => Just(None), 2 => Just(Some(0)), 2 => (0..40u32).prop_map(Some)]
+}
+
+fn kind() -> impl Strategy<Value = RightKind> {
+    proptest::sample::select(vec![RightKind::Receive, RightKind::Send, RightKind::SendOnce, RightKind::DeadName])
+}
+
+fn protection() -> impl Strategy<Value = Protection> {
+    (0..8u32).prop_map(Protection::from_bits_truncate)
+}
+
+fn flags() -> impl Strategy<Value = MapFlags> {
+    any::<bool>().prop_map(|anywhere| if anywhere { MapFlags::ANYWHERE } else { MapFlags::empty() })
+}
+
+fn pages() -> impl Strategy<Value = Pages> {
+    (0..24u64, 1..6u64).prop_map(|(first, count)| Pages { first, count })
+}
+
+/// None above the first task's: that must always be able to run.
+fn priority() -> impl Strategy<Value = u32> {
+    prop_oneof![0..=thread::PRIORITY_DEFAULT, 32..40u32]
+}
+
+fn argument() -> impl Strategy<Value = u64> {
+    prop_oneof![0..64u64, Just(MEMORY), Just(1 << 47), Just(u64::MAX - 7), any::<u64>()]
+}
