@@ -115,6 +115,35 @@ impl Pmap {
         true
     }
 
+    /// The first mapped page from `page` on, below `end`. Where a table is missing, all
+    /// that it would map is passed over at once.
+    #[must_use]
+    pub fn next_mapped(&self, memory: &Memory, page: VirtAddr, end: VirtAddr) -> Option<VirtAddr> {
+        let mut at = page.page();
+        while at < end {
+            match self.absent_level(memory, at) {
+                None => return Some(at),
+                Some(level) => {
+                    let span = 1 << (12 + 9 * level);
+                    at = VirtAddr((at.0 & !(span - 1)).checked_add(span)?);
+                }
+            }
+        }
+        None
+    }
+
+    /// The level of the entry that is missing on the way to this page's mapping.
+    fn absent_level(&self, memory: &Memory, page: VirtAddr) -> Option<u32> {
+        let mut table = self.root;
+        for level in (1..=TOP).rev() {
+            match next(memory.read_u64(slot(table, page, level))) {
+                Some(below) => table = below,
+                None => return Some(level),
+            }
+        }
+        mapping(memory.read_u64(slot(table, page, 0))).is_none().then_some(0)
+    }
+
     /// Shows every mapping, in the order of the addresses.
     pub fn visit(&self, memory: &Memory, see: &mut dyn FnMut(VirtAddr, Mapping)) {
         visit_table(memory, self.root, TOP, 0, see);
@@ -250,4 +279,156 @@ fn free_tables(memory: &Memory, table: Frame, level: u32, free: &mut dyn FnMut(F
         }
     }
     free(table);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Machine;
+    use crate::sim::Hardware;
+
+    /// A page in the second half of a table's span, so that all four indices differ.
+    const PAGE: VirtAddr = VirtAddr(0x1234_5678_9000);
+    const READ_WRITE: Protection = Protection::READ_WRITE;
+
+    struct Bench {
+        memory: Memory,
+        frames: Vec<Frame>,
+        pmap: Pmap,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let hardware = Hardware { frames: 64, archive: Vec::new(), command_line: "" };
+            let (Machine { mut memory, .. }, boot, _) = hardware.power_on();
+            let ranges = boot.memory.iter();
+            let mut frames: Vec<Frame> = ranges.flat_map(|range| (range.start.0..range.end.0).map(Frame)).collect();
+            let pmap = Pmap::new(&mut memory, frames.pop().expect("a frame"));
+            Bench { memory, frames, pmap }
+        }
+
+        fn enter(&mut self, page: VirtAddr, frame: u32, protection: Protection) -> Result<Option<Mapping>, NoTable> {
+            self.pmap.enter(&mut self.memory, page, Frame(frame), protection, &mut || self.frames.pop())
+        }
+
+        fn lookup(&self, page: VirtAddr) -> Option<Mapping> {
+            self.pmap.lookup(&self.memory, page)
+        }
+    }
+
+    fn to(frame: u32, protection: Protection) -> Option<Mapping> {
+        Some(Mapping { frame: Frame(frame), protection })
+    }
+
+    #[test]
+    fn what_is_entered_is_found_with_its_rights() {
+        let mut bench = Bench::new();
+        for protection in [Protection::READ, READ_WRITE, Protection::READ_EXECUTE] {
+            bench.enter(PAGE, 7, protection).expect("tables");
+            assert_eq!(bench.lookup(PAGE), to(7, protection));
+            assert_eq!(bench.lookup(VirtAddr(PAGE.0 + 4095)), to(7, protection), "any address of the page");
+        }
+        assert_eq!(bench.lookup(VirtAddr(PAGE.0 + 4096)), None);
+        assert_eq!(bench.lookup(VirtAddr(PAGE.0 - 1)), None);
+    }
+
+    #[test]
+    fn every_frame_and_the_outermost_pages_have_a_place() {
+        let mut bench = Bench::new();
+        for (page, frame) in [(USER_START, u32::MAX), (USER_END - PAGE_SIZE as u64, 1 << 31)] {
+            bench.enter(VirtAddr(page), frame, READ_WRITE).expect("tables");
+            assert_eq!(bench.lookup(VirtAddr(page)), to(frame, READ_WRITE));
+        }
+        assert_eq!(bench.lookup(VirtAddr(USER_END)), None);
+        assert_eq!(bench.lookup(VirtAddr(u64::MAX)), None);
+        assert_eq!(bench.lookup(VirtAddr(0)), None);
+    }
+
+    #[test]
+    fn what_was_there_before_is_told() {
+        let mut bench = Bench::new();
+        assert_eq!(bench.enter(PAGE, 7, Protection::READ), Ok(None));
+        assert_eq!(bench.enter(PAGE, 8, READ_WRITE), Ok(to(7, Protection::READ)));
+        assert_eq!(bench.pmap.remove(&mut bench.memory, PAGE), to(8, READ_WRITE));
+        assert_eq!(bench.pmap.remove(&mut bench.memory, PAGE), None);
+        assert!(!bench.pmap.protect(&mut bench.memory, PAGE, Protection::READ), "nothing is mapped");
+    }
+
+    #[test]
+    fn protection_changes_and_the_frame_stays() {
+        let mut bench = Bench::new();
+        bench.enter(PAGE, 7, READ_WRITE).expect("tables");
+        assert!(bench.pmap.protect(&mut bench.memory, PAGE, Protection::READ_EXECUTE));
+        assert_eq!(bench.lookup(PAGE), to(7, Protection::READ_EXECUTE));
+    }
+
+    #[test]
+    fn without_a_table_nothing_is_mapped_and_none_is_lost() {
+        for tables in 0..3 {
+            let mut bench = Bench::new();
+            let rest = bench.frames.split_off(tables);
+            assert_eq!(bench.enter(PAGE, 7, READ_WRITE), Err(NoTable));
+            assert_eq!(bench.lookup(PAGE), None);
+            bench.frames = rest;
+            assert_eq!(bench.enter(PAGE, 7, READ_WRITE), Ok(None), "the tables made before are used");
+            assert_eq!(bench.frames.len(), 60, "three tables and the root, however they were made");
+        }
+    }
+
+    #[test]
+    fn destroying_gives_every_table_back_once() {
+        let mut bench = Bench::new();
+        let pages = [USER_START, 0x4000_0000, 0x80_0000_0000, 0x80_0000_1000, USER_END - PAGE_SIZE as u64];
+        pages.iter().for_each(|&page| assert_eq!(bench.enter(VirtAddr(page), 7, Protection::READ), Ok(None)));
+        assert!(bench.frames.len() < 63);
+        let Bench { mut memory, mut frames, pmap } = bench;
+        pmap.destroy(&mut memory, &mut |frame| frames.push(frame));
+        frames.sort();
+        frames.dedup();
+        assert_eq!(frames.len(), 64);
+    }
+
+    #[test]
+    fn visiting_shows_all_mappings_in_order() {
+        let mut bench = Bench::new();
+        let pages = [USER_START, 0x4000_0000, 0x80_0000_0000, USER_END - PAGE_SIZE as u64];
+        pages.iter().rev().for_each(|&page| assert_eq!(bench.enter(VirtAddr(page), 9, READ_WRITE), Ok(None)));
+        let mut seen = Vec::new();
+        bench.pmap.visit(&bench.memory, &mut |page, mapping| seen.push((page.0, mapping)));
+        assert_eq!(seen.iter().map(|(page, _)| *page).collect::<Vec<_>>(), pages);
+        assert!(seen.iter().all(|(_, mapping)| Some(*mapping) == to(9, READ_WRITE)));
+    }
+
+    #[test]
+    fn the_next_mapped_page_is_found_over_any_gap() {
+        let mut bench = Bench::new();
+        for page in [0x5000, 0x4000_0000, 0x80_0000_0000] {
+            bench.enter(VirtAddr(page), 7, Protection::READ).expect("tables");
+        }
+        let next = |from, end| bench.pmap.next_mapped(&bench.memory, VirtAddr(from), VirtAddr(end)).map(|page| page.0);
+        assert_eq!(next(USER_START, USER_END), Some(0x5000));
+        assert_eq!(next(0x5fff, USER_END), Some(0x5000));
+        assert_eq!(next(0x6000, USER_END), Some(0x4000_0000));
+        assert_eq!(next(0x4000_1000, USER_END), Some(0x80_0000_0000));
+        assert_eq!(next(0x4000_1000, 0x80_0000_0000), None, "the end is not included");
+        assert_eq!(next(0x80_0000_1000, USER_END), None);
+    }
+
+    #[test]
+    #[should_panic(expected = "enter at")]
+    fn the_null_page_cannot_be_mapped() {
+        let _ = Bench::new().enter(VirtAddr(0), 7, READ_WRITE);
+    }
+
+    #[test]
+    #[should_panic(expected = "enter at")]
+    fn the_last_page_below_the_hole_cannot_be_mapped() {
+        let _ = Bench::new().enter(VirtAddr(USER_END), 7, READ_WRITE);
+    }
+
+    #[test]
+    #[should_panic(expected = "a leaf with")]
+    fn a_page_cannot_be_writable_and_executable() {
+        let _ = Bench::new().enter(PAGE, 7, Protection::all());
+    }
 }

@@ -36,7 +36,8 @@ fn parse(line: &[u8]) -> Option<(u64, &str)> {
 mod tests {
     use super::*;
 
-    const TEXT: &[u8] = b"ffffffff80200000 _start\nnonsense\nffffffff80200040 kernel::run::step\nffffffff80200100 <a as b>::c\n";
+    const TEXT: &[u8] =
+        b"ffffffff80200000 _start\nnonsense\nffffffff80200040 kernel::run::step\nffffffff80200100 <a as b>::c\n";
 
     #[test]
     fn an_address_belongs_to_the_function_that_begins_before_it() {

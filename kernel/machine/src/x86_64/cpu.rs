@@ -43,6 +43,7 @@ impl Cpu {
     }
 
     /// Runs a thread in the address space whose top table is `root` until it traps.
+    #[inline]
     pub fn run(&mut self, context: &mut Context, root: Frame) -> Trap {
         let registers = &mut context.registers;
         if registers.resume == Resume::Iret as u64 && !is_canonical(registers.rip) {
@@ -95,6 +96,7 @@ impl Cpu {
     }
 
     /// What a trap from user mode, other than a system call, is to the kernel.
+    #[inline(never)]
     fn trap(&mut self, exit: Exit) -> Trap {
         let vector = exit.vector as u8;
         match vector {

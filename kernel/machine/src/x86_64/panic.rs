@@ -10,7 +10,7 @@ use super::entry::{self, Fault};
 use super::per_cpu::PerCpu;
 use super::{exit, layout, stacks};
 use crate::symbols::Symbols;
-use crate::{BootInfo, PhysAddr, Stopped};
+use crate::{BootInfo, PhysAddr, Stopped, VirtAddr};
 use ::x86_64::instructions::interrupts;
 use ::x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 use core::arch::asm;
@@ -38,11 +38,16 @@ pub(super) fn know_archive(boot: &BootInfo) {
 /// A trap from the kernel's own code.
 pub(super) fn kernel_fault(fault: &Fault) -> ! {
     PerCpu::current().fault.set(fault);
-    let name = name(fault.vector as u8);
-    if fault.vector as u8 == entry::PAGE_FAULT {
-        panic!("the kernel's code: {name} at {:#x}, error code {:#x}", Cr2::read_raw(), fault.error);
+    let (vector, address, error) = (fault.vector as u8, Cr2::read_raw(), fault.error);
+    let name = name(vector);
+    match vector {
+        // The page fault on the guard finds no stack to be told on.
+        entry::DOUBLE_FAULT if stacks::guards().any(|guard| guard == VirtAddr(address).page().0) => {
+            panic!("the kernel's code: stack overflow at {address:#x}")
+        }
+        entry::PAGE_FAULT => panic!("the kernel's code: {name} at {address:#x}, error code {error:#x}"),
+        _ => panic!("the kernel's code: {name}, error code {error:#x}"),
     }
-    panic!("the kernel's code: {name}, error code {:#x}", fault.error);
 }
 
 /// A trap from user mode that is no user's doing.
