@@ -10,33 +10,33 @@ use zerocopy::{FromBytes, IntoBytes};
 
 /// Bytes of a message with this many rights and inline bytes.
 #[must_use]
-pub const fn size_of_message(descriptors: usize, bytes: usize) -> usize {
+pub(crate) const fn size_of_message(descriptors: usize, bytes: usize) -> usize {
     Header::SIZE + descriptors * Descriptor::SIZE + bytes
 }
 
 /// A right in a header: the name, and how it gets into the message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Address {
+pub(crate) struct Address {
     /// The name.
-    pub name: Name,
+    pub(crate) name: Name,
     /// A [`Disposition`]; 0 if the name is null.
-    pub disposition: u8,
+    pub(crate) disposition: u8,
 }
 
 impl Address {
     /// No right.
-    pub const NONE: Address = Address { name: Name::NULL, disposition: 0 };
+    pub(crate) const NONE: Address = Address { name: Name::NULL, disposition: 0 };
 
     /// A right in a header.
     #[must_use]
-    pub const fn new(name: Name, disposition: Disposition) -> Address {
+    pub(crate) const fn new(name: Name, disposition: Disposition) -> Address {
         Address { name, disposition: disposition as u8 }
     }
 }
 
 /// A header with this destination and this reply port.
 #[must_use]
-pub fn addressed(to: Address, reply: Address) -> Header {
+pub(crate) fn addressed(to: Address, reply: Address) -> Header {
     let bits = Header::bits_of(to.disposition, reply.disposition);
     Header { bits, remote: to.name, local: reply.name, ..Header::default() }
 }
@@ -45,7 +45,7 @@ pub fn addressed(to: Address, reply: Address) -> Header {
 ///
 /// # Panics
 /// If the buffer is too small.
-pub fn write(buffer: &mut [u64], header: Header, descriptors: &[Descriptor], bytes: &[u8]) {
+pub(crate) fn write(buffer: &mut [u64], header: Header, descriptors: &[Descriptor], bytes: &[u8]) {
     let size = size_of_message(descriptors.len(), bytes.len());
     let header = Header { size: size as u32, descriptors: descriptors.len() as u32, ..header };
     let to = &mut buffer.as_mut_bytes()[..size];
@@ -58,20 +58,20 @@ pub fn write(buffer: &mut [u64], header: Header, descriptors: &[Descriptor], byt
 
 /// The parts of a received message.
 #[derive(Clone, Copy)]
-pub struct Parts<'a> {
+pub(crate) struct Parts<'a> {
     /// Its header.
-    pub header: &'a Header,
+    pub(crate) header: &'a Header,
     /// The rights it brought.
-    pub descriptors: &'a [Descriptor],
+    pub(crate) descriptors: &'a [Descriptor],
     /// Its inline bytes.
-    pub bytes: &'a [u8],
+    pub(crate) bytes: &'a [u8],
     /// What the kernel says of it.
-    pub trailer: &'a Trailer,
+    pub(crate) trailer: &'a Trailer,
 }
 
 /// Finds the parts; `None` if the buffer does not hold a whole message with its trailer.
 #[must_use]
-pub fn parts(buffer: &[u64]) -> Option<Parts<'_>> {
+pub(crate) fn parts(buffer: &[u64]) -> Option<Parts<'_>> {
     let all = buffer.as_bytes();
     let (header, rest) = Header::ref_from_prefix(all).ok()?;
     let (descriptors, _) = <[Descriptor]>::ref_from_prefix_with_elems(rest, header.descriptors as usize).ok()?;

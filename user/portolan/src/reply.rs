@@ -38,32 +38,32 @@ impl Pool {
 }
 
 /// A port for one answer. Dropped, it dies, and with it whatever would still come.
-pub struct ReplyPort(Name);
+pub(crate) struct ReplyPort(Name);
 
 impl ReplyPort {
     /// One from the pool, or a new one.
     ///
     /// # Errors
     /// Those of `port_allocate`.
-    pub fn take() -> Result<ReplyPort> {
+    pub(crate) fn take() -> Result<ReplyPort> {
         let kept = POOL.lock().take();
         kept.map_or_else(|| trap::port_allocate(Capacity::Bounded(1)), Ok).map(ReplyPort)
     }
 
     /// Its receive right.
     #[must_use]
-    pub fn name(&self) -> Name {
+    pub(crate) fn name(&self) -> Name {
         self.0
     }
 
     /// A send-once right to it, as a header asks for one.
     #[must_use]
-    pub fn address(&self) -> Address {
+    pub(crate) fn address(&self) -> Address {
         Address::new(self.0, Disposition::MakeSendOnce)
     }
 
     /// Back to the pool: the answer has come, or the request was never sent.
-    pub fn give_back(self) {
+    pub(crate) fn give_back(self) {
         if POOL.lock().keep(self.0) {
             core::mem::forget(self);
         }

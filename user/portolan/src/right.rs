@@ -148,7 +148,7 @@ impl Right<'_> {
     }
 
     /// The message has been sent: what was moved is the receiver's now.
-    pub fn sent(self) {
+    pub(crate) fn sent(self) {
         forget(self);
     }
 }

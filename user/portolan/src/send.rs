@@ -8,7 +8,7 @@ use crate::layout::Address;
 use crate::message::{Message, ORDINARY};
 use crate::receive::{Received, finish, was_sent};
 use crate::reply::ReplyPort;
-use crate::right::{SendOnceRight, SendRight};
+use crate::right::{Right, SendOnceRight, SendRight};
 use crate::trap;
 use alloc::vec::Vec;
 use core::fmt;
@@ -137,17 +137,17 @@ fn send(to: Address, message: Message<'_>, when_full: WhenFull) -> Result<Taken,
 }
 
 fn rpc(to: Name, request: Message<'_>, options: Options, timeout: u32) -> Result<Received, Failure<'_>> {
+    // The answer comes to a port of this call's own.
+    let request = request.reply_to(Right::Null);
     let (port, mut buffer) = match prepare(to, &request) {
         Ok(prepared) => prepared,
         Err(error) => return Err(Failure { error, message: Some(request) }),
     };
     let outcome = trap::msg_rpc(&mut buffer, port.name(), options, timeout, timeout);
-    if let (Err(error), _) = outcome
-        && !was_sent(outcome.0)
-    {
-        return Err(Failure { error, message: Some(request) });
+    match outcome.0 {
+        Err(error) if !was_sent(outcome.0) => return Err(Failure { error, message: Some(request) }),
+        _ => request.sent(),
     }
-    request.sent();
     match finish(outcome, buffer, port.name(), options & Options::RECEIVE, timeout) {
         Ok(answer) => {
             port.give_back();
