@@ -7,6 +7,7 @@
 //! Invariant: a slot is live or in the list of vacant ones. This file knows nothing
 //! of what it stores.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
@@ -22,7 +23,7 @@ const CHUNK: usize = 1 << CHUNK_BITS;
 
 /// A vector that grows by chunks, so that no element ever moves.
 pub struct Chunked<T> {
-    chunks: Vec<Vec<T>>,
+    chunks: Vec<Box<[T; CHUNK]>>,
     len: u32,
 }
 
@@ -30,6 +31,35 @@ impl<T> Default for Chunked<T> {
     fn default() -> Self {
         Chunked { chunks: Vec::new(), len: 0 }
     }
+}
+
+impl<T: Default> Chunked<T> {
+    /// Adds an element at the end and returns its index.
+    pub fn push(&mut self, value: T) -> Result<u32, OutOfMemory> {
+        let index = self.len;
+        let chunk = (index >> CHUNK_BITS) as usize;
+        if chunk == self.chunks.len() {
+            self.chunks.try_reserve(1).map_err(|_| OutOfMemory)?;
+            self.chunks.push(empty_chunk()?);
+        }
+        self.len = index.checked_add(1).ok_or(OutOfMemory)?;
+        self[index] = value;
+        Ok(index)
+    }
+
+    /// Removes the last element.
+    pub fn pop(&mut self) -> Option<T> {
+        self.len = self.len.checked_sub(1)?;
+        let last = self.len;
+        Some(core::mem::take(&mut self[last]))
+    }
+}
+
+fn empty_chunk<T: Default>() -> Result<Box<[T; CHUNK]>, OutOfMemory> {
+    let mut elements = Vec::new();
+    elements.try_reserve_exact(CHUNK).map_err(|_| OutOfMemory)?;
+    elements.resize_with(CHUNK, T::default);
+    elements.into_boxed_slice().try_into().map_err(|_| OutOfMemory)
 }
 
 impl<T> Chunked<T> {
@@ -43,50 +73,21 @@ impl<T> Chunked<T> {
         self.len == 0
     }
 
-    /// Adds an element at the end and returns its index.
-    pub fn push(&mut self, value: T) -> Result<u32, OutOfMemory> {
-        let index = self.len;
-        if index == u32::MAX {
-            return Err(OutOfMemory);
-        }
-        self.reserve_one()?;
-        self.chunks[(index >> CHUNK_BITS) as usize].push(value);
-        self.len += 1;
-        Ok(index)
-    }
-
-    /// Makes sure that the next push cannot fail.
-    pub fn reserve_one(&mut self) -> Result<(), OutOfMemory> {
-        if (self.len >> CHUNK_BITS) as usize == self.chunks.len() {
-            self.chunks.try_reserve(1).map_err(|_| OutOfMemory)?;
-            let mut chunk = Vec::new();
-            chunk.try_reserve_exact(CHUNK).map_err(|_| OutOfMemory)?;
-            self.chunks.push(chunk);
-        }
-        Ok(())
-    }
-
-    /// Removes and returns the last element.
-    pub fn pop(&mut self) -> Option<T> {
-        self.len = self.len.checked_sub(1)?;
-        self.chunks[(self.len >> CHUNK_BITS) as usize].pop()
-    }
-
-    /// The element at this index.
+    /// The element at this index; past the end, perhaps a default one.
     #[inline]
     pub fn get(&self, index: u32) -> Option<&T> {
-        self.chunks.get((index >> CHUNK_BITS) as usize)?.get(index as usize & (CHUNK - 1))
+        Some(&self.chunks.get((index >> CHUNK_BITS) as usize)?[index as usize % CHUNK])
     }
 
-    /// The element at this index.
+    /// The element at this index; past the end, perhaps a default one.
     #[inline]
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.chunks.get_mut((index >> CHUNK_BITS) as usize)?.get_mut(index as usize & (CHUNK - 1))
+        Some(&mut self.chunks.get_mut((index >> CHUNK_BITS) as usize)?[index as usize % CHUNK])
     }
 
     /// All elements, in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.len as usize)
     }
 
     /// Exchanges two elements.
@@ -101,7 +102,7 @@ impl<T> Chunked<T> {
 
     /// Bytes of heap it holds.
     pub fn heap_size(&self) -> usize {
-        self.chunks.capacity() * size_of::<Vec<T>>() + self.chunks.len() * CHUNK * size_of::<T>()
+        self.chunks.capacity() * size_of::<Box<[T; CHUNK]>>() + self.chunks.len() * size_of::<[T; CHUNK]>()
     }
 }
 
@@ -109,14 +110,14 @@ impl<T> Index<u32> for Chunked<T> {
     type Output = T;
     #[inline]
     fn index(&self, index: u32) -> &T {
-        &self.chunks[(index >> CHUNK_BITS) as usize][index as usize & (CHUNK - 1)]
+        &self.chunks[(index >> CHUNK_BITS) as usize][index as usize % CHUNK]
     }
 }
 
 impl<T> IndexMut<u32> for Chunked<T> {
     #[inline]
     fn index_mut(&mut self, index: u32) -> &mut T {
-        &mut self.chunks[(index >> CHUNK_BITS) as usize][index as usize & (CHUNK - 1)]
+        &mut self.chunks[(index >> CHUNK_BITS) as usize][index as usize % CHUNK]
     }
 }
 
@@ -168,6 +169,12 @@ struct Slot<T> {
     content: Content<T>,
 }
 
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Slot { generation: NonZeroU32::MIN, content: Content::Vacant { next: None } }
+    }
+}
+
 enum Content<T> {
     Vacant { next: Option<u32> },
     Live(T),
@@ -204,8 +211,7 @@ impl<T> Arena<T> {
     #[inline]
     pub fn reserve(&mut self) -> Result<(), OutOfMemory> {
         if self.vacant.is_none() {
-            let slot = Slot { generation: NonZeroU32::MIN, content: Content::Vacant { next: None } };
-            self.vacant = Some(self.slots.push(slot)?);
+            self.vacant = Some(self.slots.push(Slot::default())?);
         }
         Ok(())
     }

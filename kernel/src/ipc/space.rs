@@ -131,17 +131,7 @@ impl Space {
             return Err(Error::NoSpace);
         }
         accounts.charge(self.account, Resource::Memory, NAME_COST)?;
-        let entry = Entry {
-            generation: 0,
-            held: 0,
-            caching: false,
-            chain: NONE,
-            right: Right::Vacant(NONE),
-            next: None,
-            previous: None,
-            notice: false,
-        };
-        self.entries.push(entry).map_err(|error| {
+        self.entries.push(Entry::default()).map_err(|error| {
             accounts.credit(self.account, Resource::Memory, NAME_COST);
             error.into()
         })
@@ -322,6 +312,21 @@ impl Space {
                 return;
             }
             current = chain;
+        }
+    }
+}
+
+impl Default for Entry {
+    fn default() -> Self {
+        Entry {
+            generation: 0,
+            held: 0,
+            caching: false,
+            chain: NONE,
+            right: Right::Vacant(NONE),
+            next: None,
+            previous: None,
+            notice: false,
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::task::account::{AccountId, Accounts, Resource};
 use alloc::vec::Vec;
 use portolan_abi::vm::{ANYWHERE_START, USER_END, USER_START};
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
-use portolan_machine::{Pmap, VirtAddr};
+use portolan_machine::{Memory, Pmap, VirtAddr};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -42,10 +42,6 @@ impl Range {
     /// Its length in bytes.
     pub fn size(self) -> u64 {
         self.end - self.start
-    }
-
-    fn pages(self) -> impl Iterator<Item = VirtAddr> {
-        (self.start..self.end).step_by(PAGE_SIZE).map(VirtAddr)
     }
 }
 
@@ -167,13 +163,13 @@ impl Map {
         for region in self.regions[first..].iter_mut().take_while(|region| region.range.start < range.end) {
             region.protection = protection;
         }
-        for page in range.pages() {
+        self.each_mapped(vm, range, |pmap, memory, page| {
             if protection.is_empty() {
-                self.pmap.remove(&mut vm.memory, page);
+                pmap.remove(memory, page);
             } else {
-                self.pmap.protect(&mut vm.memory, page, protection);
+                pmap.protect(memory, page, protection);
             }
-        }
+        });
         Ok(())
     }
 
@@ -188,12 +184,21 @@ impl Map {
     }
 
     fn forget(&mut self, vm: &mut Vm, accounts: &mut Accounts, region: Region) {
-        for page in region.range.pages() {
-            self.pmap.remove(&mut vm.memory, page);
-        }
+        self.each_mapped(vm, region.range, |pmap, memory, page| {
+            pmap.remove(memory, page);
+        });
         accounts.credit(self.account, Resource::Memory, REGION_COST);
         vm.objects[region.object].mappings -= 1;
         vm.release_object(accounts, region.object);
+    }
+
+    /// Acts on the pages of a range that the pmap has, however large the range.
+    fn each_mapped(&mut self, vm: &mut Vm, range: Range, mut act: impl FnMut(&mut Pmap, &mut Memory, VirtAddr)) {
+        let mut next = range.start;
+        while let Some(page) = self.pmap.next_mapped(&vm.memory, VirtAddr(next), VirtAddr(range.end)) {
+            act(&mut self.pmap, &mut vm.memory, page);
+            next = page.0 + PAGE;
+        }
     }
 
     fn place(&self, place: Place, size: u64) -> Result<Range> {
