@@ -17,21 +17,29 @@ use portolan_abi::vm::USER_END;
 use portolan_machine::{Access, Memory, PhysAddr, VirtAddr};
 use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
 
-/// Most pages that a message buffer touches.
-const PIECES: usize = (MESSAGE_MAX + Trailer::SIZE) / PAGE_SIZE + 2;
+/// Most pages that a message buffer touches, after the first.
+const FURTHER: usize = (MESSAGE_MAX + Trailer::SIZE) / PAGE_SIZE + 1;
 /// Most bytes that a window can show.
 pub const WINDOW_MAX: usize = MESSAGE_MAX + Trailer::SIZE + portolan_abi::message::MESSAGE_ALIGN;
 
 /// A range of user memory, as pieces of physical memory.
 #[derive(Default)]
 pub struct Window {
-    pieces: ArrayVec<Piece, PIECES>,
+    first: Piece,
+    further: ArrayVec<Piece, FURTHER>,
 }
 
 #[derive(Clone, Copy)]
 struct Piece {
     at: PhysAddr,
     size: usize,
+}
+
+impl Default for Piece {
+    #[inline]
+    fn default() -> Piece {
+        Piece { at: PhysAddr(0), size: 0 }
+    }
 }
 
 impl Window {
@@ -46,32 +54,49 @@ impl Window {
         size: usize,
         access: Access,
     ) -> Result<(), Fault> {
-        self.pieces.clear();
         let end = address.checked_add(size as u64).filter(|end| *end <= USER_END).ok_or(Fault::Unmapped)?;
-        let mut next = VirtAddr(address);
-        while next.0 < end {
-            let frame = match map.pmap.lookup(&vm.memory, next.page()) {
-                Some(mapping) if fault::allows(mapping.protection, access) => mapping.frame,
-                _ => fault::resolve(vm, accounts, map, next, access)?,
-            };
-            let offset = next.offset();
-            let size = (PAGE_SIZE - offset).min((end - next.0) as usize);
-            let piece = Piece { at: frame.start().plus(offset), size };
-            self.pieces.try_push(piece).map_err(|_| Fault::Unmapped)?;
-            next = VirtAddr(next.0 + size as u64);
+        self.first = piece(vm, accounts, map, VirtAddr(address), end, access)?;
+        self.further.clear();
+        if self.first.size < size {
+            self.open_further(vm, accounts, map, address + self.first.size as u64, end, access)?;
         }
         Ok(())
+    }
+
+    fn open_further(
+        &mut self,
+        vm: &mut Vm,
+        accounts: &mut Accounts,
+        map: &mut Map,
+        mut next: u64,
+        end: u64,
+        access: Access,
+    ) -> Result<(), Fault> {
+        while next < end {
+            let piece = piece(vm, accounts, map, VirtAddr(next), end, access)?;
+            self.further.try_push(piece).map_err(|_| Fault::Unmapped)?;
+            next += piece.size as u64;
+        }
+        Ok(())
+    }
+
+    /// The place of a part of the first piece.
+    #[inline]
+    fn near(&self, offset: usize, size: usize) -> Option<PhysAddr> {
+        (offset + size <= self.first.size).then(|| self.first.at.plus(offset))
     }
 
     /// Fills `into` from the bytes at `offset`.
     #[inline]
     pub fn read(&self, memory: &Memory, offset: usize, into: &mut [u8]) {
-        if let Some(piece) = self.pieces.first()
-            && offset + into.len() <= piece.size
-        {
-            memory.read(piece.at.plus(offset), into);
-            return;
+        match self.near(offset, into.len()) {
+            Some(at) => memory.read(at, into),
+            None => self.read_pieces(memory, offset, into),
         }
+    }
+
+    #[cold]
+    fn read_pieces(&self, memory: &Memory, offset: usize, into: &mut [u8]) {
         let mut done = 0;
         self.each_piece(offset, into.len(), |at, size| {
             memory.read(at, &mut into[done..done + size]);
@@ -82,12 +107,14 @@ impl Window {
     /// Writes `from` to the bytes at `offset`.
     #[inline]
     pub fn write(&self, memory: &mut Memory, offset: usize, from: &[u8]) {
-        if let Some(piece) = self.pieces.first()
-            && offset + from.len() <= piece.size
-        {
-            memory.write(piece.at.plus(offset), from);
-            return;
+        match self.near(offset, from.len()) {
+            Some(at) => memory.write(at, from),
+            None => self.write_pieces(memory, offset, from),
         }
+    }
+
+    #[cold]
+    fn write_pieces(&self, memory: &mut Memory, offset: usize, from: &[u8]) {
         let mut done = 0;
         self.each_piece(offset, from.len(), |at, size| {
             memory.write(at, &from[done..done + size]);
@@ -96,7 +123,7 @@ impl Window {
     }
 
     /// A structure read from `offset`.
-    #[inline]
+    #[inline(always)]
     pub fn read_value<T: FromBytes + IntoBytes + FromZeros>(&self, memory: &Memory, offset: usize) -> T {
         let mut value = T::new_zeroed();
         self.read(memory, offset, value.as_mut_bytes());
@@ -104,7 +131,7 @@ impl Window {
     }
 
     /// Writes a structure to `offset`.
-    #[inline]
+    #[inline(always)]
     pub fn write_value<T: IntoBytes + Immutable>(&self, memory: &mut Memory, offset: usize, value: &T) {
         self.write(memory, offset, value.as_bytes());
     }
@@ -112,6 +139,13 @@ impl Window {
     /// Copies `size` bytes at `offset` to `target`'s `target_offset`.
     #[inline]
     pub fn copy_to(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
+        match (self.near(offset, size), target.near(target_offset, size)) {
+            (Some(from), Some(to)) => memory.copy(from, to, size),
+            _ => self.copy_pieces(memory, offset, target, target_offset, size),
+        }
+    }
+
+    fn copy_pieces(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
         let mut done = 0;
         self.each_piece(offset, size, |at, size| {
             target.copy_from_physical(memory, target_offset + done, at, size);
@@ -120,7 +154,6 @@ impl Window {
     }
 
     /// Copies physically contiguous bytes to `offset`.
-    #[inline]
     pub fn copy_from_physical(&self, memory: &mut Memory, offset: usize, from: PhysAddr, size: usize) {
         let mut done = 0;
         self.each_piece(offset, size, |at, size| {
@@ -142,7 +175,7 @@ impl Window {
     #[inline]
     fn each_piece(&self, offset: usize, size: usize, mut act: impl FnMut(PhysAddr, usize)) {
         let (mut skip, mut left) = (offset, size);
-        for piece in &self.pieces {
+        for piece in core::iter::once(&self.first).chain(&self.further) {
             if left == 0 {
                 return;
             }
@@ -157,4 +190,23 @@ impl Window {
         }
         debug_assert_eq!(left, 0, "a window was used beyond its end");
     }
+}
+
+/// The physical piece from `start` to the end of its page, or to `end`.
+#[inline]
+fn piece(
+    vm: &mut Vm,
+    accounts: &mut Accounts,
+    map: &mut Map,
+    start: VirtAddr,
+    end: u64,
+    access: Access,
+) -> Result<Piece, Fault> {
+    let frame = match map.pmap.lookup(&vm.memory, start) {
+        Some(mapping) if fault::allows(mapping.protection, access) => mapping.frame,
+        _ => fault::resolve(vm, accounts, map, start, access)?,
+    };
+    let offset = start.offset();
+    let size = (PAGE_SIZE - offset).min((end - start.0) as usize);
+    Ok(Piece { at: frame.start().plus(offset), size })
 }
