@@ -62,7 +62,7 @@ impl Cpu {
     /// Runs a thread's script until it traps.
     pub fn run(&mut self, context: &mut Context, root: Frame) -> Trap {
         heap::outside_kernel(|| {
-            self.memory.ram().load(root);
+            self.memory.mmu().load(root);
             let script = self.script(context.instruction());
             script.starts(context.start());
             deliver_answer(context, &script);
@@ -173,7 +173,11 @@ impl Cpu {
         let mut bytes = Vec::with_capacity(size);
         for (address, size) in pieces(address, size) {
             match self.translate(address, Access::Read) {
-                Ok(at) => bytes.extend_from_slice(self.memory.ram().slice(at, size)),
+                Ok(at) => {
+                    let start = bytes.len();
+                    bytes.resize(start + size, 0);
+                    self.memory.read(at, &mut bytes[start..]);
+                }
                 Err(trap) => return Stop::Trap(trap),
             }
         }
@@ -185,7 +189,7 @@ impl Cpu {
         for (address, size) in pieces(address, bytes.len()) {
             let (piece, rest) = left.split_at(size);
             match self.translate(address, Access::Write) {
-                Ok(at) => self.memory.ram().slice_mut(at, size).copy_from_slice(piece),
+                Ok(at) => self.memory.write(at, piece),
                 Err(trap) => return Stop::Trap(trap),
             }
             left = rest;
@@ -199,7 +203,7 @@ impl Cpu {
         if !is_canonical(address) {
             return Err(Trap::Exception(Exception::Protection));
         }
-        let at = self.memory.ram().translate(address, access);
+        let at = self.memory.mmu().translate(&self.memory, address, access);
         at.ok_or_else(|| {
             self.faults += 1;
             assert!(self.faults <= FAULTS_MAX, "{access:?} at {address:?} faults for ever");

@@ -2,31 +2,36 @@
 //!
 //! Fresh memory holds a pattern, not zeros, so that a page that nobody cleared is
 //! seen. Every access must lie within one frame that exists; anything else is a bug
-//! of the kernel and panics. Neighbour: `mmu`, the processor's way to these bytes.
+//! of the kernel and panics. Words are atomic, so that kernel and processor can both
+//! have a handle, as on a real machine. Neighbour: `mmu`, the processor's way here.
 
 use super::mmu::Mmu;
 use crate::{Frame, FrameRange, PhysAddr};
 use portolan_abi::PAGE_SIZE;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 /// What fresh memory is full of.
 pub(super) const FRESH: u8 = 0xa5;
 
-/// All frames. The processor has a handle to the same bytes.
+const WORD: usize = size_of::<u64>();
+
+/// All frames.
 pub struct Memory {
-    ram: Arc<Mutex<Ram>>,
+    ram: Arc<Ram>,
 }
 
-pub(super) struct Ram {
+struct Ram {
     first: Frame,
-    bytes: Vec<u8>,
-    pub(super) mmu: Mmu,
+    words: Box<[AtomicU64]>,
+    mmu: Mutex<Mmu>,
 }
 
 impl Memory {
     pub(super) fn new(range: FrameRange) -> Memory {
-        let ram = Ram { first: range.start, bytes: vec![FRESH; range.len() * PAGE_SIZE], mmu: Mmu::default() };
-        Memory { ram: Arc::new(Mutex::new(ram)) }
+        let count = range.len() * PAGE_SIZE / WORD;
+        let words = (0..count).map(|_| AtomicU64::new(u64::from_le_bytes([FRESH; WORD]))).collect();
+        Memory { ram: Arc::new(Ram { first: range.start, words, mmu: Mutex::default() }) }
     }
 
     /// A second handle to the same memory; never given to the kernel.
@@ -34,78 +39,88 @@ impl Memory {
         Memory { ram: Arc::clone(&self.ram) }
     }
 
-    pub(super) fn ram(&self) -> MutexGuard<'_, Ram> {
-        self.ram.lock().expect("memory outlives no panic")
+    /// What the processor knows of the page tables in this memory.
+    pub(super) fn mmu(&self) -> MutexGuard<'_, Mmu> {
+        self.ram.mmu.lock().expect("nothing panics with it in hand")
     }
 
     /// Puts bytes into a range before the kernel starts; the rest of it is zero.
     pub(super) fn install(&mut self, range: FrameRange, bytes: &[u8]) {
-        let mut ram = self.ram();
-        let start = (range.start.0 - ram.first.0) as usize * PAGE_SIZE;
-        let frames = &mut ram.bytes[start..start + range.len() * PAGE_SIZE];
-        frames.fill(0);
-        frames[..bytes.len()].copy_from_slice(bytes);
+        for (number, page) in bytes.chunks(PAGE_SIZE).enumerate() {
+            let frame = Frame(range.start.0 + number as u32);
+            self.zero(frame);
+            self.write(frame.start(), page);
+        }
     }
 
     /// Reads bytes.
     pub fn read(&self, at: PhysAddr, into: &mut [u8]) {
-        into.copy_from_slice(self.ram().slice(at, into.len()));
+        let mut left = into;
+        for (word, from, to) in self.words(at, left.len()) {
+            let (part, rest) = left.split_at_mut(to - from);
+            part.copy_from_slice(&word.load(Relaxed).to_le_bytes()[from..to]);
+            left = rest;
+        }
     }
 
     /// Writes bytes.
     pub fn write(&mut self, at: PhysAddr, from: &[u8]) {
-        self.ram().slice_mut(at, from.len()).copy_from_slice(from);
+        let mut left = from;
+        for (word, from, to) in self.words(at, left.len()) {
+            let (part, rest) = left.split_at(to - from);
+            let mut bytes = word.load(Relaxed).to_le_bytes();
+            bytes[from..to].copy_from_slice(part);
+            word.store(u64::from_le_bytes(bytes), Relaxed);
+            left = rest;
+        }
     }
 
     /// Reads an aligned word.
     #[must_use]
     pub fn read_u64(&self, at: PhysAddr) -> u64 {
-        self.ram().read_u64(at)
+        self.word(at).load(Relaxed)
     }
 
     /// Writes an aligned word.
     pub fn write_u64(&mut self, at: PhysAddr, value: u64) {
-        assert!(at.0.is_multiple_of(8), "a word at {at:?}");
-        self.ram().slice_mut(at, 8).copy_from_slice(&value.to_le_bytes());
+        self.word(at).store(value, Relaxed);
     }
 
     /// Copies bytes from one place in a frame to another place, as if by way of a third.
     pub fn copy(&mut self, from: PhysAddr, to: PhysAddr, size: usize) {
-        let mut ram = self.ram();
-        let bytes = ram.slice(from, size).to_vec();
-        ram.slice_mut(to, size).copy_from_slice(&bytes);
+        let mut bytes = [0; PAGE_SIZE];
+        self.index(from, size);
+        self.read(from, &mut bytes[..size]);
+        self.write(to, &bytes[..size]);
     }
 
     /// Clears a frame.
     pub fn zero(&mut self, frame: Frame) {
-        self.ram().slice_mut(frame.start(), PAGE_SIZE).fill(0);
-    }
-}
-
-impl Ram {
-    pub(super) fn read_u64(&self, at: PhysAddr) -> u64 {
-        assert!(at.0.is_multiple_of(8), "a word at {at:?}");
-        let bytes = self.slice(at, 8).try_into().expect("eight bytes");
-        u64::from_le_bytes(bytes)
+        self.words(frame.start(), PAGE_SIZE).for_each(|(word, ..)| word.store(0, Relaxed));
     }
 
-    pub(super) fn slice(&self, at: PhysAddr, size: usize) -> &[u8] {
+    fn word(&self, at: PhysAddr) -> &AtomicU64 {
+        assert!(at.0.is_multiple_of(WORD as u64), "a word at {at:?}");
+        &self.ram.words[self.index(at, WORD) / WORD]
+    }
+
+    /// The words that some bytes of one frame are in, and which bytes of each.
+    fn words(&self, at: PhysAddr, size: usize) -> impl Iterator<Item = (&AtomicU64, usize, usize)> {
         let start = self.index(at, size);
-        &self.bytes[start..start + size]
+        let end = start + size;
+        (start / WORD..end.div_ceil(WORD)).map(move |word| {
+            let first = word * WORD;
+            (&self.ram.words[word], start.max(first) - first, end.min(first + WORD) - first)
+        })
     }
 
-    pub(super) fn slice_mut(&mut self, at: PhysAddr, size: usize) -> &mut [u8] {
-        let start = self.index(at, size);
-        &mut self.bytes[start..start + size]
-    }
-
-    /// Where in `bytes` these are: some bytes of one frame that exists.
+    /// Where these bytes begin, of all bytes: some of one frame that exists.
     fn index(&self, at: PhysAddr, size: usize) -> usize {
         let offset = at.0 as usize % PAGE_SIZE;
         assert!(offset + size <= PAGE_SIZE, "{size} bytes at {at:?} are not in one frame");
-        let start = at.0.checked_sub(self.first.start().0).map(|distance| distance as usize);
+        let start = at.0.checked_sub(self.ram.first.start().0).map(|distance| distance as usize);
         match start {
-            Some(start) if start + size <= self.bytes.len() => start,
+            Some(start) if start + size <= self.ram.words.len() * WORD => start,
             _ => panic!("{size} bytes at {at:?} are outside memory"),
         }
     }

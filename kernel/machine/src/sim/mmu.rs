@@ -6,7 +6,7 @@
 //! until told: a mapping that is changed without a flush stays usable here, as on the
 //! real machine. Loading another root forgets everything.
 
-use super::memory::{Memory, Ram};
+use super::memory::Memory;
 use crate::{Access, Frame, PhysAddr, VirtAddr};
 
 const PRESENT: u64 = 1 << 0;
@@ -45,35 +45,35 @@ impl Remembered {
     }
 }
 
-impl Ram {
+impl Mmu {
     /// Makes the address space of this root the current one.
     pub(super) fn load(&mut self, root: Frame) {
-        if self.mmu.root != Some(root) {
-            self.mmu = Mmu { root: Some(root), remembered: Remembered::default() };
+        if self.root != Some(root) {
+            *self = Mmu { root: Some(root), remembered: Remembered::default() };
         }
     }
 
     /// Where the user's byte at `address` lies, if this access to it is allowed.
-    pub(super) fn translate(&mut self, address: VirtAddr, access: Access) -> Option<PhysAddr> {
+    pub(super) fn translate(&mut self, memory: &Memory, address: VirtAddr, access: Access) -> Option<PhysAddr> {
         let page = address.page();
-        let leaf = match self.mmu.remembered.leaf(page).filter(|leaf| allows(*leaf, access)) {
+        let leaf = match self.remembered.leaf(page).filter(|leaf| allows(*leaf, access)) {
             Some(leaf) => leaf,
-            None => self.walk(page).filter(|leaf| allows(*leaf, access))?,
+            None => self.walk(memory, page).filter(|leaf| allows(*leaf, access))?,
         };
-        *self.mmu.remembered.place(page) = Some((page, leaf));
+        *self.remembered.place(page) = Some((page, leaf));
         Some(PhysAddr((leaf & ADDRESS) + address.offset() as u64))
     }
 
     /// The leaf entry for a page, with the permissions of the entries above it.
-    fn walk(&self, page: VirtAddr) -> Option<u64> {
+    fn walk(&self, memory: &Memory, page: VirtAddr) -> Option<u64> {
         if page.0 >= HALVES.0 {
             return None;
         }
-        let mut entry = self.mmu.root?.start().0;
+        let mut entry = self.root?.start().0;
         let (mut all, mut any) = (WRITABLE | USER, 0);
         for shift in [39, 30, 21, 12] {
             let index = page.0 >> shift & 0x1ff;
-            entry = self.read_u64(PhysAddr((entry & ADDRESS) + index * 8));
+            entry = memory.read_u64(PhysAddr((entry & ADDRESS) + index * 8));
             if entry & PRESENT == 0 {
                 return None;
             }
@@ -100,7 +100,7 @@ fn allows(leaf: u64, access: Access) -> bool {
 
 /// Forgets what is known of a page of this address space.
 pub(crate) fn flush(memory: &mut Memory, root: Frame, page: VirtAddr) {
-    let mmu = &mut memory.ram().mmu;
+    let mut mmu = memory.mmu();
     if mmu.root == Some(root) {
         *mmu.remembered.place(page) = None;
     }
@@ -108,7 +108,7 @@ pub(crate) fn flush(memory: &mut Memory, root: Frame, page: VirtAddr) {
 
 /// Forgets an address space that is about to go.
 pub(crate) fn unload(memory: &mut Memory, root: Frame) {
-    let mmu = &mut memory.ram().mmu;
+    let mut mmu = memory.mmu();
     if mmu.root == Some(root) {
         *mmu = Mmu::default();
     }

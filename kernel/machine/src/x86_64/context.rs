@@ -34,8 +34,7 @@ pub(super) struct Registers {
     pub(super) r15: u64,
     pub(super) rip: u64,
     pub(super) rflags: u64,
-    /// A [`Resume`].
-    pub(super) resume: u64,
+    pub(super) resume: Resume,
 }
 
 /// A thread's user registers and floating-point state.
@@ -58,7 +57,7 @@ impl Context {
             rsp: stack.0,
             rdi: argument,
             rflags: INITIAL_FLAGS,
-            resume: Resume::Iret as u64,
+            resume: Resume::Iret,
             ..Registers::default()
         };
         Some(Context { registers, fpu: FpuArea::new()? })

@@ -9,7 +9,7 @@ use super::context::Context;
 use super::entry::{self, Exit, Resume};
 use super::layout::USER_LIMIT;
 use super::per_cpu::PerCpu;
-use super::{address_space, apic, panic};
+use super::{address_space, apic, panic, vectors};
 use crate::{Access, CpuId, Exception, Frame, Instant, Trap, VirtAddr};
 use ::x86_64::instructions::interrupts;
 use ::x86_64::registers::control::Cr2;
@@ -46,7 +46,7 @@ impl Cpu {
     #[inline]
     pub fn run(&mut self, context: &mut Context, root: Frame) -> Trap {
         let registers = &mut context.registers;
-        if registers.resume == Resume::Iret as u64 && !is_canonical(registers.rip) {
+        if registers.resume == Resume::Iret && !is_canonical(registers.rip) {
             // `iret` would fault in the kernel; the thread is to blame.
             return Trap::Exception(Exception::Protection);
         }
@@ -58,11 +58,12 @@ impl Cpu {
         let exit = unsafe { entry::enter(&raw mut *registers) };
         debug_assert!(self.per_cpu.stacks().canary_lives(), "the kernel's stack was full");
         if exit.vector == entry::SYSCALL {
-            registers.resume = Resume::Sysret as u64;
+            registers.resume = Resume::Sysret;
             return Trap::Syscall;
         }
-        registers.resume = Resume::Iret as u64;
-        self.trap(exit)
+        registers.resume = Resume::Iret;
+        let at = registers.rip;
+        self.trap(exit, at)
     }
 
     /// Waits, interrupts on, for the deadline or another interrupt.
@@ -95,14 +96,15 @@ impl Cpu {
         apic::start_timer(ticks);
     }
 
-    /// What a trap from user mode, other than a system call, is to the kernel.
+    /// What a trap from user mode, other than a system call, is to the kernel; `at` is the
+    /// thread's next instruction.
     #[inline(never)]
-    fn trap(&mut self, exit: Exit) -> Trap {
+    fn trap(&mut self, exit: Exit, at: u64) -> Trap {
         let vector = exit.vector as u8;
         match vector {
-            entry::PAGE_FAULT => page_fault(exit.error),
-            entry::NMI | entry::DOUBLE_FAULT | entry::MACHINE_CHECK => panic::from_user(vector),
-            entry::FIRST_INTERRUPT.. => {
+            vectors::PAGE_FAULT => page_fault(exit.error),
+            vectors::NMI | vectors::DOUBLE_FAULT | vectors::MACHINE_CHECK => panic::from_user(vector, at),
+            vectors::FIRST_INTERRUPT.. => {
                 apic::acknowledge(vector);
                 self.interrupted_by(vector)
             }
@@ -148,16 +150,16 @@ fn page_fault(error: u64) -> Trap {
 
 fn exception(vector: u8) -> Exception {
     match vector {
-        entry::DIVIDE => Exception::Divide,
-        entry::DEBUG => Exception::Debug,
-        entry::BREAKPOINT => Exception::Breakpoint,
-        entry::OVERFLOW => Exception::Overflow,
-        entry::BOUND => Exception::Bound,
-        entry::INVALID_INSTRUCTION => Exception::InvalidInstruction,
-        entry::INVALID_TSS | entry::SEGMENT_NOT_PRESENT | entry::PROTECTION => Exception::Protection,
-        entry::STACK => Exception::Stack,
-        entry::X87 | entry::SIMD => Exception::FloatingPoint,
-        entry::ALIGNMENT => Exception::Alignment,
+        vectors::DIVIDE => Exception::Divide,
+        vectors::DEBUG => Exception::Debug,
+        vectors::BREAKPOINT => Exception::Breakpoint,
+        vectors::OVERFLOW => Exception::Overflow,
+        vectors::BOUND => Exception::Bound,
+        vectors::INVALID_INSTRUCTION => Exception::InvalidInstruction,
+        vectors::INVALID_TSS | vectors::SEGMENT_NOT_PRESENT | vectors::PROTECTION => Exception::Protection,
+        vectors::STACK => Exception::Stack,
+        vectors::X87 | vectors::SIMD => Exception::FloatingPoint,
+        vectors::ALIGNMENT => Exception::Alignment,
         other => Exception::Other(other),
     }
 }

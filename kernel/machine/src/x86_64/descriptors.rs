@@ -4,10 +4,9 @@
 //! gate, and every gate turns interrupts off; only breakpoint and overflow may be raised
 //! by a user's instruction. Neighbours: `entry` has the code behind the gates.
 
-use super::entry;
-use super::layout::{KERNEL_CODE, KERNEL_DATA};
 use super::per_cpu::PerCpu;
 use super::stacks::Event;
+use super::{entry, vectors};
 use ::x86_64::instructions::segmentation::{CS, DS, ES, FS, GS, SS, Segment};
 use ::x86_64::instructions::tables::{lidt, load_tss};
 use ::x86_64::structures::DescriptorTablePointer;
@@ -15,6 +14,15 @@ use ::x86_64::structures::gdt::{Descriptor, SegmentSelector};
 use ::x86_64::{PrivilegeLevel, VirtAddr};
 use core::arch::asm;
 use core::cell::UnsafeCell;
+
+/// The kernel's code segment. The order of all is the one that `syscall` and `sysret` want.
+pub(super) const KERNEL_CODE: u16 = 0x08;
+/// The kernel's data segment.
+pub(super) const KERNEL_DATA: u16 = 0x10;
+/// The user's data segment, with the user's privilege.
+pub(super) const USER_DATA: u16 = 0x18 | 3;
+/// The user's code segment, with the user's privilege.
+pub(super) const USER_CODE: u16 = 0x20 | 3;
 
 /// How many vectors there are.
 const VECTORS: usize = 256;
@@ -40,7 +48,7 @@ impl Gate {
     fn new(vector: u8) -> Gate {
         let handler = entry::stub(vector);
         let stack = event_of(vector).map_or(0, |event| event as u64 + 1);
-        let raise = if matches!(vector, entry::BREAKPOINT | entry::OVERFLOW) { USER_MAY_RAISE } else { 0 };
+        let raise = if matches!(vector, vectors::BREAKPOINT | vectors::OVERFLOW) { USER_MAY_RAISE } else { 0 };
         let options = INTERRUPT_GATE | raise | stack;
         let low = (handler & 0xffff) | u64::from(KERNEL_CODE) << 16 | options << 32 | (handler >> 16 & 0xffff) << 48;
         Gate([low, handler >> 32])
@@ -50,10 +58,10 @@ impl Gate {
 /// The event that a vector is, if it has a stack of its own.
 pub(super) fn event_of(vector: u8) -> Option<Event> {
     match vector {
-        entry::NMI => Some(Event::Nmi),
-        entry::DOUBLE_FAULT => Some(Event::DoubleFault),
-        entry::MACHINE_CHECK => Some(Event::MachineCheck),
-        entry::DEBUG => Some(Event::Debug),
+        vectors::NMI => Some(Event::Nmi),
+        vectors::DOUBLE_FAULT => Some(Event::DoubleFault),
+        vectors::MACHINE_CHECK => Some(Event::MachineCheck),
+        vectors::DEBUG => Some(Event::Debug),
         _ => None,
     }
 }

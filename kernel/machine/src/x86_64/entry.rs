@@ -18,42 +18,21 @@
 //! the processor lets it, which is harmless here and of no use there. FS and GS have base 0
 //! in user mode, since CR4.FSGSBASE is off and no segment has another base.
 
-use super::apic;
 use super::context::Registers;
-use super::layout::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
-use super::panic;
+use super::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use super::per_cpu::PerCpu;
+use super::vectors::FIRST_INTERRUPT;
+use super::{apic, panic};
 use ::x86_64::VirtAddr;
 use ::x86_64::registers::model_specific::{LStar, SFMask, Star};
 use ::x86_64::registers::rflags::RFlags;
 use ::x86_64::structures::tss::TaskStateSegment;
-use core::arch::{global_asm, naked_asm};
+use core::arch::global_asm;
 use core::mem::offset_of;
 
-pub(super) const DIVIDE: u8 = 0;
-pub(super) const DEBUG: u8 = 1;
-pub(super) const NMI: u8 = 2;
-pub(super) const BREAKPOINT: u8 = 3;
-pub(super) const OVERFLOW: u8 = 4;
-pub(super) const BOUND: u8 = 5;
-pub(super) const INVALID_INSTRUCTION: u8 = 6;
-pub(super) const DOUBLE_FAULT: u8 = 8;
-pub(super) const INVALID_TSS: u8 = 10;
-pub(super) const SEGMENT_NOT_PRESENT: u8 = 11;
-pub(super) const STACK: u8 = 12;
-pub(super) const PROTECTION: u8 = 13;
-pub(super) const PAGE_FAULT: u8 = 14;
-pub(super) const X87: u8 = 16;
-pub(super) const ALIGNMENT: u8 = 17;
-pub(super) const MACHINE_CHECK: u8 = 18;
-pub(super) const SIMD: u8 = 19;
-/// First vector that is an interrupt's.
-pub(super) const FIRST_INTERRUPT: u8 = 32;
-/// What `enter` returns for a system call, beyond all vectors.
+/// What [`enter`] returns for a system call, beyond all vectors.
 pub(super) const SYSCALL: u64 = 256;
 
-/// Where the stack pointer for traps is in a processor's block.
-const KERNEL_STACK: usize = offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, privilege_stack_table);
 /// Flags that a user may have set and that would change how the kernel runs, or that
 /// `iret` refuses; and single-stepping, which would trap at the kernel's first instruction.
 const CLEARED_BY_SYSCALL: RFlags = RFlags::INTERRUPT_FLAG
@@ -66,12 +45,13 @@ const CLEARED_BY_SYSCALL: RFlags = RFlags::INTERRUPT_FLAG
     .union(RFlags::RESUME_FLAG);
 
 /// How a thread goes back to user mode.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u64)]
 pub(super) enum Resume {
     /// By `sysret`: `rcx` and `r11` are lost, as the thread expects.
     Sysret = 0,
     /// By `iret`: every register is restored.
+    #[default]
     Iret = 1,
 }
 
@@ -85,7 +65,7 @@ pub(super) struct Exit {
     pub(super) error: u64,
 }
 
-/// The kernel's registers at a trap from its own code.
+/// The kernel's registers at a trap from its own code, as that pushes them.
 #[derive(Debug)]
 #[repr(C)]
 pub(super) struct Fault {
@@ -113,266 +93,37 @@ pub(super) struct Fault {
     pub(super) ss: u64,
 }
 
+unsafe extern "C" {
+    /// Runs the thread with these registers until it traps, and stores them back.
+    ///
+    /// # Safety
+    /// The address space loaded must be one that shares the kernel's half. The registers
+    /// must be written by nobody else meanwhile. With [`Resume::Iret`] `rip` is canonical;
+    /// with [`Resume::Sysret`] it is as the thread's last trap left it.
+    #[link_name = "trap_enter"]
+    pub(super) fn enter(registers: *mut Registers) -> Exit;
+
+    /// Where `syscall` leads.
+    static trap_syscall: u8;
+    /// Where all other traps lead: a stub for each vector.
+    static trap_stubs: u8;
+}
+
+/// Bytes from one stub to the next.
+const STUB_SIZE: u64 = 16;
+
+/// The address of a vector's stub.
+pub(super) fn stub(vector: u8) -> u64 {
+    (&raw const trap_stubs).addr() as u64 + u64::from(vector) * STUB_SIZE
+}
+
 /// Tells the processor where a system call goes.
 pub(super) fn enable_syscall() {
     // SAFETY: the selectors are those of the loaded table: kernel code and data, then
     // user data and code, 8 bytes apart, from the base that `sysret` wants.
     unsafe { Star::write_raw(KERNEL_DATA | 3, KERNEL_CODE) };
-    LStar::write(VirtAddr::from_ptr(syscall_entry as *const u8));
+    LStar::write(VirtAddr::from_ptr(&raw const trap_syscall));
     SFMask::write(CLEARED_BY_SYSCALL);
-}
-
-/// Runs the thread with these registers until it traps, and stores them back.
-///
-/// # Safety
-/// The address space loaded must be one that shares the kernel's half. The registers
-/// must be written by nobody else meanwhile. With [`Resume::Iret`] `rip` is canonical;
-/// with [`Resume::Sysret`] it is as the thread's last trap left it.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn enter(registers: *mut Registers) -> Exit {
-    naked_asm!(
-        "push rbp",
-        "push rbx",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "mov gs:[{stack}], rsp",
-        "mov gs:[{registers}], rdi",
-        "cmp qword ptr [rdi + {resume}], {sysret}",
-        "mov rax, [rdi + {rax}]",
-        "mov rbx, [rdi + {rbx}]",
-        "mov rdx, [rdi + {rdx}]",
-        "mov rsi, [rdi + {rsi}]",
-        "mov rbp, [rdi + {rbp}]",
-        "mov r8, [rdi + {r8}]",
-        "mov r9, [rdi + {r9}]",
-        "mov r10, [rdi + {r10}]",
-        "mov r12, [rdi + {r12}]",
-        "mov r13, [rdi + {r13}]",
-        "mov r14, [rdi + {r14}]",
-        "mov r15, [rdi + {r15}]",
-        "jne 2f",
-        "mov rcx, [rdi + {rip}]",
-        "mov r11, [rdi + {rflags}]",
-        "mov rsp, [rdi + {rsp}]",
-        "mov rdi, [rdi + {rdi}]",
-        "swapgs",
-        "sysretq",
-        "2:",
-        "push {user_data}",
-        "push [rdi + {rsp}]",
-        "push [rdi + {rflags}]",
-        "push {user_code}",
-        "push [rdi + {rip}]",
-        "mov rcx, [rdi + {rcx}]",
-        "mov r11, [rdi + {r11}]",
-        "mov rdi, [rdi + {rdi}]",
-        "swapgs",
-        "iretq",
-        stack = const KERNEL_STACK,
-        registers = const offset_of!(PerCpu, registers),
-        resume = const offset_of!(Registers, resume),
-        sysret = const Resume::Sysret as u64,
-        user_data = const USER_DATA,
-        user_code = const USER_CODE,
-        rax = const offset_of!(Registers, rax),
-        rbx = const offset_of!(Registers, rbx),
-        rcx = const offset_of!(Registers, rcx),
-        rdx = const offset_of!(Registers, rdx),
-        rsi = const offset_of!(Registers, rsi),
-        rdi = const offset_of!(Registers, rdi),
-        rbp = const offset_of!(Registers, rbp),
-        rsp = const offset_of!(Registers, rsp),
-        r8 = const offset_of!(Registers, r8),
-        r9 = const offset_of!(Registers, r9),
-        r10 = const offset_of!(Registers, r10),
-        r11 = const offset_of!(Registers, r11),
-        r12 = const offset_of!(Registers, r12),
-        r13 = const offset_of!(Registers, r13),
-        r14 = const offset_of!(Registers, r14),
-        r15 = const offset_of!(Registers, r15),
-        rip = const offset_of!(Registers, rip),
-        rflags = const offset_of!(Registers, rflags),
-    )
-}
-
-/// Where `syscall` leads: from user mode, on the user's stack pointer, with the return
-/// address in `rcx` and the flags in `r11`.
-#[unsafe(naked)]
-unsafe extern "C" fn syscall_entry() {
-    naked_asm!(
-        "swapgs",
-        "mov gs:[{scratch}], rsp",
-        "mov rsp, gs:[{registers}]",
-        "mov [rsp + {rax}], rax",
-        "mov [rsp + {rbx}], rbx",
-        "mov [rsp + {rdx}], rdx",
-        "mov [rsp + {rsi}], rsi",
-        "mov [rsp + {rdi}], rdi",
-        "mov [rsp + {rbp}], rbp",
-        "mov [rsp + {r8}], r8",
-        "mov [rsp + {r9}], r9",
-        "mov [rsp + {r10}], r10",
-        "mov [rsp + {r12}], r12",
-        "mov [rsp + {r13}], r13",
-        "mov [rsp + {r14}], r14",
-        "mov [rsp + {r15}], r15",
-        "mov [rsp + {rip}], rcx",
-        "mov [rsp + {rflags}], r11",
-        "mov rax, gs:[{scratch}]",
-        "mov [rsp + {rsp}], rax",
-        "mov rsp, gs:[{stack}]",
-        "mov eax, {syscall}",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-        scratch = const offset_of!(PerCpu, scratch),
-        stack = const KERNEL_STACK,
-        registers = const offset_of!(PerCpu, registers),
-        syscall = const SYSCALL,
-        rax = const offset_of!(Registers, rax),
-        rbx = const offset_of!(Registers, rbx),
-        rdx = const offset_of!(Registers, rdx),
-        rsi = const offset_of!(Registers, rsi),
-        rdi = const offset_of!(Registers, rdi),
-        rbp = const offset_of!(Registers, rbp),
-        rsp = const offset_of!(Registers, rsp),
-        r8 = const offset_of!(Registers, r8),
-        r9 = const offset_of!(Registers, r9),
-        r10 = const offset_of!(Registers, r10),
-        r12 = const offset_of!(Registers, r12),
-        r13 = const offset_of!(Registers, r13),
-        r14 = const offset_of!(Registers, r14),
-        r15 = const offset_of!(Registers, r15),
-        rip = const offset_of!(Registers, rip),
-        rflags = const offset_of!(Registers, rflags),
-    )
-}
-
-/// Where every other trap leads, by way of its stub: vector and error code on the stack,
-/// above them the processor's frame, from `rip` to `ss`.
-#[unsafe(naked)]
-unsafe extern "C" fn trap_entry() {
-    naked_asm!(
-        "test byte ptr [rsp + {cs}], 3",
-        "jz {from_kernel}",
-        "swapgs",
-        "mov gs:[{scratch}], rdi",
-        "mov rdi, gs:[{registers}]",
-        "mov [rdi + {rax}], rax",
-        "mov [rdi + {rbx}], rbx",
-        "mov [rdi + {rcx}], rcx",
-        "mov [rdi + {rdx}], rdx",
-        "mov [rdi + {rsi}], rsi",
-        "mov [rdi + {rbp}], rbp",
-        "mov [rdi + {r8}], r8",
-        "mov [rdi + {r9}], r9",
-        "mov [rdi + {r10}], r10",
-        "mov [rdi + {r11}], r11",
-        "mov [rdi + {r12}], r12",
-        "mov [rdi + {r13}], r13",
-        "mov [rdi + {r14}], r14",
-        "mov [rdi + {r15}], r15",
-        "mov rax, gs:[{scratch}]",
-        "mov [rdi + {rdi}], rax",
-        "mov rax, [rsp + 16]",
-        "mov [rdi + {rip}], rax",
-        "mov rax, [rsp + 32]",
-        "mov [rdi + {rflags}], rax",
-        "mov rax, [rsp + 40]",
-        "mov [rdi + {rsp}], rax",
-        "mov rax, [rsp]",
-        "mov rdx, [rsp + 8]",
-        "mov rsp, gs:[{stack}]",
-        // The gate has left the user's direction and alignment flags as they were.
-        "push 2",
-        "popfq",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbx",
-        "pop rbp",
-        "ret",
-        cs = const 24,
-        from_kernel = sym trap_from_kernel,
-        scratch = const offset_of!(PerCpu, scratch),
-        stack = const KERNEL_STACK,
-        registers = const offset_of!(PerCpu, registers),
-        rax = const offset_of!(Registers, rax),
-        rbx = const offset_of!(Registers, rbx),
-        rcx = const offset_of!(Registers, rcx),
-        rdx = const offset_of!(Registers, rdx),
-        rsi = const offset_of!(Registers, rsi),
-        rdi = const offset_of!(Registers, rdi),
-        rbp = const offset_of!(Registers, rbp),
-        rsp = const offset_of!(Registers, rsp),
-        r8 = const offset_of!(Registers, r8),
-        r9 = const offset_of!(Registers, r9),
-        r10 = const offset_of!(Registers, r10),
-        r11 = const offset_of!(Registers, r11),
-        r12 = const offset_of!(Registers, r12),
-        r13 = const offset_of!(Registers, r13),
-        r14 = const offset_of!(Registers, r14),
-        r15 = const offset_of!(Registers, r15),
-        rip = const offset_of!(Registers, rip),
-        rflags = const offset_of!(Registers, rflags),
-    )
-}
-
-/// A trap from the kernel's own code. It may have come between two instructions of the
-/// code above, where GS is still or already the user's: the base's sign tells.
-#[unsafe(naked)]
-unsafe extern "C" fn trap_from_kernel() {
-    naked_asm!(
-        "push rax",
-        "push rbx",
-        "push rcx",
-        "push rdx",
-        "push rsi",
-        "push rdi",
-        "push rbp",
-        "push r8",
-        "push r9",
-        "push r10",
-        "push r11",
-        "push r12",
-        "push r13",
-        "push r14",
-        "push r15",
-        "cld",
-        "mov ecx, 0xc0000101", // the GS base's register
-        "rdmsr",
-        "test edx, edx",
-        "js 2f",
-        "swapgs",
-        "2:",
-        "mov rdi, rsp",
-        "call {handle}",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop r11",
-        "pop r10",
-        "pop r9",
-        "pop r8",
-        "pop rbp",
-        "pop rdi",
-        "pop rsi",
-        "pop rdx",
-        "pop rcx",
-        "pop rbx",
-        "pop rax",
-        "add rsp, 16",
-        "iretq",
-        handle = sym handle_from_kernel,
-    )
 }
 
 /// Returns only for an interrupt that ends idling: anything else is a bug.
@@ -389,37 +140,224 @@ extern "C" fn handle_from_kernel(fault: &Fault) {
     }
 }
 
-unsafe extern "C" {
-    static trap_stubs: u8;
-}
-
-/// Bytes from one stub to the next.
-const STUB_SIZE: u64 = 16;
-
-/// The address of a vector's stub.
-pub(super) fn stub(vector: u8) -> u64 {
-    (&raw const trap_stubs).addr() as u64 + u64::from(vector) * STUB_SIZE
-}
-
-// The stubs make one frame of all vectors: those for which the processor has no error
-// code push a zero. Vectors 8, 10 to 14, 17, 21, 29 and 30 have one (vol. 3, 6.13).
 global_asm!(
-    ".pushsection .text.trap_stubs, \"ax\", @progbits",
-    ".balign 16",
+    ".pushsection .text.trap, \"ax\", @progbits",
+
+    // Into user mode: rdi has the address of the thread's registers.
+    ".globl trap_enter",
+    ".type trap_enter, @function",
+    "trap_enter:",
+    "push rbp",
+    "push rbx",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "mov gs:[{stack}], rsp",
+    "mov gs:[{registers}], rdi",
+    "cmp qword ptr [rdi + {resume}], {sysret}",
+    "mov rax, [rdi + {rax}]",
+    "mov rbx, [rdi + {rbx}]",
+    "mov rdx, [rdi + {rdx}]",
+    "mov rsi, [rdi + {rsi}]",
+    "mov rbp, [rdi + {rbp}]",
+    "mov r8, [rdi + {r8}]",
+    "mov r9, [rdi + {r9}]",
+    "mov r10, [rdi + {r10}]",
+    "mov r12, [rdi + {r12}]",
+    "mov r13, [rdi + {r13}]",
+    "mov r14, [rdi + {r14}]",
+    "mov r15, [rdi + {r15}]",
+    "jne 2f",
+    "mov rcx, [rdi + {rip}]",
+    "mov r11, [rdi + {rflags}]",
+    "mov rsp, [rdi + {rsp}]",
+    "mov rdi, [rdi + {rdi}]",
+    "swapgs",
+    "sysretq",
+    "2:",
+    "push {user_data}",
+    "push [rdi + {rsp}]",
+    "push [rdi + {rflags}]",
+    "push {user_code}",
+    "push [rdi + {rip}]",
+    "mov rcx, [rdi + {rcx}]",
+    "mov r11, [rdi + {r11}]",
+    "mov rdi, [rdi + {rdi}]",
+    "swapgs",
+    "iretq",
+
+    // Back by `syscall`: on the user's stack pointer, with the return address in rcx and
+    // the flags in r11.
+    ".globl trap_syscall",
+    ".type trap_syscall, @function",
+    "trap_syscall:",
+    "swapgs",
+    "mov gs:[{scratch}], rsp",
+    "mov rsp, gs:[{registers}]",
+    "mov [rsp + {rax}], rax",
+    "mov [rsp + {rbx}], rbx",
+    "mov [rsp + {rdx}], rdx",
+    "mov [rsp + {rsi}], rsi",
+    "mov [rsp + {rdi}], rdi",
+    "mov [rsp + {rbp}], rbp",
+    "mov [rsp + {r8}], r8",
+    "mov [rsp + {r9}], r9",
+    "mov [rsp + {r10}], r10",
+    "mov [rsp + {r12}], r12",
+    "mov [rsp + {r13}], r13",
+    "mov [rsp + {r14}], r14",
+    "mov [rsp + {r15}], r15",
+    "mov [rsp + {rip}], rcx",
+    "mov [rsp + {rflags}], r11",
+    "mov rax, gs:[{scratch}]",
+    "mov [rsp + {rsp}], rax",
+    "mov rsp, gs:[{stack}]",
+    "mov eax, {syscall}",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+
+    // Back by any other trap, by way of its stub. On the stack, upwards: vector, error
+    // code, rip, cs, rflags, rsp, ss.
+    ".type trap_common, @function",
+    "trap_common:",
+    "test byte ptr [rsp + 24], 3",
+    "jz trap_from_kernel",
+    "swapgs",
+    "mov gs:[{scratch}], rdi",
+    "mov rdi, gs:[{registers}]",
+    "mov [rdi + {rax}], rax",
+    "mov [rdi + {rbx}], rbx",
+    "mov [rdi + {rcx}], rcx",
+    "mov [rdi + {rdx}], rdx",
+    "mov [rdi + {rsi}], rsi",
+    "mov [rdi + {rbp}], rbp",
+    "mov [rdi + {r8}], r8",
+    "mov [rdi + {r9}], r9",
+    "mov [rdi + {r10}], r10",
+    "mov [rdi + {r11}], r11",
+    "mov [rdi + {r12}], r12",
+    "mov [rdi + {r13}], r13",
+    "mov [rdi + {r14}], r14",
+    "mov [rdi + {r15}], r15",
+    "mov rax, gs:[{scratch}]",
+    "mov [rdi + {rdi}], rax",
+    "mov rax, [rsp + 16]",
+    "mov [rdi + {rip}], rax",
+    "mov rax, [rsp + 32]",
+    "mov [rdi + {rflags}], rax",
+    "mov rax, [rsp + 40]",
+    "mov [rdi + {rsp}], rax",
+    "mov rax, [rsp]",
+    "mov rdx, [rsp + 8]",
+    "mov rsp, gs:[{stack}]",
+    // The gate has left the user's direction and alignment flags as they were.
+    "push 2",
+    "popfq",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop rbx",
+    "pop rbp",
+    "ret",
+
+    // A trap from the kernel's own code. It may have come between two instructions of the
+    // code above, where GS is still or already the user's: its base's sign tells.
+    ".type trap_from_kernel, @function",
+    "trap_from_kernel:",
+    "push rax",
+    "push rbx",
+    "push rcx",
+    "push rdx",
+    "push rsi",
+    "push rdi",
+    "push rbp",
+    "push r8",
+    "push r9",
+    "push r10",
+    "push r11",
+    "push r12",
+    "push r13",
+    "push r14",
+    "push r15",
+    "cld",
+    "mov ecx, 0xc0000101", // the register of the GS base
+    "rdmsr",
+    "test edx, edx",
+    "js 2f",
+    "swapgs",
+    "2:",
+    "mov rdi, rsp",
+    "call {handle}",
+    "pop r15",
+    "pop r14",
+    "pop r13",
+    "pop r12",
+    "pop r11",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rbp",
+    "pop rdi",
+    "pop rsi",
+    "pop rdx",
+    "pop rcx",
+    "pop rbx",
+    "pop rax",
+    "add rsp, 16",
+    "iretq",
+
+    // The stubs make one frame of all vectors: those for which the processor has no error
+    // code push a zero. Vectors 8, 10 to 14, 17, 21, 29 and 30 have one (manual, vol. 3, 6.13).
+    ".balign {stub_size}",
     ".globl trap_stubs",
     "trap_stubs:",
     ".set vector, 0",
     ".rept 256",
-    ".balign 16",
+    ".balign {stub_size}",
     ".if (vector == 8) | ((vector >= 10) & (vector <= 14)) | (vector == 17) | (vector == 21) | (vector == 29) | (vector == 30)",
     ".else",
     "push 0",
     ".endif",
     ".byte 0x68", // push the vector as a 32-bit immediate
     ".long vector",
-    "jmp {entry}",
+    "jmp trap_common",
     ".set vector, vector + 1",
     ".endr",
     ".popsection",
-    entry = sym trap_entry,
+
+    stack = const offset_of!(PerCpu, tss) + offset_of!(TaskStateSegment, privilege_stack_table),
+    registers = const offset_of!(PerCpu, registers),
+    scratch = const offset_of!(PerCpu, scratch),
+    resume = const offset_of!(Registers, resume),
+    sysret = const Resume::Sysret as u64,
+    syscall = const SYSCALL,
+    user_data = const USER_DATA,
+    user_code = const USER_CODE,
+    handle = sym handle_from_kernel,
+    stub_size = const STUB_SIZE,
+    rax = const offset_of!(Registers, rax),
+    rbx = const offset_of!(Registers, rbx),
+    rcx = const offset_of!(Registers, rcx),
+    rdx = const offset_of!(Registers, rdx),
+    rsi = const offset_of!(Registers, rsi),
+    rdi = const offset_of!(Registers, rdi),
+    rbp = const offset_of!(Registers, rbp),
+    rsp = const offset_of!(Registers, rsp),
+    r8 = const offset_of!(Registers, r8),
+    r9 = const offset_of!(Registers, r9),
+    r10 = const offset_of!(Registers, r10),
+    r11 = const offset_of!(Registers, r11),
+    r12 = const offset_of!(Registers, r12),
+    r13 = const offset_of!(Registers, r13),
+    r14 = const offset_of!(Registers, r14),
+    r15 = const offset_of!(Registers, r15),
+    rip = const offset_of!(Registers, rip),
+    rflags = const offset_of!(Registers, rflags),
 );

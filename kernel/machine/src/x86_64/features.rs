@@ -97,16 +97,16 @@ fn require() -> Result<(), Refusal> {
     let basic = __cpuid(1).edx;
     let extended = __cpuid(0x8000_0001).edx;
     let needs = [
-        (extended & 1 << 20, "the processor has no NX (no-execute pages)"),
-        (extended & 1 << 11, "the processor has no SYSCALL"),
-        (basic & 1 << 7, "the processor has no MCE (machine check exception)"),
-        (basic & 1 << 9, "the processor has no local APIC"),
-        (basic & 1 << 13, "the processor has no PGE (global pages)"),
-        (basic & 1 << 24, "the processor has no FXSR (saving of floating-point state)"),
-        (basic & 1 << 26, "the processor has no SSE2"),
-        (u32::from(!Cr4::read().contains(Cr4Flags::L5_PAGING)), "the loader has left five-level paging on"),
+        (extended & 1 << 20 != 0, "the processor has no NX (no-execute pages)"),
+        (extended & 1 << 11 != 0, "the processor has no SYSCALL"),
+        (basic & 1 << 7 != 0, "the processor has no MCE (machine check exception)"),
+        (basic & 1 << 9 != 0, "the processor has no local APIC"),
+        (basic & 1 << 13 != 0, "the processor has no PGE (global pages)"),
+        (basic & 1 << 24 != 0, "the processor has no FXSR (saving of floating-point state)"),
+        (basic & 1 << 26 != 0, "the processor has no SSE2"),
+        (!Cr4::read().contains(Cr4Flags::L5_PAGING), "the loader has left five-level paging on"),
     ];
-    match needs.iter().find(|(present, _)| *present == 0) {
+    match needs.iter().find(|(is_so, _)| !is_so) {
         Some((_, why)) => Err(Refusal(why)),
         None => Ok(()),
     }

@@ -25,15 +25,6 @@ pub(super) const IMAGE_OFFSET: u64 = 0xffff_ffff_8000_0000;
 /// First address that is not the user's, canonical or not.
 pub(super) const USER_LIMIT: u64 = 1 << 47;
 
-/// Selectors of the segments; the order is the one `syscall` and `sysret` want.
-pub(super) const KERNEL_CODE: u16 = 0x08;
-/// The kernel's data segment.
-pub(super) const KERNEL_DATA: u16 = 0x10;
-/// The user's data segment, with the user's privilege.
-pub(super) const USER_DATA: u16 = 0x18 | 3;
-/// The user's code segment, with the user's privilege.
-pub(super) const USER_CODE: u16 = 0x20 | 3;
-
 /// A part of the image, with bounds from the linker script.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Section {

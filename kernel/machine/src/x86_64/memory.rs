@@ -14,8 +14,9 @@ use portolan_abi::PAGE_SIZE;
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
-/// From this size on `rep movsq` takes fewer instructions than a loop.
-const LARGE: usize = 64;
+/// From this size on `rep movsq`, which is slow to start but takes an instruction a word,
+/// is better than a loop, which takes four.
+const LARGE: usize = 32;
 
 /// All frames. Whoever has it may read and write every frame that was handed out; which
 /// of them are whose is for the kernel to know.

@@ -2,7 +2,7 @@
 //!
 //! Two front doors (`boot`) end in [`start`], which makes the machine step by step and
 //! gives it to the kernel. Invariants from then on: interrupts are on in user mode and
-//! in `Cpu::idle` only; what is mapped for the kernel is what `address_space` says, and
+//! in `Cpu::idle` only; what is mapped for the kernel is what `kernel_half` says, and
 //! no page of it is both writable and executable.
 //! Neighbours: each file is one part of the machine; `per_cpu` is what each processor
 //! has of its own.
@@ -19,6 +19,7 @@ mod entry;
 mod features;
 mod fpu;
 mod heap;
+mod kernel_half;
 mod layout;
 mod memory;
 pub mod panic;
@@ -27,6 +28,8 @@ mod pic;
 mod power;
 pub mod self_test;
 mod stacks;
+mod tables;
+mod vectors;
 
 pub(crate) use address_space::{flush, share_kernel_half, unload};
 pub use console::Console;
@@ -100,7 +103,7 @@ pub fn refuse(why: &dyn fmt::Display) -> ! {
 /// Makes the machine, step by step.
 fn make(cpu: &'static PerCpu, read: impl FnOnce() -> Result<Handover, Refusal>) -> Result<(BootInfo, Clock), Refusal> {
     features::enable()?;
-    let (boot, heap) = address_space::build(cpu, read()?)?;
+    let (boot, heap) = kernel_half::build(cpu, read()?)?;
     heap::open(heap);
     panic::know_archive(&boot);
     entry::enable_syscall();

@@ -6,9 +6,9 @@
 
 use super::Console;
 use super::descriptors::event_of;
-use super::entry::{self, Fault};
+use super::entry::Fault;
 use super::per_cpu::PerCpu;
-use super::{exit, layout, stacks};
+use super::{exit, layout, stacks, vectors};
 use crate::symbols::Symbols;
 use crate::{BootInfo, PhysAddr, Stopped, VirtAddr};
 use ::x86_64::instructions::interrupts;
@@ -39,20 +39,20 @@ pub(super) fn know_archive(boot: &BootInfo) {
 pub(super) fn kernel_fault(fault: &Fault) -> ! {
     PerCpu::current().fault.set(fault);
     let (vector, address, error) = (fault.vector as u8, Cr2::read_raw(), fault.error);
-    let name = name(vector);
+    let name = vectors::name(vector);
     match vector {
         // The page fault on the guard finds no stack to be told on.
-        entry::DOUBLE_FAULT if stacks::guards().any(|guard| guard == VirtAddr(address).page().0) => {
+        vectors::DOUBLE_FAULT if stacks::guards().any(|guard| guard == VirtAddr(address).page().0) => {
             panic!("the kernel's code: stack overflow at {address:#x}")
         }
-        entry::PAGE_FAULT => panic!("the kernel's code: {name} at {address:#x}, error code {error:#x}"),
+        vectors::PAGE_FAULT => panic!("the kernel's code: {name} at {address:#x}, error code {error:#x}"),
         _ => panic!("the kernel's code: {name}, error code {error:#x}"),
     }
 }
 
-/// A trap from user mode that is no user's doing.
-pub(super) fn from_user(vector: u8) -> ! {
-    panic!("{} while a thread ran", name(vector));
+/// A trap from user mode that is no user's doing; `at` is the thread's next instruction.
+pub(super) fn from_user(vector: u8, at: u64) -> ! {
+    panic!("{} while a thread ran at {at:#x}", vectors::name(vector));
 }
 
 /// Says all that is known and ends the machine. `describe` adds what the kernel knows; it
@@ -85,6 +85,7 @@ fn describe_machine(out: &mut Console, info: &PanicInfo) -> fmt::Result {
         }
     }
     control_registers(out)?;
+    writeln!(out, "interrupts that nobody asked for: {}", cpu.spurious.get())?;
     backtrace(out, fault)
 }
 
@@ -163,30 +164,6 @@ fn stack_pointer() -> u64 {
     // SAFETY: reads a register.
     unsafe { asm!("mov {}, rsp", out(reg) value, options(nomem, nostack, preserves_flags)) };
     value
-}
-
-/// What the manuals call a vector.
-fn name(vector: u8) -> &'static str {
-    match vector {
-        entry::DIVIDE => "division error",
-        entry::DEBUG => "debug exception",
-        entry::NMI => "non-maskable interrupt",
-        entry::BREAKPOINT => "breakpoint",
-        entry::OVERFLOW => "overflow",
-        entry::BOUND => "bound range exceeded",
-        entry::INVALID_INSTRUCTION => "invalid instruction",
-        entry::DOUBLE_FAULT => "double fault",
-        entry::INVALID_TSS => "invalid TSS",
-        entry::SEGMENT_NOT_PRESENT => "segment not present",
-        entry::STACK => "stack fault",
-        entry::PROTECTION => "general protection fault",
-        entry::PAGE_FAULT => "page fault",
-        entry::X87 => "x87 error",
-        entry::ALIGNMENT => "misaligned access",
-        entry::MACHINE_CHECK => "machine check",
-        entry::SIMD => "SIMD error",
-        _ => "unexpected exception",
-    }
 }
 
 impl fmt::Display for Fault {

@@ -3,7 +3,7 @@
 //! Invariant: their vectors are not those of exceptions, so that a spurious interrupt,
 //! which they can raise even when masked, is not taken for one.
 
-use super::entry::FIRST_INTERRUPT;
+use super::vectors::FIRST_INTERRUPT;
 use ::x86_64::instructions::port::PortWriteOnly;
 
 /// Vectors of both together.

@@ -3,7 +3,7 @@
 //! One for the kernel's loop, and one each for the events that may come at a moment
 //! when the stack pointer is not to be trusted. Below each lies a page that is never
 //! mapped, so an overflow faults at once instead of writing over something.
-//! Neighbours: `descriptors` tells the processor, `address_space` leaves the guards out.
+//! Neighbours: `descriptors` tells the processor, `kernel_half` leaves the guards out.
 
 use super::per_cpu::CPUS_MAX;
 use core::cell::UnsafeCell;

@@ -3,9 +3,10 @@
 //! It comes in 64-bit mode, with the kernel mapped where it is linked, physical memory
 //! mapped where the kernel has its own map of it, and a stack that is left at once.
 
-use super::super::address_space::{loaded, translate};
+use super::super::address_space::loaded;
 use super::super::layout::PHYSMAP;
 use super::super::stacks::{FIRST_TOP, STACKS};
+use super::super::tables::translate;
 use super::super::{Refusal, start};
 use super::Handover;
 use crate::memory_map::{MemoryMap, frames_touching, frames_within};

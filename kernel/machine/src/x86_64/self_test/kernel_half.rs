@@ -1,9 +1,9 @@
 //! What is mapped for the kernel, by a walk through its tables; and the memory behind it.
 
-use super::super::address_space::audit::{self, Page};
-use super::super::address_space::{NO_EXECUTE, PRESENT, USER, WRITABLE};
 use super::super::layout::{self, APIC, PHYSMAP, PHYSMAP_SIZE, Section, physmap};
+use super::super::tables::{NO_EXECUTE, PRESENT, UNCACHED, USER, WRITABLE};
 use super::super::{heap_used, stacks};
+use super::walk::{self, Page};
 use super::{Bench, Verdict, check, tests};
 use crate::{Frame, FrameRange, PhysAddr};
 use alloc::alloc::{alloc, dealloc};
@@ -27,12 +27,10 @@ tests![
     heap_that_is_full_says_so,
 ];
 
-const UNCACHED: u64 = 1 << 4;
-
 /// All pages, neighbours with like rights and neighbouring frames joined.
 fn ranges() -> Vec<Page> {
     let mut ranges: Vec<Page> = Vec::new();
-    audit::pages(&mut |page| match ranges.last_mut() {
+    walk::pages(&mut |page| match ranges.last_mut() {
         Some(last) if follows(*last, page) => last.size += page.size,
         _ => ranges.push(page),
     });
@@ -48,7 +46,7 @@ fn follows(last: Page, next: Page) -> bool {
 }
 
 fn page_at(address: u64) -> Option<Page> {
-    ranges().into_iter().find(|page| (page.address..page.address + page.size).contains(&address))
+    ranges().into_iter().find(|page| page.contains(address))
 }
 
 fn nothing_is_writable_and_executable(_: &mut Bench) -> Verdict {
@@ -61,7 +59,7 @@ fn nothing_is_for_the_user(_: &mut Bench) -> Verdict {
 }
 
 fn identity_and_loader_mappings_are_gone(_: &mut Bench) -> Verdict {
-    let user_half_is_empty = (0..256).all(|index| audit::entry(audit::root(), index) == 0);
+    let user_half_is_empty = (0..256).all(|index| walk::top_entry(index) == 0);
     check(user_half_is_empty, "the user's half is not empty")?;
     let known = |page: &Page| {
         [layout::text(), layout::rodata(), layout::data()].iter().any(|section| section.contains(page.address))
@@ -76,10 +74,7 @@ fn sections_have_exactly_their_rights(_: &mut Bench) -> Verdict {
         let mut addresses = (section.start.0..section.end.0).step_by(PAGE_SIZE);
         addresses.all(|address| {
             stacks::guards().any(|guard| guard == address)
-                || pages.iter().any(|page| {
-                    (page.address..page.address.wrapping_add(page.size)).contains(&address)
-                        && page.flags & RIGHTS == rights
-                })
+                || pages.iter().any(|page| page.contains(address) && page.flags & RIGHTS == rights)
         })
     };
     check(has(layout::text(), PRESENT), "code is not executable only")?;
@@ -100,7 +95,7 @@ fn physical_map_is_what_was_handed_out(bench: &mut Bench) -> Verdict {
     check(pages.iter().all(|page| page.address == physmap(PhysAddr(page.physical))), "a frame is out of place")?;
     let covers = |range: &FrameRange| {
         let at = physmap(range.start.start());
-        pages.iter().any(|page| page.address <= at && at < page.address + page.size)
+        pages.iter().any(|page| page.contains(at))
     };
     let handed_out = || bench.boot.memory.iter().chain([&bench.boot.archive]);
     check(handed_out().all(covers), "memory that was handed out is not mapped")?;

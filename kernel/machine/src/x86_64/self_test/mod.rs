@@ -10,6 +10,7 @@ mod kernel_half;
 mod processor;
 mod time;
 mod user;
+mod walk;
 
 use super::{Cpu, Machine, Memory, heap_used};
 use crate::{BootInfo, Frame};

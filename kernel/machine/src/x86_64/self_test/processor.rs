@@ -1,9 +1,10 @@
 //! The processor's registers and tables.
 
-use super::super::entry::{BREAKPOINT, OVERFLOW};
+use super::super::descriptors::{self, KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use super::super::per_cpu::PerCpu;
 use super::super::stacks::Event;
-use super::super::{descriptors, features, layout};
+use super::super::vectors::{BREAKPOINT, OVERFLOW};
+use super::super::{features, layout};
 use super::{Bench, Verdict, check, tests};
 use ::x86_64::instructions::interrupts;
 use ::x86_64::instructions::tables::sidt;
@@ -56,7 +57,7 @@ fn system_calls_mask_dangerous_flags(_: &mut Bench) -> Verdict {
 
 fn system_calls_use_the_right_segments(_: &mut Bench) -> Verdict {
     let (sysret, syscall) = Star::read_raw();
-    let ours = (layout::KERNEL_CODE, layout::KERNEL_DATA, layout::USER_DATA, layout::USER_CODE);
+    let ours = (KERNEL_CODE, KERNEL_DATA, USER_DATA, USER_CODE);
     check((syscall, syscall + 8, sysret + 8, sysret + 16) == ours, "STAR is not exact")?;
     check(layout::text().contains(LStar::read().as_u64()), "LSTAR is not in the code")
 }

@@ -1,7 +1,8 @@
 //! User mode: small programs that do what a thread may and may not, and what comes back.
 
+use super::super::descriptors::{USER_CODE, USER_DATA};
 use super::super::features;
-use super::super::layout::{PHYSMAP, USER_CODE, USER_DATA, USER_LIMIT};
+use super::super::layout::{self, APIC, PHYSMAP, PRIVATE, USER_LIMIT};
 use super::super::per_cpu::PerCpu;
 use super::{Bench, Verdict, check, tests};
 use crate::{Access, Context, Exception, Frame, Instant, Pmap, Trap, VirtAddr};
@@ -469,11 +470,9 @@ program!(
 );
 
 fn kernel_half_is_closed(bench: &mut Bench) -> Verdict {
-    let image = super::super::layout::text().start.0;
-    let heap = super::super::layout::PRIVATE;
-    let block = PerCpu::current();
-    let own = (&raw const *block).addr() as u64;
-    for address in [image, heap, own, super::super::layout::APIC, PHYSMAP + (1 << 20), PHYSMAP] {
+    let block: *const PerCpu = PerCpu::current();
+    let own = block.addr() as u64;
+    for address in [layout::text().start.0, own, PRIVATE, APIC, PHYSMAP + (1 << 20), PHYSMAP] {
         for (program, access) in [(reader(), Access::Read), (writer(), Access::Write), (jumper(), Access::Execute)] {
             let space = Space::new(bench, program.bytes());
             let mut context = Context::new(VirtAddr(CODE), VirtAddr(STACK_TOP), address).ok_or("memory")?;

@@ -1,0 +1,66 @@
+//! A walk through the tables of the kernel's half, to see what is mapped there.
+
+use super::super::address_space::kernel_half;
+use super::super::layout::{PRIVATE, frame_of};
+use super::super::tables::{ADDRESS, ENTRIES, LARGE, PRESENT, TOP};
+use crate::Frame;
+use core::ptr::with_exposed_provenance;
+
+/// A page of 4 KiB, 2 MiB or 1 GiB.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Page {
+    pub(super) address: u64,
+    pub(super) size: u64,
+    pub(super) physical: u64,
+    /// The flags of its entry; the tables above it allow everything.
+    pub(super) flags: u64,
+}
+
+impl Page {
+    /// Whether an address is in it.
+    pub(super) fn contains(&self, address: u64) -> bool {
+        // The last page of all ends at 0.
+        self.address <= address && address - self.address < self.size
+    }
+}
+
+/// Shows every page that is mapped, in the order of the addresses.
+pub(super) fn pages(see: &mut dyn FnMut(Page)) {
+    visit(kernel_half().root(), TOP, 0, see);
+}
+
+/// An entry of the top table.
+pub(super) fn top_entry(index: u64) -> u64 {
+    entry(kernel_half().root(), index)
+}
+
+fn visit(table: Frame, level: u32, base: u64, see: &mut dyn FnMut(Page)) {
+    for index in 0..ENTRIES {
+        let entry = entry(table, index);
+        let address = canonical(base | index << (12 + 9 * level));
+        if entry & PRESENT == 0 {
+            continue;
+        }
+        if level == 0 || entry & LARGE != 0 {
+            let size = 1 << (12 + 9 * level);
+            see(Page { address, size, physical: entry & ADDRESS & !(size - 1), flags: entry & !ADDRESS });
+        } else {
+            visit(frame_of(entry & ADDRESS), level - 1, address, see);
+        }
+    }
+}
+
+/// An entry of one of the kernel's own tables.
+fn entry(table: Frame, index: u64) -> u64 {
+    let private = kernel_half().private;
+    assert!((private.start..private.end).contains(&table), "{table:?} is not a table of the kernel's");
+    let offset = u64::from(table.0 - private.start.0) << 12 | index << 3;
+    let entry = with_exposed_provenance::<u64>((PRIVATE + offset) as usize);
+    // SAFETY: all private frames are mapped from `PRIVATE` on; a word of one of them.
+    unsafe { entry.read_volatile() }
+}
+
+/// The address with its highest bit, 47, in all bits above.
+fn canonical(address: u64) -> u64 {
+    ((address.cast_signed() << 16) >> 16).cast_unsigned()
+}
