@@ -77,6 +77,7 @@ impl Memory {
 
     /// Reads an aligned word.
     #[must_use]
+    #[inline]
     pub fn read_u64(&self, at: PhysAddr) -> u64 {
         self.word(at).load(Relaxed)
     }
@@ -99,9 +100,12 @@ impl Memory {
         self.words(frame.start(), PAGE_SIZE).for_each(|(word, ..)| word.store(0, Relaxed));
     }
 
+    /// An aligned word, which is never in two frames.
+    #[inline]
     fn word(&self, at: PhysAddr) -> &AtomicU64 {
         assert!(at.0.is_multiple_of(WORD as u64), "a word at {at:?}");
-        &self.ram.words[self.index(at, WORD) / WORD]
+        let index = at.0.wrapping_sub(self.ram.first.start().0) as usize / WORD;
+        self.ram.words.get(index).unwrap_or_else(|| panic!("a word at {at:?} is outside memory"))
     }
 
     /// The words that some bytes of one frame are in, and which bytes of each.

@@ -74,9 +74,9 @@ pub(super) fn enable() {
     write(Register::SpuriousVector, ENABLED | u32::from(SPURIOUS));
 }
 
-/// Lets the timer fire once after this many of its ticks, at least one; or stops it.
+/// Lets the timer fire once after this many of its ticks; `None`, or zero, stops it.
 pub(super) fn start_timer(ticks: Option<u32>) {
-    write(Register::InitialCount, ticks.map_or(0, |ticks| ticks.max(1)));
+    write(Register::InitialCount, ticks.unwrap_or(0));
 }
 
 /// The timer's ticks that are left.

@@ -36,10 +36,10 @@ impl Clock {
         Instant(self.to_ns.apply(tsc().wrapping_sub(self.start)))
     }
 
-    /// How many of the timer's ticks away an instant is; 0 if it is past.
+    /// In how many of the timer's ticks an instant will just have come.
     pub(super) fn ticks_until(&self, at: Instant) -> u32 {
         let ns = at.0.saturating_sub(self.now().0);
-        u32::try_from(self.to_timer.apply(ns)).unwrap_or(u32::MAX)
+        u32::try_from(self.to_timer.apply(ns)).map_or(u32::MAX, |ticks| ticks.saturating_add(1))
     }
 }
 

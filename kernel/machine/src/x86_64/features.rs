@@ -3,10 +3,11 @@
 //! Invariant: the control registers hold exactly what is named here. Protection that the
 //! processor has is on; without NX, which W^X needs, the kernel does not run. Extended
 //! state (OSXSAVE), writable FS and GS bases (FSGSBASE) and user performance counters
-//! (PCE) are off; user code may read the time stamp counter (TSD is off).
+//! (PCE) are off, and so are hardware breakpoints; user code may read the time stamp counter (TSD is off).
 
 use super::Refusal;
 use ::x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
+use ::x86_64::registers::debug::{Dr7, Dr7Value};
 use ::x86_64::registers::model_specific::{Efer, EferFlags};
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
 
@@ -79,6 +80,9 @@ pub(super) fn enable() -> Result<(), Refusal> {
     // SAFETY: all bits are supported, and paging stays as it is; the kernel neither runs
     // nor touches pages of users.
     unsafe { Cr4::write_raw(cr4().bits()) };
+    // No breakpoint that a debugger before us may have set: one on data can be made to
+    // fire at the kernel's first instruction.
+    Dr7::write(Dr7Value::from_bits_truncate(0));
     Ok(())
 }
 

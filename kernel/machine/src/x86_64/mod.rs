@@ -21,6 +21,7 @@ mod fpu;
 mod heap;
 mod kernel_half;
 mod layout;
+mod machine_check;
 mod memory;
 pub mod panic;
 mod per_cpu;

@@ -8,7 +8,7 @@ use super::Console;
 use super::descriptors::event_of;
 use super::entry::Fault;
 use super::per_cpu::PerCpu;
-use super::{exit, layout, stacks, vectors};
+use super::{exit, layout, machine_check, stacks, vectors};
 use crate::symbols::Symbols;
 use crate::{BootInfo, PhysAddr, Stopped, VirtAddr};
 use ::x86_64::instructions::interrupts;
@@ -86,6 +86,7 @@ fn describe_machine(out: &mut Console, info: &PanicInfo) -> fmt::Result {
     }
     control_registers(out)?;
     writeln!(out, "interrupts that nobody asked for: {}", cpu.spurious.get())?;
+    machine_check::describe(out)?;
     backtrace(out, fault)
 }
 

@@ -9,6 +9,7 @@ use super::{Bench, Verdict, check, tests};
 use ::x86_64::instructions::interrupts;
 use ::x86_64::instructions::tables::sidt;
 use ::x86_64::registers::control::{Cr0, Cr4, Cr4Flags};
+use ::x86_64::registers::debug::{Dr7, Dr7Flags};
 use ::x86_64::registers::model_specific::{Efer, EferFlags, FsBase, GsBase, KernelGsBase, LStar, SFMask, Star};
 use ::x86_64::registers::rflags::{self, RFlags};
 
@@ -30,6 +31,8 @@ fn control_registers_are_exact(_: &mut Bench) -> Verdict {
     let off =
         Cr4Flags::OSXSAVE | Cr4Flags::FSGSBASE | Cr4Flags::PERFORMANCE_MONITOR_COUNTER | Cr4Flags::TIMESTAMP_DISABLE;
     check(!Cr4::read().intersects(off), "CR4 has something on that must be off")?;
+    let breakpoints = Dr7Flags::all() - Dr7Flags::RESTRICTED_TRANSACTIONAL_MEMORY;
+    check(!Dr7::read().flags().intersects(breakpoints), "a hardware breakpoint is on")?;
     check(
         Efer::read().contains(EferFlags::NO_EXECUTE_ENABLE | EferFlags::SYSTEM_CALL_EXTENSIONS),
         "EFER lacks NXE or SCE",
