@@ -281,9 +281,27 @@ pub fn free(vm: &mut Vm, accounts: &mut Accounts, messages: &mut Messages, id: M
 
 /// Gives back what a message cost that is no longer among all messages.
 pub fn release(vm: &mut Vm, accounts: &mut Accounts, message: &Message) {
+    release_body(vm, accounts, message);
+    release_place(accounts, message);
+}
+
+/// Gives back what its body cost.
+pub fn release_body(vm: &mut Vm, accounts: &mut Accounts, message: &Message) {
     if let Body::Frames(frames) = &message.body {
         frames.iter().for_each(|frame| vm.frames.free(*frame));
         accounts.credit(message.account, Resource::Frames, frames.len() as u64);
     }
+}
+
+/// Gives back what the rest of it cost.
+pub fn release_place(accounts: &mut Accounts, message: &Message) {
     accounts.credit(message.account, Resource::Memory, MESSAGE_COST);
+}
+
+/// Keeps a small message of the kernel's own in the place of one that has just left it,
+/// and that is still paid for.
+pub fn keep_in_place(messages: &mut Messages, left: &Message, envelope: Envelope, body: &[u8]) -> MessageId {
+    let body = Body::Inline(body.iter().copied().collect());
+    let message = Message { envelope, body, account: left.account, cached_for: None, queue: Link::default() };
+    messages.insert(message).expect("the place is vacant")
 }

@@ -12,7 +12,6 @@ use super::port::{Owner, PortId};
 use super::{right, send};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::TaskId;
-use crate::task::account::AccountId;
 use crate::task::thread::{Completion, Receiving, Reply, State, ThreadId, Wait, deadline};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
@@ -85,10 +84,12 @@ fn take_queued(k: &mut Kernel, me: ThreadId, port: PortId, id: MessageId, half: 
     let Some(message) = k.messages.remove(id) else { return Completion::failure(Error::Failure) };
     k.trace(Step::Receive, &message.envelope, port, Some(me));
     let completion = make(k, me, port, &message.envelope, Source::Kept(&message.body), &window, half);
-    message::release(&mut k.vm, &mut k.accounts, &message);
-    if let Some(slot) = message.cached_for {
-        k.ports[port].cached -= 1;
-        tell_accepted(k, slot, message.account);
+    match message.cached_for {
+        None => message::release(&mut k.vm, &mut k.accounts, &message),
+        Some(slot) => {
+            k.ports[port].cached -= 1;
+            tell_accepted(k, slot, &message);
+        }
     }
     send::admit(k, port);
     completion
@@ -279,10 +280,31 @@ pub fn lose_reply(k: &mut Kernel, thread: ThreadId) {
     }
 }
 
-/// Tells a task that the message the kernel cached for it has been taken. What that
-/// message cost has just been credited, so there is room and money for this one.
-fn tell_accepted(k: &mut Kernel, slot: CacheSlot, account: AccountId) {
-    let Some(task) = k.tasks.get_mut(slot.task) else { return };
+/// Tells a task that the message the kernel cached for it has been taken. Nobody may be
+/// waiting for the notice: then it is kept in that message's place, at its cost, so that
+/// it can always be kept.
+fn tell_accepted(k: &mut Kernel, slot: CacheSlot, accepted: &Message) {
+    message::release_body(&mut k.vm, &mut k.accounts, accepted);
+    let Some((port, name)) = free_cache_slot(k, slot) else {
+        message::release_place(&mut k.accounts, accepted);
+        return;
+    };
+    let notification = Notification { name, reserved: 0 };
+    let mut envelope = Envelope::from_kernel(k.next_number(), Kind::MessageAccepted as u32, size_of::<Notification>());
+    envelope.destination.right = CarriedRight::SendOnce(port, None);
+    let source = Source::Kernel(notification.as_bytes());
+    if offer(k, port, &mut envelope, source, None, Delivery::Queue) {
+        message::release_place(&mut k.accounts, accepted);
+        return;
+    }
+    let id = message::keep_in_place(&mut k.messages, accepted, envelope, notification.as_bytes());
+    send::enqueue(k, port, id, Step::Notify);
+}
+
+/// Lets a task have another message cached; where that is to be announced, and the name
+/// to say, null if the task has let it go. `None`: there is nobody to tell.
+fn free_cache_slot(k: &mut Kernel, slot: CacheSlot) -> Option<(PortId, Name)> {
+    let task = k.tasks.get_mut(slot.task)?;
     let name = match task.space.held_slot(slot.name) {
         Some(held) => {
             task.space.entry_mut(held).caching = false;
@@ -291,20 +313,7 @@ fn tell_accepted(k: &mut Kernel, slot: CacheSlot, account: AccountId) {
         None => Name::NULL,
     };
     let port = task.notify_port;
-    if super::port::living(&k.ports, port).is_none() {
-        return;
-    }
-    let notification = Notification { name, reserved: 0 };
-    let mut envelope = Envelope::from_kernel(k.next_number(), Kind::MessageAccepted as u32, size_of::<Notification>());
-    envelope.destination.right = CarriedRight::SendOnce(port, None);
-    let source = Source::Kernel(notification.as_bytes());
-    if offer(k, port, &mut envelope, source, None, Delivery::Queue) {
-        return;
-    }
-    let Kernel { vm, accounts, messages, .. } = k;
-    let kept = message::keep(vm, accounts, messages, account, &mut envelope, source);
-    let id = kept.expect("the cached message has left its place");
-    send::enqueue(k, port, id, Step::Notify);
+    super::port::living(&k.ports, port).map(|_| (port, name))
 }
 
 /// Whether the kernel has something to say to a port's receiver.

@@ -253,3 +253,49 @@ fn a_receiver_without_room_for_names_leaves_the_message_in_the_queue() {
     assert_eq!(poor.status(port).messages, 1);
     assert_eq!(poor.receive_now(port).done().expect_err("still no room"), Error::ReceiveNoSpace);
 }
+
+#[test]
+fn an_accepted_notice_is_kept_even_if_its_account_is_spent_meanwhile() {
+    let system = System::boot();
+    let receiver = system.task("receiver");
+    let limits = Limits { memory: 32 << 10, frames: 60, ..ORDINARY };
+    let poor = system.task_with("poor", limits).expect("a task");
+    let port = receiver.port(Capacity::Zero);
+    let to = receiver.give_send(&poor, port);
+    let notify = poor.notify();
+    // A receiver of notices waits with a buffer on two pages, neither there yet.
+    for page in 0..3 {
+        map(&poor, HERE + page * PAGE, PAGE).expect("a mapping");
+    }
+    poor.load(HERE, 1);
+    let (address, size) = (HERE + 2 * PAGE - 40, 80);
+    let receive = portolan_abi::call::Receive { address, size, port: notify, timeout: 0 };
+    let call = portolan_abi::Call::Message { send: None, receive: Some(receive), options: Default::default() };
+    let waiting = poor.thread().call(call);
+    assert!(waiting.waits());
+    // The kernel caches a message; then only one frame and a little memory are left.
+    assert_eq!(poor.send(Message::to(to), WhenFull::Cache).done(), Err(Error::SendWillNotify));
+    let spare = HERE + 512 * PAGE;
+    map(&poor, spare, 64 * PAGE).expect("a mapping");
+    for page in 0..64 {
+        if poor.info().used.frames < limits.frames - 1 {
+            poor.load(spare + page * PAGE, 1);
+        }
+    }
+    let mut entry = HERE + 1024 * PAGE;
+    while limits.memory - poor.info().used.memory > 300 {
+        let protection = Protection::READ.bits();
+        let own = poor.task_self();
+        entry += 2 * PAGE;
+        if routine::vm_map(&*poor, own, entry, PAGE, 0, protection, 0, no_right()).is_err() {
+            break;
+        }
+    }
+    // Accepting it must not need what the account no longer has.
+    receiver.receive_now(port).done().expect("the cached message");
+    let told = match waiting.result() {
+        Some((result, _)) => result.is_ok() || poor.receive_now(notify).done().is_ok(),
+        None => false,
+    };
+    assert!(told, "the notice has come, to one or the other");
+}
