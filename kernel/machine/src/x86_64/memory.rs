@@ -2,7 +2,8 @@
 //!
 //! What start-up hands out is mapped there, and nothing else: not the kernel's image,
 //! stacks, heap or tables. An address outside the map's range is a panic; one inside it
-//! that was never handed out is not mapped, which ends in a panic too.
+//! that was never handed out is not mapped, which ends in a panic too. The users' page
+//! tables are in such frames as well: that only `pmap` writes those is the kernel's to keep.
 //! This is the path of every message: small sizes are moved word by word, in line, large
 //! ones with `rep movsq`, which takes an instruction for eight bytes.
 
