@@ -66,15 +66,17 @@ impl Turn {
 pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
     k.cpu = cpu.id();
     let turn = loop {
-        let Some(thread) = k.current.take().or_else(|| k.scheduler.pick(&mut k.threads, k.now)) else {
+        let Some(id) = k.current.take().or_else(|| k.scheduler.pick(&mut k.threads, k.now)) else {
             break Turn::Idle;
         };
-        if k.threads[thread].unfinished.is_some() && !finish_call(k, thread) {
+        let thread = &mut k.threads[id];
+        thread.state = State::Running;
+        if thread.unfinished.is_some() {
+            k.current = finish_call(k, id).then_some(id);
             continue;
         }
-        let Some(context) = k.threads[thread].context.take() else { continue };
-        let root = k.tasks[k.threads[thread].task].map.pmap.root();
-        break Turn::Run { thread, context, root };
+        let Some(context) = thread.context.take() else { continue };
+        break Turn::Run { thread: id, context, root: thread.root };
     };
     arm(k, cpu, &turn);
     turn

@@ -41,6 +41,13 @@ pub fn bury(k: &mut Kernel, id: PortId) {
 /// Clears away all ports that have died.
 #[inline]
 pub fn clear_away(k: &mut Kernel) {
+    if !k.graveyard.is_empty() {
+        clear_all(k);
+    }
+}
+
+#[cold]
+fn clear_all(k: &mut Kernel) {
     while let Some(id) = k.graveyard.first() {
         k.graveyard.pop_front(&mut k.ports);
         clear_port(k, id);
@@ -104,7 +111,7 @@ fn make_dead(k: &mut Kernel, port: PortId, holder: Holder) {
 }
 
 /// Puts a dead name last in its task's line of notices.
-fn add_notice(k: &mut Kernel, holder: Holder) {
+pub fn add_notice(k: &mut Kernel, holder: Holder) {
     let task = &mut k.tasks[holder.task];
     let notify = task.notify_port;
     if super::port::living(&k.ports, notify).is_none() {

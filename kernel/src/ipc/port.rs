@@ -100,6 +100,14 @@ pub struct Notices {
     pub dead_names_of: Option<TaskId>,
 }
 
+impl Notices {
+    /// Whether there may be one; if not, there is none.
+    #[inline]
+    pub fn may_be_due(&self) -> bool {
+        self.send_once > 0 || self.dead_names_of.is_some()
+    }
+}
+
 impl Port {
     /// A port with nothing in it.
     pub fn new(owner: Owner, account: AccountId, capacity: Capacity) -> Port {

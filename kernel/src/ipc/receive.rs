@@ -31,7 +31,17 @@ pub enum Delivery {
     HandOff,
 }
 
+/// Who receives, from which port, and into which buffer.
+#[derive(Clone, Copy)]
+struct Receiver {
+    thread: ThreadId,
+    task: TaskId,
+    port: PortId,
+    half: call::Receive,
+}
+
 /// The receiving half of a thread's call.
+#[inline]
 pub fn receive(k: &mut Kernel, me: ThreadId, half: call::Receive, options: Options) -> Outcome {
     let thread = &k.threads[me];
     if thread.reply == Reply::Lost {
@@ -44,7 +54,9 @@ pub fn receive(k: &mut Kernel, me: ThreadId, half: call::Receive, options: Optio
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
-    if let Some(completion) = take_one(k, me, port, half) {
+    if has_something(k, port)
+        && let Some(completion) = take_one(k, Receiver { thread: me, task, port, half })
+    {
         return Outcome::Done(completion);
     }
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
@@ -58,57 +70,64 @@ pub fn receive(k: &mut Kernel, me: ThreadId, half: call::Receive, options: Optio
     Outcome::Blocked
 }
 
-/// Receives what is there. `None`: nothing is.
-fn take_one(k: &mut Kernel, me: ThreadId, id: PortId, half: call::Receive) -> Option<Completion> {
-    if let Some(completion) = take_notice(k, me, id, half) {
-        return Some(completion);
-    }
-    let port = &k.ports[id];
-    if let Some(message) = port.queue.first() {
-        return Some(take_queued(k, me, id, message, half));
-    }
-    let sender = port.senders.first()?;
-    Some(take_waiting(k, me, id, sender, half))
+/// Whether there may be something to receive.
+#[inline]
+fn has_something(k: &Kernel, port: PortId) -> bool {
+    let port = &k.ports[port];
+    !port.queue.is_empty() || !port.senders.is_empty() || port.notices.may_be_due()
 }
 
-fn take_queued(k: &mut Kernel, me: ThreadId, port: PortId, id: MessageId, half: call::Receive) -> Completion {
+/// Receives what is there. `None`: nothing is.
+fn take_one(k: &mut Kernel, to: Receiver) -> Option<Completion> {
+    if let Some(completion) = take_notice(k, to) {
+        return Some(completion);
+    }
+    let port = &k.ports[to.port];
+    if let Some(message) = port.queue.first() {
+        return Some(take_queued(k, to, message));
+    }
+    let sender = port.senders.first()?;
+    Some(take_waiting(k, to, sender))
+}
+
+fn take_queued(k: &mut Kernel, to: Receiver, id: MessageId) -> Completion {
     let mut window = Window::default();
     let Message { envelope, .. } = &k.messages[id];
     let (size, rights) = (envelope.size(), envelope.rights.len());
-    if let Err(completion) = check(k, me, half, size, rights, &mut window) {
+    if let Err(completion) = check(k, &to, size, rights, &mut window) {
         return completion;
     }
     // Nothing below may fail.
     let Kernel { ports, messages, .. } = k;
-    ports[port].queue.remove(messages, id);
+    ports[to.port].queue.remove(messages, id);
     let Some(message) = k.messages.remove(id) else { return Completion::failure(Error::Failure) };
-    k.trace(Step::Receive, &message.envelope, port, Some(me));
-    let completion = make(k, me, port, &message.envelope, Source::Kept(&message.body), &window, half);
+    k.trace(Step::Receive, &message.envelope, to.port, Some(to.thread));
+    let completion = make(k, &to, &message.envelope, Source::Kept(&message.body), &window);
     match message.cached_for {
         None => message::release(&mut k.vm, &mut k.accounts, &message),
         Some(slot) => {
-            k.ports[port].cached -= 1;
+            k.ports[to.port].cached -= 1;
             tell_accepted(k, slot, &message);
         }
     }
-    send::admit(k, port);
+    send::admit(k, to.port);
     completion
 }
 
-fn take_waiting(k: &mut Kernel, me: ThreadId, port: PortId, sender: ThreadId, half: call::Receive) -> Completion {
+fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Completion {
     let State::Waiting(Wait::Send(sending)) = &k.threads[sender].state else {
         return Completion::failure(Error::Failure);
     };
     let envelope = &k.messages[sending.message].envelope;
     let (size, rights) = (envelope.size(), envelope.rights.len());
     let mut window = Window::default();
-    if let Err(completion) = check(k, me, half, size, rights, &mut window) {
+    if let Err(completion) = check(k, &to, size, rights, &mut window) {
         return completion;
     }
     // Nothing below may fail.
     let Some(message) = send::take_from_waiting(k, sender) else { return Completion::failure(Error::Failure) };
-    k.trace(Step::Deliver, &message.envelope, port, Some(me));
-    let completion = make(k, me, port, &message.envelope, Source::Kept(&message.body), &window, half);
+    k.trace(Step::Deliver, &message.envelope, to.port, Some(to.thread));
+    let completion = make(k, &to, &message.envelope, Source::Kept(&message.body), &window);
     message::release(&mut k.vm, &mut k.accounts, &message);
     completion
 }
@@ -127,15 +146,15 @@ pub fn offer(
 ) -> bool {
     let mut window = Window::default();
     while let Some(thread) = k.ports[port].receivers.first() {
-        let State::Waiting(Wait::Receive(Receiving { half, .. })) = k.threads[thread].state else { return false };
-        match check(k, thread, half, envelope.size(), envelope.rights.len(), &mut window) {
+        let Some(to) = waiting_receiver(k, thread, port) else { return false };
+        match check(k, &to, envelope.size(), envelope.rights.len(), &mut window) {
             Err(completion) => finish_waiting(k, thread, completion),
             Ok(()) => {
                 if let Some(task) = from {
                     send::let_go(k, task, envelope);
                 }
                 k.trace(Step::Deliver, envelope, port, Some(thread));
-                let completion = make(k, thread, port, envelope, source, &window, half);
+                let completion = make(k, &to, envelope, source, &window);
                 finish(k, thread, completion, delivery);
                 return true;
             }
@@ -144,24 +163,28 @@ pub fn offer(
     false
 }
 
-/// Whether a thread's buffer and name space can take a message of this size with
+#[inline]
+fn waiting_receiver(k: &Kernel, id: ThreadId, port: PortId) -> Option<Receiver> {
+    let thread = &k.threads[id];
+    match &thread.state {
+        State::Waiting(Wait::Receive(receiving)) => {
+            Some(Receiver { thread: id, task: thread.task, port, half: receiving.half })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a receiver's buffer and name space can take a message of this size with
 /// this many rights; opens the window on the buffer.
 #[inline]
-fn check(
-    k: &mut Kernel,
-    thread: ThreadId,
-    half: call::Receive,
-    size: usize,
-    rights: usize,
-    window: &mut Window,
-) -> Result<(), Completion> {
+fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut Window) -> Result<(), Completion> {
     let needed = received_size(size);
-    if (half.size as usize) < needed {
+    if (to.half.size as usize) < needed {
         return Err(Completion { result: Err(Error::ReceiveTooLarge), value: needed as u64 });
     }
-    let Kernel { vm, accounts, tasks, threads, .. } = k;
-    let task = &mut tasks[threads[thread].task];
-    window.open(vm, accounts, &mut task.map, half.address, needed, Access::Write).map_err(|fault| {
+    let Kernel { vm, accounts, tasks, .. } = k;
+    let task = &mut tasks[to.task];
+    window.open(vm, accounts, &mut task.map, to.half.address, needed, Access::Write).map_err(|fault| {
         Completion::failure(match fault {
             Fault::Unmapped | Fault::Protection => Error::ReceiveInvalidMemory,
             Fault::Shortage => Error::ReceiveNoSpace,
@@ -173,35 +196,27 @@ fn check(
 
 /// Makes a delivery that has been checked: bytes, then rights, then what describes them.
 #[inline]
-fn make(
-    k: &mut Kernel,
-    thread: ThreadId,
-    port: PortId,
-    envelope: &Envelope,
-    source: Source<'_>,
-    window: &Window,
-    half: call::Receive,
-) -> Completion {
-    let task = k.threads[thread].task;
+fn make(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, window: &Window) -> Completion {
     let count = envelope.rights.len();
     let offset = message::body_offset(count);
     message::copy_body(&mut k.vm.memory, source, offset, envelope.body_size, window, offset);
-    let reply = right::insert(k, task, envelope.reply.right);
+    let reply = right::insert(k, to.task, envelope.reply.right);
     for (number, carried) in envelope.rights.iter().enumerate() {
-        let name = right::insert(k, task, carried.right);
+        let name = right::insert(k, to.task, carried.right);
         let descriptor = Descriptor::port(name, carried.right.kind_code());
         window.write_value(&mut k.vm.memory, message::body_offset(number), &descriptor);
     }
-    let size = envelope.size();
+    let size = offset + envelope.body_size;
     let header = Header {
         bits: Header::bits_of(envelope.reply.right.kind_code(), envelope.destination.right.kind_code()),
         size: size as u32,
         remote: reply,
-        local: half.port,
+        local: to.half.port,
         id: envelope.id,
         descriptors: count as u32,
     };
-    let port = &mut k.ports[port];
+    let Kernel { vm, ports, threads, .. } = k;
+    let port = &mut ports[to.port];
     let trailer = Trailer {
         sequence: port.sequence,
         number: envelope.number,
@@ -212,11 +227,13 @@ fn make(
         reserved: 0,
     };
     port.sequence += 1;
-    window.write_value(&mut k.vm.memory, 0, &header);
+    threads[to.thread].handling = envelope.number;
+    window.write_value(&mut vm.memory, 0, &header);
     let end = trailer_offset(size);
-    window.write(&mut k.vm.memory, size, &[0; MESSAGE_ALIGN][..end - size]);
-    window.write_value(&mut k.vm.memory, end, &trailer);
-    k.threads[thread].handling = envelope.number;
+    if size < end {
+        window.write(&mut vm.memory, size, &[0; MESSAGE_ALIGN][..end - size]);
+    }
+    window.write_value(&mut vm.memory, end, &trailer);
     Completion::success(size as u64)
 }
 
@@ -236,12 +253,13 @@ pub fn answer(
     if !idle || !mine || !then.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return None;
     }
+    let to = Receiver { thread: me, task: k.threads[me].task, port, half: then };
     let mut window = Window::default();
-    check(k, me, then, envelope.size(), envelope.rights.len(), &mut window).ok()?;
+    check(k, &to, envelope.size(), envelope.rights.len(), &mut window).ok()?;
     // Nothing below may fail.
     envelope.destination.right = through;
     k.trace(Step::Deliver, envelope, port, Some(me));
-    let completion = make(k, me, port, envelope, Source::Kernel(body), &window, then);
+    let completion = make(k, &to, envelope, Source::Kernel(body), &window);
     right::use_send_once(k, port);
     Some(completion)
 }
@@ -264,13 +282,17 @@ fn finish(k: &mut Kernel, thread: ThreadId, completion: Completion, delivery: De
 
 /// Takes a thread out of its port's line of receivers, and of the deadlines.
 #[inline]
-pub fn abandon(k: &mut Kernel, thread: ThreadId) {
+pub fn abandon(k: &mut Kernel, id: ThreadId) {
     let Kernel { threads, ports, timers, .. } = k;
-    timers.clear(threads, thread);
-    if let State::Waiting(Wait::Receive(Receiving { port: Some(port), .. })) = threads[thread].state {
-        ports[port].receivers.remove(threads, thread);
+    let thread = &mut threads[id];
+    let timed = thread.timer.is_some();
+    if let State::Waiting(Wait::Receive(Receiving { port: Some(port), .. })) = thread.state {
+        thread.state = State::Running;
+        ports[port].receivers.remove(threads, id);
     }
-    threads[thread].state = State::Running;
+    if timed {
+        timers.clear(threads, id);
+    }
 }
 
 /// The reply that a thread waits for, or will wait for, is lost.
@@ -324,29 +346,29 @@ fn has_notice(k: &Kernel, port: PortId) -> bool {
 }
 
 /// Receives the first thing that the kernel has to say there.
-fn take_notice(k: &mut Kernel, me: ThreadId, port: PortId, half: call::Receive) -> Option<Completion> {
-    if !has_notice(k, port) {
+fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Completion> {
+    if !has_notice(k, to.port) {
         return None;
     }
     let mut window = Window::default();
     let size = Header::SIZE + size_of::<Notification>();
-    if let Err(completion) = check(k, me, half, size, 0, &mut window) {
+    if let Err(completion) = check(k, &to, size, 0, &mut window) {
         return Some(completion);
     }
     // Nothing below may fail.
-    let (kind, name) = death::next_notice(k, port)?;
+    let (kind, name) = death::next_notice(k, to.port)?;
     let mut envelope = Envelope::from_kernel(k.next_number(), kind as u32, size_of::<Notification>());
-    envelope.destination.right = CarriedRight::SendOnce(port, None);
-    k.trace(Step::Notify, &envelope, port, Some(me));
+    envelope.destination.right = CarriedRight::SendOnce(to.port, None);
+    k.trace(Step::Notify, &envelope, to.port, Some(to.thread));
     let body = Notification { name, reserved: 0 };
-    Some(make(k, me, port, &envelope, Source::Kernel(body.as_bytes()), &window, half))
+    Some(make(k, &to, &envelope, Source::Kernel(body.as_bytes()), &window))
 }
 
 /// Gives notices to waiting receivers, as far as there are both.
 pub fn offer_notice(k: &mut Kernel, port: PortId) {
     while let Some(thread) = k.ports[port].receivers.first() {
-        let State::Waiting(Wait::Receive(Receiving { half, .. })) = k.threads[thread].state else { return };
-        match take_notice(k, thread, port, half) {
+        let Some(to) = waiting_receiver(k, thread, port) else { return };
+        match take_notice(k, to) {
             Some(completion) => finish_waiting(k, thread, completion),
             None => return,
         }

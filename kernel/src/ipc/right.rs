@@ -11,26 +11,29 @@
 
 use super::death;
 use super::message::{Carried, CarriedRight, Waiter};
-use super::port::{Holder, KernelObject, Owner, PortId, living};
+use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
 use super::receive;
-use super::space::Right;
+use super::space::{Right, Space};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::thread::{Completion, Reply};
 use portolan_abi::port::{NameType, UREFS_MAX};
 use portolan_abi::{Disposition, Error, Name, Result, RightKind};
 
-/// Takes a right out of a task's name space, as the disposition says.
+/// Takes a right out of a name space, as the disposition says.
 /// On failure nothing has changed.
 ///
 /// # Errors
 /// `InvalidName`, or `InvalidRight` if the name stands for something else.
 #[inline]
-pub fn take(k: &mut Kernel, task: TaskId, name: Name, how: Disposition, waiter: Option<Waiter>) -> Result<Carried> {
-    let Kernel { tasks, ports, .. } = k;
-    let space = &mut tasks[task].space;
-    let slot = space.slot(name)?;
-    let entry = space.entry_mut(slot);
+pub fn take(
+    space: &mut Space,
+    ports: &mut Ports,
+    name: Name,
+    how: Disposition,
+    waiter: Option<Waiter>,
+) -> Result<Carried> {
+    let entry = space.lookup(name)?;
     let moved = Carried { right: CarriedRight::Null, from: name, how: Some(how) };
     let right = match (&mut entry.right, how) {
         (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => {
@@ -112,7 +115,12 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
                         port.send_rights -= 1;
                     }
                 }
-                (Right::Dead(references), Disposition::MoveSend | Disposition::MoveSendOnce) => *references += 1,
+                (Right::Dead(references), Disposition::MoveSend | Disposition::MoveSendOnce) => {
+                    *references += 1;
+                    if *references == 1 && !entry.notice {
+                        death::add_notice(k, Holder { task, slot });
+                    }
+                }
                 _ => {}
             }
         }
@@ -132,6 +140,16 @@ pub fn let_go(k: &mut Kernel, task: TaskId, carried: Carried) {
         }
         Some(Disposition::MoveSend | Disposition::MoveSendOnce) => release_hold(k, task, carried.from),
         _ => {}
+    }
+}
+
+/// Makes the taking of a send-once right, to a port that lives, final.
+#[inline]
+pub fn let_go_send_once(k: &mut Kernel, task: TaskId, name: Name) {
+    let space = &mut k.tasks[task].space;
+    if let Some(slot) = space.held_slot(name) {
+        space.entry_mut(slot).held = 0;
+        space.remove(slot);
     }
 }
 
@@ -425,8 +443,7 @@ pub fn describe(k: &mut Kernel, task: TaskId, name: Name) -> Result<NameType> {
 /// `InvalidName`, `NotReceiver`.
 #[inline]
 pub fn receive_right(k: &Kernel, task: TaskId, name: Name) -> Result<PortId> {
-    let space = &k.tasks[task].space;
-    match space.entry(space.slot(name)?).right {
+    match k.tasks[task].space.right(name)? {
         Right::Port { port, receive: true, .. } => Ok(port),
         _ => Err(Error::NotReceiver),
     }

@@ -4,14 +4,15 @@
 //! holds its rights in the sender's name space until the message has gone.
 //! Neighbours: `right` takes, `receive` delivers, `service` answers kernel ports.
 
-use super::message::{self, CacheSlot, Carried, CarriedRight, Envelope, Message, MessageId, Rights, Source, Waiter};
-use super::port::{Owner, PortId};
+use super::message::{self, CacheSlot, Carried, CarriedRight, Envelope, Message, MessageId, Source, Waiter};
+use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
 use super::right;
+use super::space::{Right, Space};
 use crate::kernel::Kernel;
 use crate::service;
-use crate::task::TaskId;
-use crate::task::thread::{Completion, Receiving, Reply, Sending, State, ThreadId, Wait, deadline};
+use crate::task::thread::{Completion, Receiving, Reply, Sending, State, Thread, ThreadId, Wait, deadline};
+use crate::task::{AccountId, TaskId};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
 use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_ALIGN, MESSAGE_MAX, Options};
@@ -30,6 +31,7 @@ pub enum Sent {
 }
 
 /// Sends one message for a thread.
+#[inline]
 pub fn send(
     k: &mut Kernel,
     me: ThreadId,
@@ -39,15 +41,20 @@ pub fn send(
 ) -> Result<Sent> {
     let task = k.threads[me].task;
     let mut window = Window::default();
-    let mut envelope = read(k, me, task, half, then, &mut window)?;
-    let sent = pass_on(k, me, task, &mut envelope, &window, half, then, options);
+    let mut envelope = Envelope::from_kernel(0, 0, 0);
+    let sent = match read(k, me, task, half, then, &mut window, &mut envelope) {
+        Ok(()) => pass_on(k, me, task, &mut envelope, &window, half, then, options),
+        Err(error) => Err(error),
+    };
     if sent.is_err() && !matches!(sent, Err(Error::SendWillNotify)) {
         give_back(k, task, &envelope);
     }
     sent
 }
 
-/// Reads the header and descriptors, once, and takes the rights they name.
+/// Reads the header and descriptors, once, and takes the rights they name. On failure
+/// the envelope has those taken so far.
+#[inline]
 fn read(
     k: &mut Kernel,
     me: ThreadId,
@@ -55,7 +62,8 @@ fn read(
     half: call::Send,
     then: Option<call::Receive>,
     window: &mut Window,
-) -> Result<Envelope> {
+    envelope: &mut Envelope,
+) -> Result<()> {
     let size = half.size as usize;
     if size < Header::SIZE {
         return Err(Error::SendTooSmall);
@@ -66,8 +74,10 @@ fn read(
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return Err(Error::SendInvalidMemory);
     }
-    let Kernel { vm, accounts, tasks, .. } = k;
-    window.open(vm, accounts, &mut tasks[task].map, half.address, size, Access::Read).map_err(memory_error)?;
+    let number = k.next_number();
+    let Kernel { vm, accounts, tasks, ports, threads, .. } = k;
+    let sender = &mut tasks[task];
+    window.open(vm, accounts, &mut sender.map, half.address, size, Access::Read).map_err(memory_error)?;
     let header: Header = window.read_value(&vm.memory, 0);
     let descriptors = header.descriptors as usize;
     if header.bits >> 16 != 0 {
@@ -76,27 +86,18 @@ fn read(
     if descriptors > DESCRIPTORS_MAX {
         return Err(Error::SendTooLarge);
     }
-    let body_size = size.checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
-    let mut envelope = Envelope {
-        number: k.next_number(),
-        cause: k.threads[me].handling,
-        sender: k.tasks[task].serial,
-        id: header.id,
-        destination: take_destination(k, task, header.remote, header.remote_disposition())?,
-        reply: Carried::NULL,
-        rights: Rights::new(),
-        body_size,
-    };
-    let taken = take_reply(k, me, task, &header, then)
-        .map(|reply| envelope.reply = reply)
-        .and_then(|()| take_rights(k, task, &mut envelope, window, descriptors));
-    match taken {
-        Ok(()) => Ok(envelope),
-        Err(error) => {
-            give_back(k, task, &envelope);
-            Err(error)
-        }
+    let thread = &mut threads[me];
+    envelope.body_size = size.checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
+    envelope.number = number;
+    envelope.cause = thread.handling;
+    envelope.sender = sender.serial;
+    envelope.id = header.id;
+    envelope.destination = take_destination(&mut sender.space, ports, &header)?;
+    envelope.reply = take_reply(&mut sender.space, ports, me, thread, &header, then)?;
+    if descriptors > 0 {
+        take_rights(k, task, envelope, window, descriptors)?;
     }
+    Ok(())
 }
 
 fn memory_error(fault: Fault) -> Error {
@@ -106,42 +107,27 @@ fn memory_error(fault: Fault) -> Error {
     }
 }
 
-/// The right the message goes through. One that is copied or made for it needs no count.
+/// The right the message goes through, to a port that lives. One that is copied or made
+/// for it needs no count.
 #[inline]
-fn take_destination(k: &mut Kernel, task: TaskId, name: Name, how: u8) -> Result<Carried> {
-    let how = Disposition::from_code(how).ok_or(Error::SendInvalidHeader)?;
-    let carried = match how {
-        Disposition::CopySend => peek(k, task, name, Target::SendRight)?,
-        Disposition::MakeSend | Disposition::MakeSendOnce => peek(k, task, name, Target::ReceiveRight)?,
-        Disposition::MoveSend | Disposition::MoveSendOnce => {
-            right::take(k, task, name, how, None).map_err(|_| Error::SendInvalidPort)?
-        }
-        Disposition::MoveReceive => return Err(Error::SendInvalidHeader),
-    };
-    let alive = port_of(&carried).is_some_and(|port| super::port::living(&k.ports, port).is_some());
-    if !alive {
-        right::give_back(k, task, carried);
-        return Err(Error::SendInvalidPort);
+fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header) -> Result<Carried> {
+    let how = Disposition::from_code(header.remote_disposition()).ok_or(Error::SendInvalidHeader)?;
+    if how == Disposition::MoveReceive {
+        return Err(Error::SendInvalidHeader);
     }
-    Ok(carried)
-}
-
-enum Target {
-    SendRight,
-    ReceiveRight,
-}
-
-#[inline]
-fn peek(k: &Kernel, task: TaskId, name: Name, target: Target) -> Result<Carried> {
-    use super::space::Right;
-    let space = &k.tasks[task].space;
-    let slot = space.slot(name).map_err(|_| Error::SendInvalidPort)?;
-    match (space.entry(slot).right, target) {
-        (Right::Port { port, sends: 1.., .. }, Target::SendRight)
-        | (Right::Port { port, receive: true, .. }, Target::ReceiveRight) => {
-            Ok(Carried { right: CarriedRight::Send(port), from: name, how: None })
+    let right = space.right(header.remote).map_err(|_| Error::SendInvalidPort)?;
+    let port = match (right, how) {
+        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend | Disposition::MoveSend)
+        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend | Disposition::MakeSendOnce)
+        | (Right::SendOnce { port, .. }, Disposition::MoveSendOnce) => port,
+        _ => return Err(Error::SendInvalidPort),
+    };
+    living(ports, port).ok_or(Error::SendInvalidPort)?;
+    match how {
+        Disposition::MoveSend | Disposition::MoveSendOnce => {
+            right::take(space, ports, header.remote, how, None).map_err(|_| Error::SendInvalidPort)
         }
-        _ => Err(Error::SendInvalidPort),
+        _ => Ok(Carried { right: CarriedRight::Send(port), from: header.remote, how: None }),
     }
 }
 
@@ -155,9 +141,10 @@ fn port_of(carried: &Carried) -> Option<PortId> {
 /// The reply right; one made for the `msg_rpc` that will wait for it is marked so.
 #[inline]
 fn take_reply(
-    k: &mut Kernel,
+    space: &mut Space,
+    ports: &mut Ports,
     me: ThreadId,
-    task: TaskId,
+    thread: &mut Thread,
     header: &Header,
     then: Option<call::Receive>,
 ) -> Result<Carried> {
@@ -165,23 +152,19 @@ fn take_reply(
         return Ok(Carried::NULL);
     }
     let how = Disposition::from_code(header.local_disposition()).ok_or(Error::SendInvalidReply)?;
+    if how == Disposition::MoveReceive {
+        return Err(Error::SendInvalidReply);
+    }
     let mut waiter = None;
     if how == Disposition::MakeSendOnce && then.is_some_and(|half| half.port == header.local) {
-        let thread = &mut k.threads[me];
         thread.rpc_serial = thread.rpc_serial.wrapping_add(1);
         thread.reply = Reply::Awaited(thread.rpc_serial);
         waiter = Some(Waiter { thread: me, serial: thread.rpc_serial });
     }
-    if how == Disposition::MoveReceive {
-        return Err(Error::SendInvalidReply);
-    }
-    right::take(k, task, header.local, how, waiter).map_err(|_| Error::SendInvalidReply)
+    right::take(space, ports, header.local, how, waiter).map_err(|_| Error::SendInvalidReply)
 }
 
 fn take_rights(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, window: &Window, count: usize) -> Result<()> {
-    if count == 0 {
-        return Ok(());
-    }
     envelope.rights.try_reserve(count).map_err(|_| Error::SendNoBuffer)?;
     for number in 0..count {
         let descriptor: Descriptor = window.read_value(&k.vm.memory, message::body_offset(number));
@@ -204,7 +187,9 @@ fn take_right(k: &mut Kernel, task: TaskId, descriptor: &Descriptor, destination
     if descriptor.name == Name::DEAD {
         return Ok(Carried::from_kernel(CarriedRight::Dead(how.arrives_as())));
     }
-    let carried = right::take(k, task, descriptor.name, how, None).map_err(|_| Error::SendInvalidRight)?;
+    let Kernel { tasks, ports, .. } = k;
+    let carried =
+        right::take(&mut tasks[task].space, ports, descriptor.name, how, None).map_err(|_| Error::SendInvalidRight)?;
     if let (CarriedRight::Receive(port), Some(destination)) = (carried.right, destination) {
         if leads_to(k, destination, port) {
             right::give_back(k, task, carried);
@@ -297,25 +282,33 @@ fn leave_sender(k: &mut Kernel, task: TaskId, id: MessageId) {
 
 /// Makes the sender's loss of a message's rights final, and uses up the right it
 /// went through.
+#[inline]
 pub fn let_go(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
-    use_destination(k, task, &envelope.destination);
+    hand_over(k, task, envelope);
+    use_destination(k, &envelope.destination);
+}
+
+/// Makes the sender's loss of a message's rights final: they are the kernel's now, the
+/// one that the message went through among them.
+#[inline]
+pub fn hand_over(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
+    match envelope.destination.how {
+        None => {}
+        Some(Disposition::MoveSendOnce) => right::let_go_send_once(k, task, envelope.destination.from),
+        Some(_) => right::let_go(k, task, envelope.destination),
+    }
     right::let_go(k, task, envelope.reply);
     for carried in &envelope.rights {
         right::let_go(k, task, *carried);
     }
 }
 
+/// Uses up the right that a message went through, if that was moved.
 #[inline]
-fn use_destination(k: &mut Kernel, task: TaskId, destination: &Carried) {
+pub fn use_destination(k: &mut Kernel, destination: &Carried) {
     match (destination.how, destination.right) {
-        (Some(Disposition::MoveSend), CarriedRight::Send(port)) => {
-            right::let_go(k, task, *destination);
-            right::drop_send_right(k, port);
-        }
-        (Some(_), CarriedRight::SendOnce(port, _)) => {
-            right::let_go(k, task, *destination);
-            right::use_send_once(k, port);
-        }
+        (Some(Disposition::MoveSend), CarriedRight::Send(port)) => right::drop_send_right(k, port),
+        (Some(_), CarriedRight::SendOnce(port, _)) => right::use_send_once(k, port),
         _ => {}
     }
 }
@@ -459,14 +452,22 @@ fn return_message(k: &mut Kernel, task: TaskId, id: MessageId) {
 }
 
 /// Sends a message of the kernel's own through a right that it holds. It is taken
-/// whatever the capacity. Without memory to keep it the right is discarded, and
-/// whoever waits is told that.
-pub fn send_from_kernel(k: &mut Kernel, through: CarriedRight, envelope: &mut Envelope, body: &[u8]) {
+/// whatever the capacity, and `account` pays for it while it waits. If it cannot be
+/// kept, or is for a port of the kernel's, the right is discarded, and whoever waits is
+/// told that.
+pub fn send_from_kernel(
+    k: &mut Kernel,
+    through: CarriedRight,
+    envelope: &mut Envelope,
+    body: &[u8],
+    account: AccountId,
+) {
     let carried = Carried::from_kernel(through);
     envelope.destination = carried;
-    let alive = port_of(&carried).filter(|port| super::port::living(&k.ports, *port).is_some());
-    let taken = match alive {
-        Some(port) => take_from_kernel(k, port, envelope, body),
+    let receivable = |port: &Port| !matches!(port.owner, Owner::Kernel(_));
+    let port = port_of(&carried).filter(|port| living(&k.ports, *port).is_some_and(receivable));
+    let taken = match port {
+        Some(port) => take_from_kernel(k, port, envelope, body, account),
         None => false,
     };
     match (taken, through) {
@@ -481,13 +482,12 @@ pub fn send_from_kernel(k: &mut Kernel, through: CarriedRight, envelope: &mut En
     }
 }
 
-fn take_from_kernel(k: &mut Kernel, port: PortId, envelope: &mut Envelope, body: &[u8]) -> bool {
+fn take_from_kernel(k: &mut Kernel, port: PortId, envelope: &mut Envelope, body: &[u8], account: AccountId) -> bool {
     let source = Source::Kernel(body);
     if receive::offer(k, port, envelope, source, None, Delivery::Queue) {
         return true;
     }
-    let Kernel { vm, accounts, messages, ports, .. } = k;
-    let account = ports[port].account;
+    let Kernel { vm, accounts, messages, .. } = k;
     match message::keep(vm, accounts, messages, account, envelope, source) {
         Ok(id) => {
             enqueue(k, port, id, Step::Queue);

@@ -194,6 +194,24 @@ impl Space {
         }
     }
 
+    /// What a name stands for.
+    #[inline]
+    pub fn right(&self, name: Name) -> Result<Right> {
+        match self.entries.get(name.index()) {
+            Some(entry) if entry.generation == name.generation() && entry.is_visible() => Ok(entry.right),
+            _ => Err(Error::InvalidName),
+        }
+    }
+
+    /// The entry of a name that is in use.
+    #[inline]
+    pub fn lookup(&mut self, name: Name) -> Result<&mut Entry> {
+        match self.entries.get_mut(name.index()) {
+            Some(entry) if entry.generation == name.generation() && entry.is_visible() => Ok(entry),
+            _ => Err(Error::InvalidName),
+        }
+    }
+
     /// Its name.
     #[inline]
     pub fn name(&self, slot: u32) -> Name {

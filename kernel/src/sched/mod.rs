@@ -24,8 +24,15 @@ const PRIORITIES: usize = PRIORITY_MAX as usize + 1;
 pub struct Scheduler {
     queues: [List<Thread, InQueue>; PRIORITIES],
     ready: u32,
-    next: Option<ThreadId>,
+    next: Option<Next>,
     turn_ends: Instant,
+}
+
+/// The thread that is next in line, with its priority.
+#[derive(Clone, Copy)]
+struct Next {
+    thread: ThreadId,
+    priority: u8,
 }
 
 /// What becomes of a thread that could go on.
@@ -63,10 +70,11 @@ impl Scheduler {
     #[inline]
     pub fn hand_off(&mut self, threads: &mut Threads, id: ThreadId) {
         if let Some(displaced) = self.next.take() {
-            self.make_ready(threads, displaced);
+            self.make_ready(threads, displaced.thread);
         }
-        threads[id].state = State::Ready;
-        self.next = Some(id);
+        let thread = &mut threads[id];
+        thread.state = State::Ready;
+        self.next = Some(Next { thread: id, priority: thread.priority });
     }
 
     /// Hands a thread that is ready already the rest of the turn. False: it is not ready.
@@ -74,7 +82,7 @@ impl Scheduler {
         if !matches!(threads[id].state, State::Ready) {
             return false;
         }
-        if self.next != Some(id) {
+        if !self.is_next(id) {
             self.remove(threads, id);
             self.hand_off(threads, id);
         }
@@ -83,7 +91,7 @@ impl Scheduler {
 
     /// Takes a ready thread out of line.
     pub fn remove(&mut self, threads: &mut Threads, id: ThreadId) {
-        if self.next == Some(id) {
+        if self.is_next(id) {
             self.next = None;
             return;
         }
@@ -92,21 +100,26 @@ impl Scheduler {
         self.update(priority);
     }
 
+    fn is_next(&self, id: ThreadId) -> bool {
+        self.next.is_some_and(|next| next.thread == id)
+    }
+
     /// Takes the thread that is to run, which is then in no queue.
     #[inline]
     pub fn pick(&mut self, threads: &mut Threads, now: Instant) -> Option<ThreadId> {
-        if let Some(id) = self.next.take() {
-            let priority = threads[id].priority;
-            if self.ready >> priority <= 1 {
-                threads[id].state = State::Running;
-                return Some(id);
+        if let Some(next) = self.next.take() {
+            if self.ready >> next.priority <= 1 {
+                return Some(next.thread);
             }
-            self.make_ready(threads, id);
+            self.make_ready(threads, next.thread);
         }
+        self.pick_queued(threads, now)
+    }
+
+    fn pick_queued(&mut self, threads: &mut Threads, now: Instant) -> Option<ThreadId> {
         let priority = (u32::BITS - 1).checked_sub(self.ready.leading_zeros())? as usize;
         let id = self.queues[priority].pop_front(threads)?;
         self.update(priority);
-        threads[id].state = State::Running;
         self.turn_ends = now.plus_ms(QUANTUM_MS);
         Some(id)
     }
@@ -142,7 +155,7 @@ impl Scheduler {
 
     /// All threads in line.
     pub fn iter<'a>(&'a self, threads: &'a Threads) -> impl Iterator<Item = ThreadId> + 'a {
-        self.next.into_iter().chain(self.queues.iter().flat_map(|queue| queue.iter(threads)))
+        self.next.map(|next| next.thread).into_iter().chain(self.queues.iter().flat_map(|queue| queue.iter(threads)))
     }
 
     /// Whether the bitmap agrees with the queues.

@@ -5,6 +5,7 @@ use crate::ipc;
 use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{KernelObject, Owner};
 use crate::kernel::Kernel;
+use crate::task::AccountId;
 use crate::vm::ObjectId;
 use portolan_abi::memory_object::{ObjectInfo, Request, results};
 use portolan_abi::{Capacity, Error, Protection, Result};
@@ -13,6 +14,7 @@ pub(super) fn handle(
     k: &mut Kernel,
     object: ObjectId,
     allowed: Protection,
+    payer: AccountId,
     id: u32,
     body: &[u8],
     rights: &mut Rights,
@@ -38,7 +40,7 @@ pub(super) fn handle(
             if !allowed.contains(wanted) {
                 return Err(Error::ProtectionFailure);
             }
-            answer.right = make_right(k, object, wanted)?;
+            answer.right = make_right(k, payer, object, wanted)?;
             Ok(())
         }
     }
@@ -49,11 +51,15 @@ pub(super) fn protection(bits: u32) -> Result<Protection> {
     Protection::from_bits(bits).ok_or(Error::InvalidArgument)
 }
 
-/// A new right to map an object with at most this protection, paid for by the object's
-/// maker. An object that no right stands for and no region maps ends with the attempt.
-pub(super) fn make_right(k: &mut Kernel, object: ObjectId, allowed: Protection) -> Result<CarriedRight> {
-    let account = k.vm.objects[object].account();
-    match ipc::create(k, Owner::Kernel(KernelObject::Memory(object, allowed)), account, Capacity::DEFAULT) {
+/// A new right to map an object with at most this protection, paid for by whoever asks.
+/// An object that no right stands for and no region maps ends if that fails.
+pub(super) fn make_right(
+    k: &mut Kernel,
+    payer: AccountId,
+    object: ObjectId,
+    allowed: Protection,
+) -> Result<CarriedRight> {
+    match ipc::create(k, Owner::Kernel(KernelObject::Memory(object, allowed)), payer, Capacity::DEFAULT) {
         Ok(port) => {
             k.vm.objects[object].ports += 1;
             k.ports[port].send_rights += 1;

@@ -19,7 +19,7 @@ use crate::ipc::port::KernelObject;
 use crate::ipc::send::{self, Sent};
 use crate::ipc::{death, receive, right};
 use crate::kernel::Kernel;
-use crate::task::ThreadId;
+use crate::task::{AccountId, ThreadId};
 use crate::vm::copy::Window;
 use arrayvec::ArrayVec;
 use portolan_abi::interface::{REPLY_OFFSET, ReplyHead};
@@ -56,26 +56,30 @@ pub fn serve(
     let mut bytes = [0; REQUEST_MAX];
     let size = envelope.body_size.min(REQUEST_MAX);
     window.read(&k.vm.memory, message::body_offset(envelope.rights.len()), &mut bytes[..size]);
-    // From here on the rights are the kernel's.
+    // From here on the rights are the kernel's. The one that the request came through
+    // is used up last: it may be what keeps the object alive.
     let caller = k.threads[me].task;
-    send::let_go(k, caller, envelope);
+    let payer = k.tasks[caller].account;
+    send::hand_over(k, caller, envelope);
     let mut rights = core::mem::take(&mut envelope.rights);
     let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null };
     answer.results(&ReplyHead::default());
     let result = if envelope.body_size > REQUEST_MAX {
         Err(Error::BadArguments)
     } else {
-        handle(k, object, envelope.id, &bytes[..size], &mut rights, &mut answer)
+        handle(k, object, payer, envelope.id, &bytes[..size], &mut rights, &mut answer)
     };
     for carried in rights {
         right::discard(k, carried.right);
     }
+    send::use_destination(k, &envelope.destination);
     reply(k, me, envelope, result, answer, then)
 }
 
 fn handle(
     k: &mut Kernel,
     object: KernelObject,
+    payer: AccountId,
     id: u32,
     body: &[u8],
     rights: &mut Rights,
@@ -85,7 +89,7 @@ fn handle(
         KernelObject::Task(target) => task::handle(k, target, id, body, rights, answer),
         KernelObject::Thread(target) => thread::handle(k, target, id, body, rights, answer),
         KernelObject::Memory(object, protection) => {
-            memory_object::handle(k, object, protection, id, body, rights, answer)
+            memory_object::handle(k, object, protection, payer, id, body, rights, answer)
         }
         KernelObject::Host => host::handle(k, id, body, rights, answer),
     }
@@ -123,7 +127,8 @@ fn reply(
     {
         return Ok(Sent::Answered(completion));
     }
-    send::send_from_kernel(k, through, &mut envelope, &answer.body);
+    let payer = k.tasks[k.threads[me].task].account;
+    send::send_from_kernel(k, through, &mut envelope, &answer.body, payer);
     Ok(Sent::Done)
 }
 

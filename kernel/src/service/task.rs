@@ -64,7 +64,8 @@ pub(super) fn handle(
         }
         Request::MemoryObjectCreate(request) => {
             let object = create_object(k, target, request.size)?;
-            answer.right = make_right(k, object, Protection::all())?;
+            let payer = k.tasks[target].account;
+            answer.right = make_right(k, payer, object, Protection::all())?;
         }
     }
     Ok(())

@@ -138,10 +138,13 @@ fn create_ports(k: &mut Kernel, account: AccountId) -> Result<(PortId, PortId)> 
     }
 }
 
+/// Names that a new task has room for: those of its two ports, and of a right from its maker.
+const FIRST_NAMES: u32 = 3;
+
 fn make_spaces(k: &mut Kernel, account: AccountId) -> Result<(Map, Space)> {
     let Kernel { vm, accounts, .. } = k;
     let mut space = Space::new(account);
-    let map = space.reserve(accounts, 2).and_then(|()| Map::new(vm, accounts, account));
+    let map = space.reserve(accounts, FIRST_NAMES).and_then(|()| Map::new(vm, accounts, account));
     match map {
         Ok(map) => Ok((map, space)),
         Err(error) => {
@@ -189,7 +192,8 @@ pub fn create_thread(
         }
     };
     // Nothing below may fail.
-    let id = k.threads.insert(Thread::new(task, context, priority, port))?;
+    let root = k.tasks[task].map.pmap.root();
+    let id = k.threads.insert(Thread::new(task, root, context, priority, port))?;
     k.ports[port].owner = Owner::Kernel(KernelObject::Thread(id));
     k.ports[port].send_rights += 1;
     k.threads[id].self_name = right::insert(k, task, CarriedRight::Send(port));

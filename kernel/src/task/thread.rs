@@ -13,7 +13,7 @@ use crate::list::{Link, Linked};
 use alloc::boxed::Box;
 use portolan_abi::message::Options;
 use portolan_abi::{Error, Name, call};
-use portolan_machine::{Context, Instant};
+use portolan_machine::{Context, Frame, Instant};
 
 /// Names a thread.
 pub type ThreadId = Id<Thread>;
@@ -24,6 +24,8 @@ pub type Threads = Arena<Thread>;
 pub struct Thread {
     /// The task it belongs to.
     pub task: TaskId,
+    /// The top page table of its task.
+    pub root: Frame,
     /// Its registers; `None` only while a processor has them.
     pub context: Option<Box<Context>>,
     /// 0 to `PRIORITY_MAX`.
@@ -139,9 +141,10 @@ impl From<portolan_abi::Result<u64>> for Completion {
 
 impl Thread {
     /// A thread that is not yet in any queue.
-    pub fn new(task: TaskId, context: Box<Context>, priority: u8, kernel_port: PortId) -> Thread {
+    pub fn new(task: TaskId, root: Frame, context: Box<Context>, priority: u8, kernel_port: PortId) -> Thread {
         Thread {
             task,
+            root,
             context: Some(context),
             priority,
             state: State::Running,
