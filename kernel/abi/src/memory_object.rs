@@ -18,7 +18,8 @@ interface! {
     /// this right allows.
     1 info / Info () -> (info: ObjectInfo);
 
-    /// Returns a right to the same object that allows only this protection.
+    /// Returns a right to the same object that allows only this protection. Who asks
+    /// pays for it.
     ///
     /// `ProtectionFailure`: it is not a part of what this right allows.
     /// `InvalidArgument`: unknown bits, or none. `ResourceShortage`.

@@ -1,9 +1,11 @@
 //! Accounts: every task pays for what it makes, and one that is spent harms only itself.
 
 use crate::harness::{Message, ORDINARY, System, Task, WhenFull, no_right};
+use portolan_abi::interface::Routine;
+use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, Limits};
 use portolan_abi::vm::{MapFlags, Protection};
-use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result};
+use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result, memory_object};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const HERE: u64 = 0x5000_0000;
@@ -298,4 +300,86 @@ fn an_accepted_notice_is_kept_even_if_its_account_is_spent_meanwhile() {
         None => false,
     };
     assert!(told, "the notice has come, to one or the other");
+}
+
+#[test]
+fn whatever_a_new_task_is_given_it_is_made_whole_or_not_at_all() {
+    let system = System::boot();
+    let first = system.first();
+    let port = first.port(Capacity::DEFAULT);
+    let mut made = 0;
+    for memory in (0..9000).step_by(24) {
+        let before = system.statistics();
+        let right = Descriptor::port(port, Disposition::MakeSend as u8);
+        let limits = Limits { memory, ..ORDINARY };
+        match routine::create(&**first, first.kernel_port(), [0; 32], limits, right) {
+            Ok(reply) => {
+                made += 1;
+                let kind = routine::port_type(&**first, reply.rights[0], reply.results.bootstrap_name, 0);
+                assert_eq!(kind.expect("its type").results.kind.send, 1, "with {memory} bytes");
+                routine::terminate(&**first, reply.rights[0]).expect("the end of it");
+                first.port_deallocate(reply.rights[0]).expect("a dead name");
+                while first.receive_now(first.notify()).done().is_ok() {}
+            }
+            Err(error) => assert_eq!(error, Error::ResourceShortage, "with {memory} bytes"),
+        }
+        assert_eq!(first.status(port).send_rights, 0);
+        assert_eq!(system.statistics(), before, "with {memory} bytes");
+    }
+    assert!(made > 10);
+    first.port_deallocate(port).expect("ours");
+}
+
+#[test]
+fn the_kernels_replies_cannot_be_turned_against_who_never_asked() {
+    let system = System::boot();
+    let (victim, attacker) = (system.task("victim"), system.task("attacker"));
+    let port = victim.port(Capacity::Bounded(1));
+    let to_port = victim.give_send(&attacker, port);
+    let object = routine::memory_object_create(&*victim, victim.task_self(), PAGE).expect("an object").rights[0];
+    let to_object = victim.give(&attacker, object, Disposition::CopySend);
+    let used = victim.info().used;
+    let messages = system.statistics().messages;
+    for reply in [to_port, to_object] {
+        for _ in 0..20 {
+            let own = attacker.task_self();
+            let request = Message::to(own).reply(reply, Disposition::CopySend).id(routine::Info::ID);
+            // It may be refused or carried out; it may not cost another task anything.
+            let _ = attacker.send(request, WhenFull::Return).done();
+        }
+        assert_eq!(victim.info().used, used);
+    }
+    // No message stays where nobody can ever receive it.
+    while victim.receive_now(port).done().is_ok() {}
+    assert_eq!(system.statistics().messages, messages);
+}
+
+#[test]
+fn a_right_that_is_derived_costs_the_one_who_asks() {
+    let system = System::boot();
+    let (maker, reader) = (system.task("maker"), system.task("reader"));
+    let object = routine::memory_object_create(&*maker, maker.task_self(), PAGE).expect("an object").rights[0];
+    let shared = maker.give(&reader, object, Disposition::CopySend);
+    let used = maker.info().used;
+    let (count, error) = exhaust(|| memory_object::derive(&*reader, shared, Protection::READ.bits(), 0));
+    assert_eq!(error, Error::ResourceShortage);
+    assert!(count > 10);
+    assert_eq!(maker.info().used, used);
+}
+
+#[test]
+fn a_reply_that_cannot_be_paid_for_is_lost_and_nothing_with_it() {
+    let system = System::boot();
+    let task = system.task_with("task", Limits { memory: 32 << 10, ..ORDINARY }).expect("a task");
+    let port = task.port(Capacity::Unbounded);
+    task.give_send(&task, port);
+    let reply = task.port(Capacity::DEFAULT);
+    let (_, error) = exhaust(|| task.send(Message::to(port), WhenFull::Wait).done());
+    assert_eq!(error, Error::SendNoBuffer);
+    let request = Message::to(task.task_self()).reply(reply, Disposition::MakeSendOnce).id(routine::Info::ID);
+    assert_eq!(task.send(request, WhenFull::Wait).done(), Ok(()));
+    let notice = task.receive_now(reply).done().expect("the reply right is lost, and that is told");
+    assert_eq!(notice.header.id, portolan_abi::notification::Kind::SendOnce as u32);
+    // What is answered at once needs no memory to wait in.
+    assert_eq!(routine::info(&*task, task.task_self()).map(|_| ()), Ok(()));
 }

@@ -1,6 +1,7 @@
 //! The three capacities, and the five answers to a full mailbox.
 
 use crate::harness::{Mailbox, Message, ORDINARY, System, WhenFull};
+use portolan_abi::message::Options;
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::task::Limits;
 use portolan_abi::{Capacity, Disposition, Error};
@@ -399,4 +400,33 @@ fn an_unbounded_mailbox_holds_what_the_sender_can_pay_for() {
     assert_eq!(rich.send(Message::to(richs), WhenFull::Wait).done(), Ok(()));
     receiver.receive(port).done().expect("the first message");
     assert_eq!(poor.send(message(), WhenFull::Wait).done(), Ok(()));
+}
+
+#[test]
+fn a_receiver_with_a_small_buffer_leaves_a_waiting_sender_waiting() {
+    let mailbox = Mailbox::new(Capacity::Zero);
+    let send = mailbox.send("does not fit", WhenFull::Wait);
+    let small = mailbox.receiver.receive_with(mailbox.port, Options::empty(), 0, 80);
+    assert_eq!(small.done().expect_err("too small"), Error::ReceiveTooLarge);
+    assert!(send.waits());
+    assert_eq!(mailbox.take(), Ok("does not fit".into()));
+    assert_eq!(send.done(), Ok(()));
+}
+
+#[test]
+fn a_handed_over_processor_goes_to_the_receiver_at_once() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let bystander = mailbox.sender.thread();
+    let log = mailbox.receiver.port(Capacity::Unbounded);
+    mailbox.receiver.give_send(&mailbox.receiver, log);
+    let bystanders = mailbox.receiver.give_send(&mailbox.sender, log);
+    let receive = mailbox.receive();
+    mailbox.receiver.plan(mailbox.receiver.send_actions(Message::to(log).id(1), WhenFull::Wait));
+    mailbox.sender.plan(mailbox.sender.send_with_actions(Message::to(mailbox.to), Options::SEND_SWITCH));
+    mailbox.sender.plan(mailbox.sender.send_actions(Message::to(bystanders).id(2), WhenFull::Wait));
+    mailbox.system.rest();
+    assert!(!receive.waits());
+    let order = [(); 2].map(|()| mailbox.receiver.receive_now(log).done().expect("an event").header.id);
+    assert_eq!(order, [1, 2]);
+    assert!(bystander.is_free());
 }

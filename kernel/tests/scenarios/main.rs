@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "in a test program `pub` means: used by the tests")]
 
 mod accounts;
+mod boot;
 mod capacity;
 mod death;
 mod faults;

@@ -1,6 +1,7 @@
 //! Memory: mapping, sharing, protecting, and giving back.
 
 use crate::harness::{ORDINARY, System, Task, no_right};
+use portolan_abi::interface::Routine;
 use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
 use portolan_abi::task::{self as routine, Limits};
@@ -445,4 +446,99 @@ fn another_task_can_be_given_memory_through_its_kernel_port() {
     routine::vm_map(&**first, child.kernel_port(), HERE, PAGE, 0, protection, flags, copy(object)).expect("a mapping");
     first.port_deallocate(object).expect("ours");
     assert_eq!(child.load(HERE, 9), b"inherited");
+}
+
+#[test]
+fn a_protection_of_nothing_allows_nothing_until_it_is_changed() {
+    let system = System::boot();
+    let task = system.task("task");
+    map(&task, HERE, 2 * PAGE).expect("a mapping");
+    task.store(HERE, b"kept").done();
+    protect(&task, HERE, PAGE, Protection::empty()).expect("a guard page");
+    task.store(HERE + PAGE, b"beside it").done();
+    protect(&task, HERE, PAGE, Protection::READ).expect("readable again");
+    assert_eq!(task.load(HERE, 4), b"kept");
+    protect(&task, HERE, PAGE, Protection::empty()).expect("a guard page");
+    assert!(kills(&system, &task, read(HERE)));
+}
+
+#[test]
+fn anywhere_uses_gaps_and_knows_when_there_is_none() {
+    let system = System::boot();
+    let task = system.task("task");
+    let anywhere = |size| map_with(&task, 0, size, 0, Protection::READ, MapFlags::ANYWHERE, no_right());
+    let first = [(); 3].map(|()| anywhere(PAGE).expect("a range"));
+    unmap(&task, first[1], PAGE).expect("a gap");
+    assert_eq!(anywhere(2 * PAGE), Ok(first[2] + PAGE));
+    assert_eq!(anywhere(PAGE), Ok(first[1]));
+    assert_eq!(anywhere(1 << 40).map(|_| ()), Ok(()));
+    for size in [(1 << 40) + 1, 1 << 47, u64::MAX] {
+        let refused = anywhere(size);
+        assert!(matches!(refused, Err(Error::NoSpace | Error::InvalidArgument)), "{size:#x}: {refused:?}");
+    }
+}
+
+#[test]
+fn a_huge_mapping_that_is_hardly_used_is_unmapped_at_once() {
+    let system = System::boot();
+    let task = system.task("task");
+    let size = memory_object::SIZE_MAX;
+    let start = map_with(&task, 0, size, 0, Protection::READ_WRITE, MapFlags::ANYWHERE, no_right()).expect("a range");
+    let used = task.info().used;
+    for page in [0, size / 2, size - PAGE] {
+        task.store(start + page, b"here").done();
+    }
+    protect(&task, start, size, Protection::READ).expect("all of it");
+    assert_eq!(task.load(start + size / 2, 4), b"here");
+    unmap(&task, start, size).expect("all of it");
+    assert!(task.info().used.memory < used.memory);
+}
+
+#[test]
+fn the_archive_can_be_mapped_and_only_read() {
+    let system = System::boot();
+    let (first, reader) = (system.first(), system.task("reader"));
+    let archive = first.give(&reader, first.archive_port(), Disposition::CopySend);
+    let info = memory_object::info(&*reader, archive).expect("its information").results.info;
+    assert_eq!(info.protection, Protection::READ.bits());
+    assert_eq!(info.resident * PAGE, info.size);
+    assert_eq!(map_object(&reader, archive, PAGE, Protection::READ_WRITE), Err(Error::ProtectionFailure));
+    map_object(&reader, archive, info.size, Protection::READ).expect("a mapping");
+    assert!(reader.load(HERE, 512).starts_with(b"first\0"));
+    let free = system.statistics().free_frames;
+    unmap(&reader, HERE, info.size).expect("the end of it");
+    assert_eq!(system.statistics().free_frames, free, "its frames are not the kernel's to give out");
+}
+
+#[test]
+fn a_machine_without_memory_refuses_and_recovers() {
+    let system = System::boot_on(300);
+    let rich = system.task_with("rich", Limits { frames: 10_000, ..ORDINARY }).expect("limits are no promise");
+    map(&rich, HERE, 1000 * PAGE).expect("a mapping");
+    let mut page = 0;
+    while !rich.store(HERE + page * PAGE, b"mine").waits() {
+        page += 1;
+        assert!(page < 300);
+    }
+    assert!(page > 100, "{page} pages");
+    assert!(system.console().contains("no memory is left"), "{}", system.console());
+    let other = system.task("other");
+    map(&other, HERE, 100 * PAGE).expect("a mapping");
+    (0..100).for_each(|page| drop(other.store(HERE + page * PAGE, b"fine").done()));
+}
+
+#[test]
+fn a_request_through_the_last_right_to_an_object_is_still_answered() {
+    let system = System::boot();
+    let task = system.task("task");
+    let objects = system.statistics().memory_objects;
+    let last = object(&task, PAGE);
+    let reply = task.port(portolan_abi::Capacity::DEFAULT);
+    let message = crate::harness::Message::by(last, Disposition::MoveSend)
+        .reply(reply, Disposition::MakeSendOnce)
+        .id(memory_object::Info::ID);
+    let answer = task.rpc(message, reply).done().expect("a reply");
+    assert_eq!(answer.header.id, memory_object::Info::ID + 100);
+    assert_eq!(task.port_type(last), Err(Error::InvalidName));
+    assert_eq!(system.statistics().memory_objects, objects);
 }

@@ -172,3 +172,18 @@ fn notices_go_where_the_notify_port_went() {
     let notice = watcher.receive_now(moved).done().expect("a notice");
     assert_eq!(notice.header.id, Kind::DeadName as u32);
 }
+
+#[test]
+fn a_right_that_comes_back_from_an_unsent_message_as_a_dead_name_is_told() {
+    let mailbox = Mailbox::full(ONE);
+    let other = mailbox.system.task("other");
+    let dying = other.port(ONE);
+    let name = other.give_send(&mailbox.sender, dying);
+    let message = Message::to(mailbox.to).right(name, Disposition::MoveSend);
+    let waiting = mailbox.sender.thread().send(message, WhenFull::WaitMs(10));
+    other.terminate();
+    mailbox.system.advance_ms(10);
+    assert_eq!(waiting.done(), Err(Error::SendTimedOut));
+    assert_eq!(mailbox.sender.port_type(name).expect("a dead name").dead, 1);
+    assert_eq!(notices(&mailbox.sender), [(Kind::DeadName, name)]);
+}

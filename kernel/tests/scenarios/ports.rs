@@ -350,3 +350,59 @@ fn ten_thousand_messages_leave_nothing_behind() {
     });
     assert_eq!(mailbox.sender.info().used, used);
 }
+
+#[test]
+fn a_header_and_its_rights_may_cross_a_page() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let page = mailbox.sender.buffers().0 + 4 * PAGE_SIZE as u64;
+    let ports = [(); 3].map(|()| mailbox.sender.port(Capacity::DEFAULT));
+    let empty = Message::to(mailbox.to).id(5).text("tail");
+    let message = ports.iter().fold(empty, |message, port| message.right(*port, Disposition::MakeSend)).bytes();
+    for before in (8..=message.len() as u64).step_by(8) {
+        let address = page - before;
+        mailbox.sender.store(address, &message).done();
+        let send = Send { address, size: message.len() as u32, timeout: 0 };
+        let call = Call::Message { send: Some(send), receive: None, options: Options::empty() };
+        assert_eq!(mailbox.sender.call(call).done().0, Ok(()), "{before} bytes before the page");
+        let arrived = mailbox.receive().done().expect("the message");
+        assert_eq!((arrived.header.id, arrived.rights.len(), arrived.text()), (5, 3, "tail"));
+    }
+}
+
+#[test]
+fn a_message_may_arrive_across_a_page() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let page = mailbox.receiver.buffers().1 + 4 * PAGE_SIZE as u64;
+    let port = mailbox.sender.port(Capacity::DEFAULT);
+    let message = Message::to(mailbox.to).right(port, Disposition::MakeSend).text("0123456789abc");
+    let size = received_size(message.bytes().len());
+    for before in (8..=size as u64).step_by(8) {
+        let address = page - before;
+        mailbox.sender.send(message.clone(), WhenFull::Wait).done().expect("a send");
+        let receive = Receive { address, size: size as u32, port: mailbox.port, timeout: 0 };
+        let call = Call::Message { send: None, receive: Some(receive), options: Options::empty() };
+        assert_eq!(mailbox.receiver.call(call).done().0, Ok(()));
+        let arrived = crate::harness::Received::read(&mailbox.receiver.load(address, size));
+        assert_eq!(arrived.text(), "0123456789abc", "{before} bytes before the page");
+    }
+}
+
+#[test]
+fn overlapping_buffers_harm_no_one_else() {
+    // One thread sends from memory that another one, of the same task, receives into.
+    let system = System::boot();
+    let task = system.task("task");
+    let port = task.port(Capacity::DEFAULT);
+    task.give_send(&task, port);
+    let (from, _) = task.buffers();
+    for offset in [0, 8, 24, 64, 4088] {
+        let thread = task.thread();
+        let receive = Receive { address: from + offset, size: 6000, port, timeout: 0 };
+        let call = Call::Message { send: None, receive: Some(receive), options: Options::empty() };
+        let waiting = thread.call(call);
+        assert_eq!(task.send(Message::to(port).text([3; 5000]), WhenFull::Wait).done(), Ok(()));
+        assert_eq!(waiting.done(), (Ok(()), 5024));
+        let header = crate::harness::Received::read(&task.load(from + offset, 6000)).header;
+        assert_eq!((header.size, header.local), (5024, port));
+    }
+}

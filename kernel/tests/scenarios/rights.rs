@@ -571,3 +571,66 @@ fn a_name_is_not_dealt_out_twice() {
         assert_eq!(names.len(), total);
     });
 }
+
+#[test]
+fn a_reference_that_was_not_sent_joins_those_that_stayed() {
+    let mailbox = Mailbox::full(Capacity::Bounded(1));
+    let (sender, other) = (&mailbox.sender, mailbox.receiver.port(Capacity::DEFAULT));
+    let name = mailbox.receiver.give_send(sender, other);
+    sender.port_mod_refs(name, RightKind::Send, 2).expect("three references");
+    let message = Message::to(mailbox.to).right(name, Disposition::MoveSend).right(name, Disposition::MoveSend);
+    let waiting = sender.thread().send(message, WhenFull::WaitMs(10));
+    assert_eq!((sends(sender, name), mailbox.receiver.status(other).send_rights), (1, 3));
+    mailbox.system.advance_ms(10);
+    assert_eq!(waiting.done(), Err(Error::SendTimedOut));
+    assert_eq!((sends(sender, name), mailbox.receiver.status(other).send_rights), (3, 1));
+}
+
+#[test]
+fn a_reference_that_was_not_sent_comes_back_even_if_the_rest_is_gone() {
+    let mailbox = Mailbox::full(Capacity::Bounded(1));
+    let (sender, other) = (&mailbox.sender, mailbox.receiver.port(Capacity::DEFAULT));
+    let name = mailbox.receiver.give_send(sender, other);
+    sender.port_mod_refs(name, RightKind::Send, 1).expect("two references");
+    let message = Message::to(mailbox.to).right(name, Disposition::MoveSend);
+    let waiting = sender.thread().send(message, WhenFull::WaitMs(10));
+    assert_eq!(sender.port_deallocate(name), Ok(()));
+    assert_eq!(sender.port_type(name), Err(Error::InvalidName));
+    mailbox.system.advance_ms(10);
+    assert_eq!(waiting.done(), Err(Error::SendTimedOut));
+    assert_eq!((sends(sender, name), mailbox.receiver.status(other).send_rights), (1, 1));
+}
+
+#[test]
+fn a_change_of_references_by_nothing_changes_nothing() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let once = mailbox.receiver.give(&mailbox.sender, mailbox.port, Disposition::MakeSendOnce);
+    assert_eq!(mailbox.sender.port_mod_refs(mailbox.to, RightKind::Send, 0), Ok(()));
+    assert_eq!(mailbox.sender.port_mod_refs(once, RightKind::SendOnce, 0), Ok(()));
+    assert_eq!(mailbox.receiver.port_mod_refs(mailbox.port, RightKind::Receive, 0), Ok(()));
+    assert_eq!(mailbox.sender.port_mod_refs(once, RightKind::SendOnce, 1), Err(Error::InvalidValue));
+    let status = mailbox.receiver.status(mailbox.port);
+    assert_eq!((status.send_rights, status.send_once_rights), (1, 1));
+    assert_eq!(mailbox.sender.port_mod_refs(once, RightKind::SendOnce, -1), Ok(()));
+    assert_eq!(mailbox.sender.port_type(once), Err(Error::InvalidName));
+}
+
+#[test]
+fn a_right_that_would_overflow_its_name_is_refused_or_absorbed() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let (sender, to) = (&mailbox.sender, mailbox.to);
+    sender.port_mod_refs(to, RightKind::Send, UREFS_MAX as i32 - 1).expect("as many as can be");
+    // By request: refused, and the right is released.
+    let right = Descriptor::port(to, Disposition::CopySend as u8);
+    let own = sender.task_self();
+    let refused = routine::port_insert_right(&**sender, own, Name::NULL, 0, right);
+    assert_eq!(refused.map(|_| ()), Err(Error::UrefsOverflow));
+    // In a message: it arrives, and the count stays.
+    let back = sender.port(Capacity::DEFAULT);
+    let to_back = sender.give_send(&mailbox.receiver, back);
+    let message = Message::to(to_back).right(mailbox.port, Disposition::MakeSend);
+    mailbox.receiver.send(message, WhenFull::Wait).done().expect("a send");
+    assert_eq!(sender.receive_now(back).done().expect("the message").right(0).0, to);
+    assert_eq!(sends(sender, to), UREFS_MAX);
+    assert_eq!(mailbox.receiver.status(mailbox.port).send_rights, 1);
+}

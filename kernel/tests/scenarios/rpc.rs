@@ -4,6 +4,8 @@ use crate::harness::{Mailbox, Message, Pending, Received, Thread, WhenFull};
 use portolan_abi::call::{Receive, Send};
 use portolan_abi::message::Options;
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, Result, RightKind};
+use portolan_machine::Exception;
+use portolan_machine::sim::script::Action;
 
 /// The sender's request, with a reply port made for it.
 fn request(mailbox: &Mailbox, text: &str) -> (Pending<Result<Received>>, Name) {
@@ -276,4 +278,18 @@ fn many_round_trips_leave_nothing_behind() {
             assert_eq!(rpc.done().expect("the reply").text(), text);
         }
     });
+}
+
+#[test]
+fn a_client_is_told_of_a_reply_that_is_lost_before_it_has_begun_to_wait() {
+    // The server takes the request of a client that waits to send, and dies in the same turn.
+    let mailbox = Mailbox::new(Capacity::Zero);
+    let (rpc, _) = request(&mailbox, "question");
+    assert_eq!(mailbox.receiver.status(mailbox.port).senders, 1);
+    let receive = Receive { address: mailbox.receiver.buffers().1, size: 512, port: mailbox.port, timeout: 0 };
+    let call = Call::Message { send: None, receive: Some(receive), options: Options::empty() };
+    mailbox.receiver.plan_call(call);
+    mailbox.receiver.plan(vec![Action::Raise(Exception::Divide)]);
+    mailbox.system.rest();
+    assert_eq!(rpc.done().expect_err("no reply will come"), Error::ReceiveReplyLost);
 }

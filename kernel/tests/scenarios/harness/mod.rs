@@ -10,7 +10,7 @@
 
 mod mailbox;
 mod message;
-mod program;
+pub mod program;
 mod task;
 
 pub use mailbox::Mailbox;
@@ -64,7 +64,11 @@ impl System {
 
     /// A machine with so many free frames.
     pub fn boot_on(frames: u32) -> System {
-        let hardware = Hardware { frames, archive: program::archive(), command_line: "a=b" };
+        System::boot_from(Hardware { frames, archive: program::archive(), command_line: "a=b" })
+    }
+
+    /// This machine.
+    pub fn boot_from(hardware: Hardware) -> System {
         let (machine, boot, cpu) = hardware.power_on();
         let console = machine.console.clone();
         let kernel = heap::in_kernel(|| kernel::boot::kernel(machine, &boot).expect("the first task starts"));
@@ -147,6 +151,13 @@ impl System {
     /// All that the kernel has written to its console.
     pub fn console(&self) -> String {
         self.board.console.text()
+    }
+
+    /// What a panic would show of the kernel's state.
+    pub fn report(&self) -> String {
+        let mut text = String::new();
+        kernel::report::state(&self.board.running.borrow().kernel, &mut text).expect("a string takes all");
+        text
     }
 
     /// How the kernel has ended the machine, if it has.

@@ -19,17 +19,23 @@ const READ_WRITE: u32 = 6;
 
 /// A tar file that holds the program.
 pub fn archive() -> Vec<u8> {
-    let program = elf();
-    let mut header = tar::Header::new_ustar();
-    header.set_size(program.len() as u64);
-    header.set_mode(0o644);
+    archive_of(&[(FIRST_PROGRAM, &elf())])
+}
+
+/// A tar file that holds these files.
+pub fn archive_of(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    archive.append_data(&mut header, FIRST_PROGRAM, &*program).expect("memory takes all");
+    for (name, bytes) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, name, *bytes).expect("memory takes all");
+    }
     archive.into_inner().expect("memory takes all")
 }
 
 /// Header, two program headers, padding, a page of code. The data has no bytes in the file.
-fn elf() -> Vec<u8> {
+pub fn elf() -> Vec<u8> {
     let mut file = Vec::new();
     file.extend_from_slice(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
     half(&mut file, &[2, 62]); // executable, x86_64

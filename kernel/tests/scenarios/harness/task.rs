@@ -41,6 +41,7 @@ pub struct Task {
     /// Its kernel port, as its keeper names it.
     kept_as: Name,
     host: Name,
+    archive: Name,
     threads: Cell<u64>,
 }
 
@@ -118,7 +119,7 @@ impl Task {
         let kept_as = small.task_self();
         map_memory(&small, kept_as).expect("memory for the first task");
         let main = Thread { buffers: Buffers::of(0), ..small };
-        Task { main, keeper: None, kept_as, host: startup.host, threads: Cell::new(1) }
+        Task { main, keeper: None, kept_as, host: startup.host, archive: startup.archive, threads: Cell::new(1) }
     }
 
     /// Gives a new task, of which `first` has the kernel port, memory and a thread.
@@ -126,7 +127,14 @@ impl Task {
         map_memory(first, kept_as)?;
         let main = Thread::new(&first.board, first.board.new_entry(), Buffers::of(0));
         start(first, kept_as, &main, 0, PRIORITY_DEFAULT)?;
-        Ok(Task { main, keeper: Some(first.main.clone()), kept_as, host: Name::NULL, threads: Cell::new(1) })
+        Ok(Task {
+            main,
+            keeper: Some(first.main.clone()),
+            kept_as,
+            host: Name::NULL,
+            archive: Name::NULL,
+            threads: Cell::new(1),
+        })
     }
 
     /// Another thread of the task.
@@ -162,6 +170,11 @@ impl Task {
     /// The host port; null but in the first task.
     pub fn host_port(&self) -> Name {
         self.host
+    }
+
+    /// The memory object that holds the boot archive; null but in the first task.
+    pub fn archive_port(&self) -> Name {
+        self.archive
     }
 
     /// Ends the task, from outside.
@@ -287,6 +300,11 @@ impl Thread {
     pub fn send_actions(&self, message: Message, when_full: WhenFull) -> Vec<Action> {
         let (options, timeout) = when_full.options();
         self.sending(message, options, timeout)
+    }
+
+    /// What a thread does to send with these options.
+    pub fn send_with_actions(&self, message: Message, options: Options) -> Vec<Action> {
+        self.sending(message, options, 0)
     }
 
     fn sending(&self, message: Message, options: Options, timeout: u32) -> Vec<Action> {

@@ -40,17 +40,39 @@ pub struct Given(pub Known, pub Disposition);
 pub enum Deed {
     Allocate(Capacity),
     Deallocate(Known),
-    Send { message: Letter, when_full: WhenFull, abortable: bool },
-    Receive { from: Known, ms: Option<u32>, room: u32 },
-    Rpc { message: Letter, when_full: WhenFull, from: Known, ms: Option<u32> },
+    Send {
+        message: Letter,
+        when_full: WhenFull,
+        abortable: bool,
+    },
+    Receive {
+        from: Known,
+        ms: Option<u32>,
+        room: u32,
+    },
+    Rpc {
+        message: Letter,
+        when_full: WhenFull,
+        from: Known,
+        ms: Option<u32>,
+    },
     /// A routine behind the task's own kernel port, or behind any port.
-    Request { to: Option<Known>, request: Request },
-    Touch { page: u64, write: bool },
+    Request {
+        to: Option<Known>,
+        request: Request,
+    },
+    Touch {
+        page: u64,
+        write: bool,
+    },
     Yield(Known),
     Sleep(u32),
     Work(u32),
     NewThread,
-    Garbage { number: u64, arguments: [u64; 6] },
+    Garbage {
+        number: u64,
+        arguments: [u64; 6],
+    },
     /// Time passes.
     Pass(u32),
 }
@@ -116,17 +138,14 @@ impl Request {
         }
         let reserved = 0;
         match self {
-            Request::SetBacklog(port, capacity) => of::<routine::PortSetBacklog>(arguments::PortSetBacklog {
-                name: name(port),
-                capacity: capacity.code(),
-            }),
+            Request::SetBacklog(port, capacity) => {
+                of::<routine::PortSetBacklog>(arguments::PortSetBacklog { name: name(port), capacity: capacity.code() })
+            }
             Request::ModifyReferences(right, kind, delta) => {
                 let (name, kind) = (name(right), kind as u32);
                 of::<routine::PortModRefs>(arguments::PortModRefs { name, kind, delta, reserved })
             }
-            Request::Status(port) => {
-                of::<routine::PortStatus>(arguments::PortStatus { name: name(port), reserved })
-            }
+            Request::Status(port) => of::<routine::PortStatus>(arguments::PortStatus { name: name(port), reserved }),
             Request::Type(right) => of::<routine::PortType>(arguments::PortType { name: name(right), reserved }),
             Request::Insert(right) => {
                 let arguments = arguments::PortInsertRight { name: Name::NULL, reserved };
@@ -207,8 +226,12 @@ fn deed() -> impl Strategy<Value = Deed> {
 fn letter() -> impl Strategy<Value = Letter> {
     let size = prop_oneof![4 => 0..120usize, 1 => 120..9000usize];
     let rights = prop_oneof![3 => vec(given(), 0..2), 1 => vec(given(), 2..8)];
-    (given(), option::of(given()), rights, size)
-        .prop_map(|(to, reply, rights, size)| Letter { to, reply, rights, size })
+    (given(), option::of(given()), rights, size).prop_map(|(to, reply, rights, size)| Letter {
+        to,
+        reply,
+        rights,
+        size,
+    })
 }
 
 fn request() -> BoxedStrategy<Deed> {
