@@ -22,6 +22,12 @@ pub fn task_fault(k: &mut Kernel, thread: ThreadId, task: TaskId, cause: fmt::Ar
     let _ = writeln!(console, "task {} (#{}) ended at {at:#x}: {cause}", task.name, task.serial);
 }
 
+/// Says why the machine stops.
+pub fn first_task_ended(k: &mut Kernel) {
+    // Nothing can be done where the console itself fails.
+    let _ = writeln!(k.console, "the first task has ended without a word to the host port: the machine stops");
+}
+
 /// Shows the last events and what each thread does.
 pub fn state(k: &Kernel, out: &mut dyn Write) -> fmt::Result {
     for (cpu, ring) in k.traces.iter().enumerate() {

@@ -19,6 +19,7 @@ use crate::ipc::space::{Right, Space};
 use crate::ipc::{self, PortId, death, receive, right, send};
 use crate::kernel::Kernel;
 use crate::list::List;
+use crate::report;
 use crate::vm::Map;
 use account::Resource;
 use portolan_abi::vm::{USER_END, USER_START};
@@ -229,7 +230,11 @@ fn leave(k: &mut Kernel, id: ThreadId) {
     }
 }
 
-/// Ends a task.
+/// The serial number of the first task.
+const FIRST_SERIAL: u64 = 1;
+
+/// Ends a task. Without the first task nothing can be started or stopped any more, so
+/// its end is the machine's, and a failure.
 pub fn terminate(k: &mut Kernel, id: TaskId) {
     if k.tasks.get(id).is_none() {
         return;
@@ -240,6 +245,10 @@ pub fn terminate(k: &mut Kernel, id: TaskId) {
     death::bury(k, k.tasks[id].kernel_port);
     release_names(k, id);
     let Some(task) = k.tasks.remove(id) else { return };
+    if task.serial == FIRST_SERIAL {
+        report::first_task_ended(k);
+        portolan_machine::exit(false);
+    }
     let Kernel { vm, accounts, .. } = k;
     task.map.destroy(vm, accounts);
     task.space.credit(accounts);
