@@ -261,7 +261,7 @@ pieces! {
     write_text = "lea rax, [rip]", "mov [rax], rax";
     execute_stack = "mov word ptr [rsp - 16], 0xc3c3", "lea rax, [rsp - 16]", "call rax";
     execute_data = "mov word ptr [r15 + 64], 0xc3c3", "lea rax, [r15 + 64]", "call rax";
-    overflow_stack = "2: push rax", "jmp 2b";
+    overflow_stack = "mov eax, 1", "2: push rax", "jmp 2b";
     push_on_non_canonical_stack = "mov rsp, 0x8000000000000000", "push rax";
     push_on_kernel_stack = "mov rsp, 0xffffffff80300000", "push rax";
 

@@ -9,12 +9,13 @@ use crate::asm::{self, Code};
 use crate::case::Failure;
 use crate::hand::deadline;
 use crate::message::PATIENCE;
+use crate::protocol::{self, routine};
 use crate::space;
 use alloc::vec::Vec;
 use portolan::abi::message::Descriptor;
 use portolan::abi::task::{self, Limits};
 use portolan::abi::thread::PRIORITY_DEFAULT;
-use portolan::abi::{Name, PAGE_SIZE, Protection, Result};
+use portolan::abi::{Disposition, Name, PAGE_SIZE, Protection, Result};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -77,6 +78,7 @@ impl Bare {
             NOTHING,
         )?;
         let task = created.rights[0];
+        routine::adopt(&MsgRpc, protocol::bootstrap(), Descriptor::port(task, Disposition::CopySend as u8))?;
         space::install(task, text, code)?;
         let data = space::object(PAGE_SIZE as u64)?;
         let page = space::map(data, Protection::READ_WRITE)?;

@@ -45,7 +45,7 @@ fn pattern(seed: u64) -> State {
     for (index, byte) in state.fpu[32..416].iter_mut().enumerate() {
         // An x87 register is the first ten bytes of its sixteen.
         let unused = index < 128 && index % 16 >= 10;
-        *byte = if unused { 0 } else { (index as u64 * 31 + seed) as u8 };
+        *byte = if unused { 0 } else { (index as u64 * 31).wrapping_add(seed) as u8 };
     }
     state
 }

@@ -173,6 +173,13 @@ impl Hand {
         self.start_message_call(Call::Message { send: Some(send), receive: None, options }, bytes.bytes(), 0)
     }
 
+    /// Starts to send what is laid out, if there is a place for it now.
+    pub(crate) fn send_bytes(&self, bytes: &Buffer) -> Result<Pending> {
+        let send = self.send_half(bytes, 0);
+        let call = Call::Message { send: Some(send), receive: None, options: Options::SEND_TIMEOUT };
+        self.start_message_call(call, bytes.bytes(), 0)
+    }
+
     /// Starts to receive.
     pub(crate) fn receive(&self, port: Name, options: Options, timeout: u32) -> Result<Pending> {
         let receive = self.receive_half(port, timeout);

@@ -32,6 +32,11 @@ fn warm_up() -> Verdict {
     let peers = [Peer::start()?, Peer::start()?];
     for peer in &peers {
         peer.open(Capacity::DEFAULT)?;
+        // As many tasks to end as any case has.
+        for _ in 0..300 {
+            let right = Descriptor::port(peer.task, Disposition::CopySend as u8);
+            routine::adopt(&MsgRpc, protocol::bootstrap(), right)?;
+        }
     }
     Ok(())
 }

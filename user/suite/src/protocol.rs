@@ -11,7 +11,7 @@ use portolan::interface::MsgRpc;
 use portolan::start;
 
 /// Bytes of a failure's text; what is longer is cut.
-pub(crate) const REASON_SIZE: usize = 200;
+pub(crate) const REASON_SIZE: usize = 400;
 
 /// The routines.
 pub(crate) mod routine {
@@ -34,6 +34,9 @@ pub(crate) mod routine {
 
         /// Keeps a right until the case is over.
         5 keep / Keep (; right) -> ();
+
+        /// Ends this task when the case is over, if it still is there.
+        6 adopt / Adopt (; task) -> ();
     }
 }
 

@@ -402,7 +402,7 @@ fn names_mean_nothing_in_another_task() -> Verdict {
 
 fn wild_names_mean_nothing() -> Verdict {
     let mut random = Random::new(0x5eed_0002);
-    let mut wild = [Name(1), Name::DEAD, Name(0xfff0_0000), Name(0x000f_ffff), Name(0xfffe_ffff)].to_vec();
+    let mut wild = [Name::NULL, Name::DEAD, Name(0xfff0_0000), Name(0x000f_ffff), Name(0xfffe_ffff)].to_vec();
     // Indices far above those that the task uses.
     wild.extend((0..3000).map(|_| Name(random.next() as u32 | 0x000f_0000)));
     for name in wild {
@@ -410,7 +410,7 @@ fn wild_names_mean_nothing() -> Verdict {
         same!(Message::copy_to(name).send_now(), Err(Error::SendInvalidPort));
         same!(receive_now(name).map(drop), Err(Error::ReceiveInvalidPort));
     }
-    for name in [Name(1), Name(0x00ff_1234)] {
+    for name in [Name::NULL, Name(0x00ff_1234)] {
         same!(port::kind(name), Err(Error::InvalidName));
         same!(port::status(name), Err(Error::InvalidName));
         same!(port::set_capacity(name, Capacity::Zero), Err(Error::InvalidName));
@@ -461,7 +461,7 @@ fn names_are_the_kernels_to_choose() -> Verdict {
     let peer = Peer::start()?;
     let port = trap::port_allocate(Capacity::DEFAULT)?;
     let names = task::info(&MsgRpc, peer.task)?.results.info.names;
-    for wish in [Name::new(500, 3), Name::new(1, 0), Name(1), Name::DEAD] {
+    for wish in [Name::new(500, 3), Name::new(1, 7), Name(1), Name::DEAD] {
         let right = Descriptor::port(port, Disposition::MakeSend as u8);
         let result = task::port_insert_right(&MsgRpc, peer.task, wish, 0, right).map(drop);
         same!(result, Err(Error::InvalidArgument));

@@ -20,11 +20,13 @@ use alloc::vec::Vec;
 use portolan::abi::Disposition;
 use portolan::abi::error::code_of;
 use portolan::abi::host::Statistics;
-use portolan::abi::interface::ReplyHead;
+use portolan::abi::interface::{REPLY_OFFSET, ReplyHead};
 use portolan::abi::message::Descriptor;
 use portolan::abi::task::Limits;
 use portolan::program::{Launch, Program};
-use portolan::{Error, Name, ReceiveRight, Result, Right, SendRight, Task, argument, bootstrap, println, trap};
+use portolan::{
+    Capacity, Error, Name, ReceiveRight, Result, Right, SendRight, Task, argument, bootstrap, println, trap,
+};
 use zerocopy::IntoBytes;
 
 /// How long a case may take, in ms.
@@ -41,7 +43,9 @@ pub(crate) fn main(cases: &[&[Case]], warm_up: &Case) -> Result<u32> {
     let program = Program::parse(file).map_err(|_| Error::Failure)?;
     let notify = ReceiveRight::from_name(trap::task_notify());
     let runner = Runner { program, notify, host: bootstrap::host()? };
-    // The first task ever started makes the runner's own heap and tables grow.
+    // What grows once and stays, the runner's heap and its table of names, is not to pass for a leak.
+    let names: Vec<Name> = (0..1000).map(|_| trap::port_allocate(Capacity::DEFAULT)).collect::<Result<_>>()?;
+    names.into_iter().try_for_each(trap::port_deallocate)?;
     runner.run(warm_up);
 
     let wanted = argument("test").unwrap_or_default();
@@ -81,10 +85,10 @@ enum Ending {
     NotStarted(Error),
 }
 
-/// What the case that runs has had from the runner.
+/// What is left when a case is over, to be ended by the runner.
 #[derive(Default)]
 struct Belongings {
-    peers: Vec<Task>,
+    tasks: Vec<Task>,
     kept: Vec<Right<'static>>,
 }
 
@@ -105,12 +109,12 @@ impl Runner {
         let before = self.statistics();
         let mut belongings = Belongings::default();
         let ending = self.start_and_watch(case, &mut belongings);
-        for peer in &belongings.peers {
+        for task in &belongings.tasks {
             // It may have ended by itself.
-            let _ = peer.terminate();
+            let _ = task.terminate();
         }
-        let Belongings { peers, kept } = belongings;
-        drop(peers);
+        let Belongings { tasks, kept } = belongings;
+        drop(tasks);
         let left = self.clean_up(&before);
         drop(kept);
         match (ending, left) {
@@ -167,13 +171,19 @@ impl Runner {
                 (self.start("peer", wish.limits, bootstrap).map(|task| belongings.add(task)), None)
             }
             Ok(Request::Host(_)) => (Ok(self.host.name()), None),
+            Ok(Request::Adopt(_)) => {
+                if let Some(Right::Send(right)) = rights.pop() {
+                    belongings.add(Task::from_right(right));
+                }
+                (Ok(Name::NULL), None)
+            }
             Ok(Request::Keep(_)) => {
                 belongings.kept.append(&mut rights);
                 (Ok(Name::NULL), None)
             }
             Err(error) => (Err(error), None),
         };
-        answer(message.header.remote, result);
+        answer(message, result);
         ending
     }
 
@@ -207,25 +217,26 @@ impl Runner {
 }
 
 impl Belongings {
-    /// Keeps the peer; a name of its task port, to be copied to the case.
+    /// Adds a task; the name of its task port, to be copied to the case.
     fn add(&mut self, task: Task) -> Name {
         let name = task.right().name();
-        self.peers.push(task);
+        self.tasks.push(task);
         name
     }
 }
 
 /// Answers a request with a right, or none, or the error. A case that is gone does not care.
-fn answer(reply: Name, result: Result<Name>) {
+fn answer(request: &Received, result: Result<Name>) {
     let head = ReplyHead { code: code_of(&result), reserved: 0 };
-    let mut message = Message::once_to(reply).body(head.as_bytes());
+    let id = request.header.id.wrapping_add(REPLY_OFFSET);
+    let mut message = Message::once_to(request.header.remote).id(id).body(head.as_bytes());
     if let Ok(right) = result
         && right != Name::NULL
     {
         message.rights.push(Descriptor::port(right, Disposition::CopySend as u8));
     }
     if message.send().is_err() {
-        let _ = trap::port_deallocate(reply);
+        let _ = trap::port_deallocate(request.header.remote);
     }
 }
 
