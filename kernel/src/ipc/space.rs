@@ -117,6 +117,9 @@ impl Space {
     }
 
     fn grow(&mut self, accounts: &mut Accounts) -> Result<()> {
+        if self.buckets.is_empty() {
+            self.buckets.push(NONE)?;
+        }
         if self.entries.is_empty() {
             // Slot 0 is never used: it would be the null name.
             self.add_slot(accounts)?;
@@ -294,11 +297,11 @@ impl Space {
         }
     }
 
-    /// Adds one bucket, and moves to it what now belongs there. Without memory for
-    /// it chains grow longer, no more.
+    /// Adds one bucket to those there are, and moves to it what now belongs there.
+    /// Without memory for it chains grow longer, no more.
     fn add_bucket(&mut self) {
         let count = self.buckets.len();
-        if count > self.len() + 1 || self.buckets.push(NONE).is_err() || count == 0 {
+        if count > self.len() + 1 || self.buckets.push(NONE).is_err() {
             return;
         }
         let split = count & ((count.next_power_of_two() >> u32::from(!count.is_power_of_two())) - 1);

@@ -17,4 +17,5 @@ mod random;
 mod rights;
 mod rpc;
 mod sched;
+mod shortage;
 mod timeouts;

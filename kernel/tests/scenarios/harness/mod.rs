@@ -22,7 +22,8 @@ use portolan_abi::host::{self, Statistics};
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, Limits};
 use portolan_abi::{Name, Result};
-use portolan_machine::sim::{Activity, Console, Cpu, Exit, Hardware, heap};
+use portolan_machine::sim::heap::{self, Fail};
+use portolan_machine::sim::{Activity, Console, Cpu, Exit, Hardware};
 use portolan_machine::{Instant, VirtAddr};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -153,6 +154,11 @@ impl System {
         self.board.console.text()
     }
 
+    /// Messages in all queues, seen from within the kernel.
+    pub fn queued(&self) -> u32 {
+        self.board.running.borrow().kernel.messages.len()
+    }
+
     /// What a panic would show of the kernel's state.
     pub fn report(&self) -> String {
         let mut text = String::new();
@@ -173,6 +179,15 @@ impl System {
         self.board.checked.set(true);
         self.board.check();
         result
+    }
+
+    /// Works while an allocation of the kernel's fails, and tells whether one did.
+    pub fn failing<T>(&self, which: Fail, work: impl FnOnce() -> T) -> (T, bool) {
+        heap::fail(which);
+        let result = work();
+        let failed = matches!(heap::failing(), Fail::Never | Fail::From(0));
+        heap::fail(Fail::Never);
+        (result, failed)
     }
 
     /// Ends all tasks but the first, which forgets them.
@@ -220,6 +235,8 @@ impl Board {
 
     fn step(&self) -> Activity {
         let Running { kernel, cpu } = &mut *self.running.borrow_mut();
+        // The kernel's own turn at the invariants is ours: it would allocate as the kernel.
+        kernel.unchecked = 0;
         let step = AssertUnwindSafe(|| heap::in_kernel(|| kernel::run::step(kernel, cpu)));
         if let Err(end) = catch_unwind(step) {
             let exit = end.downcast_ref::<Exit>().copied();

@@ -1,0 +1,276 @@
+//! The kernel's heap runs out, at every single allocation that a call makes: the call
+//! succeeds or says so, the invariants hold, and in the end nothing is left.
+
+use crate::harness::{MEMORY, Mailbox, Message, Task, WhenFull, no_right, program};
+use portolan_abi::call::{Receive, Send};
+use portolan_abi::interface::Routine;
+use portolan_abi::message::{Options, received_size};
+use portolan_abi::task as routine;
+use portolan_abi::vm::{MapFlags, Protection};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Result, host, memory_object};
+use portolan_machine::sim::Hardware;
+use portolan_machine::sim::heap::{self, Fail};
+use portolan_machine::sim::script::{Action, Outcome};
+use zerocopy::IntoBytes;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const HERE: u64 = 0x5000_0000;
+/// More allocations than any of the calls here makes.
+const MANY: u32 = 400;
+
+/// Does the work again and again, with the first, the second… allocation failing: that
+/// one alone, and all from that one on.
+fn at_every_allocation(prepare: impl Fn(&Mailbox), work: impl Fn(&Mailbox)) {
+    let failures: [fn(u32) -> Fail; 2] = [Fail::Once, Fail::From];
+    for fail in failures {
+        let mut number = 0;
+        loop {
+            let mailbox = Mailbox::new(Capacity::Unbounded);
+            warm_up(&mailbox.sender);
+            warm_up(&mailbox.receiver);
+            prepare(&mailbox);
+            let ((), failed) = mailbox.system.failing(fail(number), || work(&mailbox));
+            if !failed {
+                break;
+            }
+            number += 1;
+            assert!(number < MANY, "allocations without an end");
+        }
+    }
+}
+
+/// Touches all buffers, so that no page is missing in the middle of a call.
+fn warm_up(task: &Task) {
+    task.load(MEMORY, 0x4_0000);
+    routine::info(&**task, task.task_self()).expect("a reply, at a port that stays");
+}
+
+/// The result of a routine: success, or that there is not enough.
+fn granted<T>(result: Result<T>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(Error::ResourceShortage | Error::SendNoBuffer | Error::ReceiveNoSpace | Error::ReceiveReplyLost) => None,
+        Err(error) => panic!("{error:?} is no shortage"),
+    }
+}
+
+fn message_of(mailbox: &Mailbox, size: usize, rights: usize) -> Message {
+    let ports: Vec<Name> = (0..rights).map(|_| mailbox.sender.port(Capacity::Zero)).collect();
+    let message = Message::to(mailbox.to).text(vec![9; size]);
+    ports.iter().fold(message, |message, port| message.right(*port, Disposition::MakeSend))
+}
+
+/// Sends from where the message has been put before.
+fn send_stored(task: &Task, size: usize) -> Option<Result<()>> {
+    let send = Send { address: task.buffers().0, size: size as u32, timeout: 0 };
+    let call = Call::Message { send: Some(send), receive: None, options: Options::empty() };
+    task.call(call).result().map(|(result, _)| result)
+}
+
+fn receive_stored(task: &Task, port: Name, room: usize) -> Option<Result<()>> {
+    let receive = Receive { address: task.buffers().1, size: room as u32, port, timeout: 0 };
+    let call = Call::Message { send: None, receive: Some(receive), options: Options::RCV_TIMEOUT };
+    task.call(call).result().map(|(result, _)| result)
+}
+
+#[test]
+fn while_ports_are_made() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            for _ in 0..150 {
+                let made = mailbox.sender.port_allocate(Capacity::DEFAULT);
+                assert!(made.is_ok_and(Name::is_valid) || made == Err(Error::ResourceShortage), "{made:?}");
+            }
+        },
+    );
+}
+
+#[test]
+fn while_messages_are_queued() {
+    for (size, rights) in [(8, 0), (500, 0), (20_000, 0), (8, 3), (8, 64)] {
+        at_every_allocation(
+            |mailbox| {
+                let bytes = message_of(mailbox, size, rights).bytes();
+                mailbox.sender.store(mailbox.sender.buffers().0, &bytes).done();
+            },
+            |mailbox| {
+                let all = 24 + 24 * rights + size;
+                for _ in 0..3 {
+                    let sent = send_stored(&mailbox.sender, all).expect("the sender lives");
+                    assert!(sent.is_ok() || sent == Err(Error::SendNoBuffer), "{sent:?}");
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn while_rights_arrive() {
+    for rights in [1, 64] {
+        let size = 24 + 24 * rights + 8;
+        at_every_allocation(
+            |mailbox| {
+                for _ in 0..3 {
+                    let message = message_of(mailbox, 8, rights);
+                    mailbox.sender.send(message, WhenFull::Wait).done().expect("a send");
+                }
+            },
+            |mailbox| {
+                for _ in 0..3 {
+                    let before = mailbox.system.queued();
+                    let received = receive_stored(&mailbox.receiver, mailbox.port, received_size(size));
+                    let left = mailbox.system.queued();
+                    match received.expect("the receiver lives") {
+                        Ok(()) => assert_eq!(left + 1, before),
+                        Err(error) => {
+                            assert_eq!(error, Error::ReceiveNoSpace);
+                            assert_eq!(left, before, "what cannot be received stays");
+                        }
+                    }
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn while_tasks_and_threads_are_made() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let sender = &*mailbox.sender;
+            let own = sender.task_self();
+            let limits = routine::Limits { memory: 30_000, ports: 5, frames: 5 };
+            for _ in 0..2 {
+                if let Some(child) = granted(routine::create(sender, own, [b'x'; 32], limits, no_right())) {
+                    assert_eq!(routine::terminate(sender, child.rights[0]).map(|_| ()), Ok(()));
+                }
+            }
+            for _ in 0..3 {
+                granted(routine::thread_create(sender, own, HERE, HERE, 0, 1, 0));
+            }
+        },
+    );
+}
+
+#[test]
+fn while_memory_is_mapped_and_cut() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let sender = &*mailbox.sender;
+            let own = sender.task_self();
+            for place in 0..12 {
+                let address = HERE + place * 8 * PAGE;
+                let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
+                let mapped = routine::vm_map(sender, own, address, 4 * PAGE, 0, protection, flags, no_right());
+                if granted(mapped).is_some() {
+                    granted(routine::vm_deallocate(sender, own, address + PAGE, PAGE));
+                    granted(routine::vm_protect(sender, own, address, PAGE, Protection::READ.bits(), 0));
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn while_objects_are_made_and_shared() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let sender = &*mailbox.sender;
+            let own = sender.task_self();
+            for _ in 0..20 {
+                if let Some(object) = granted(routine::memory_object_create(sender, own, 1 << 30)) {
+                    granted(memory_object::derive(sender, object.rights[0], 1, 0));
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn while_pages_are_touched() {
+    at_every_allocation(
+        |mailbox| {
+            let own = mailbox.sender.task_self();
+            let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
+            let mapped =
+                routine::vm_map(&*mailbox.sender, own, HERE, 1 << 30, 0, protection, flags, no_right()).map(|_| ());
+            assert_eq!(mapped, Ok(()));
+        },
+        |mailbox| {
+            for page in [0, 100, 70_000, 200_000] {
+                let store = Action::Store { address: HERE + page * PAGE, bytes: vec![1] };
+                let touched = mailbox.sender.perform(vec![store]).result();
+                if touched != Some(Outcome::Done) {
+                    // No memory for the page: the task has been ended, and only that.
+                    assert!(mailbox.system.console().contains("no memory is left"));
+                    return;
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn while_the_kernel_answers_the_long_way() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let first = mailbox.system.first();
+            let Ok(reply) = first.port_allocate(Capacity::DEFAULT) else { return };
+            let body = host::arguments::Trace { from: 0, cpu: 0, reserved: 0 };
+            for _ in 0..3 {
+                let request = Message::to(first.host_port()).reply(reply, Disposition::MakeSendOnce);
+                let request = request.id(host::Trace::ID).text(body.as_bytes());
+                let sent = first.send(request, WhenFull::Wait).result().expect("the first task lives");
+                assert!(sent.is_ok() || sent == Err(Error::SendNoBuffer), "{sent:?}");
+            }
+            first.port_deallocate(reply).expect("ours");
+        },
+    );
+}
+
+#[test]
+fn while_tasks_die() {
+    at_every_allocation(
+        |mailbox| {
+            for _ in 0..20 {
+                let port = mailbox.sender.port(Capacity::DEFAULT);
+                mailbox.sender.give_send(&mailbox.receiver, port);
+                let message = message_of(mailbox, 600, 5);
+                mailbox.sender.send(message, WhenFull::Wait).done().expect("a send");
+            }
+        },
+        |mailbox| {
+            let first = mailbox.system.first();
+            let request = Message::to(mailbox.sender.kernel_port()).id(routine::Terminate::ID);
+            // Ending something needs no memory.
+            assert_eq!(first.send(request, WhenFull::Wait).result(), Some(Ok(())));
+            let kind = mailbox.receiver.receive_now(mailbox.receiver.notify()).result();
+            assert!(kind.is_some());
+        },
+    );
+}
+
+#[test]
+fn while_the_kernel_starts() {
+    let failures: [fn(u32) -> Fail; 2] = [Fail::Once, Fail::From];
+    for fail in failures {
+        for number in 0..MANY {
+            let hardware = Hardware { frames: 512, archive: program::archive(), command_line: "" };
+            let (machine, boot, _cpu) = hardware.power_on();
+            heap::fail(fail(number));
+            let started = heap::in_kernel(|| kernel::boot::kernel(machine, &boot).is_ok());
+            let failed = heap::failing() == Fail::Never || heap::failing() == Fail::From(0);
+            heap::fail(Fail::Never);
+            if !failed {
+                assert!(started);
+                break;
+            }
+            assert!(number + 1 < MANY);
+        }
+    }
+}
