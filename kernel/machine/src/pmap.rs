@@ -8,7 +8,7 @@
 //! Neighbours: `Memory` holds the tables, the backend flushes what it has cached.
 
 use crate::backend::{self, Memory};
-use crate::{Frame, PhysAddr, VirtAddr};
+use crate::{Access, Frame, PhysAddr, VirtAddr};
 use portolan_abi::vm::{USER_END, USER_START};
 use portolan_abi::{PAGE_SIZE, Protection};
 
@@ -73,6 +73,27 @@ impl Pmap {
             table = next(memory.read_u64(slot(table, page, level)))?;
         }
         mapping(memory.read_u64(slot(table, page, 0)))
+    }
+
+    /// The frame behind this address, if its page is mapped and allows the access: what
+    /// the processor itself would find.
+    #[must_use]
+    #[inline]
+    pub fn translate(&self, memory: &Memory, address: VirtAddr, access: Access) -> Option<Frame> {
+        if address.0 >= USER_END {
+            return None;
+        }
+        let mut table = self.root;
+        for level in (1..=TOP).rev() {
+            table = next(memory.read_u64(slot(table, address, level)))?;
+        }
+        let leaf = memory.read_u64(slot(table, address, 0));
+        let (asked, wanted) = match access {
+            Access::Read => (PRESENT, PRESENT),
+            Access::Write => (PRESENT | WRITABLE, PRESENT | WRITABLE),
+            Access::Execute => (PRESENT | NO_EXECUTE, PRESENT),
+        };
+        (leaf & asked == wanted).then(|| frame_of(leaf))
     }
 
     /// Maps a page and returns what it was mapped to before. `table` yields frames,

@@ -96,7 +96,13 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
                 port.send_once_rights -= 1;
             }
         }
-        (Disposition::MakeSend | Disposition::CopySend, CarriedRight::Send(port)) => drop_send_right(k, port),
+        (Disposition::MakeSend, CarriedRight::Send(id)) => {
+            if let Some(port) = ports.get_mut(id) {
+                port.make_send_count = port.make_send_count.saturating_sub(1);
+            }
+            drop_send_right(k, id);
+        }
+        (Disposition::CopySend, CarriedRight::Send(port)) => drop_send_right(k, port),
         (Disposition::MoveReceive | Disposition::MoveSend | Disposition::MoveSendOnce, _) => {
             let space = &mut tasks[task].space;
             let Some(slot) = space.held_slot(carried.from) else { return };

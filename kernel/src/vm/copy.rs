@@ -202,9 +202,9 @@ fn piece(
     end: u64,
     access: Access,
 ) -> Result<Piece, Fault> {
-    let frame = match map.pmap.lookup(&vm.memory, start) {
-        Some(mapping) if fault::allows(mapping.protection, access) => mapping.frame,
-        _ => fault::resolve(vm, accounts, map, start, access)?,
+    let frame = match map.pmap.translate(&vm.memory, start, access) {
+        Some(frame) => frame,
+        None => fault::resolve(vm, accounts, map, start, access)?,
     };
     let offset = start.offset();
     let size = (PAGE_SIZE - offset).min((end - start.0) as usize);
