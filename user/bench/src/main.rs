@@ -1,0 +1,143 @@
+//! The benchmarks: what each operation takes, in instructions of the kernel and of
+//! the programs' stubs together, and what each object takes, in bytes.
+//!
+//! It runs on a machine that counts instructions, where two runs give the same
+//! figures. Without arguments it measures everything in the tables below and
+//! prints one record a figure; `role=NAME` is for the task at the other side.
+//!
+//! ```text
+//! counter, gauge           counting, and making figures of counts
+//! ipc, memory, footprint   what is measured
+//! packet, peer, crowd      what it is measured with
+//! ```
+#![no_std]
+#![no_main]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+
+mod counter;
+mod crowd;
+mod footprint;
+mod gauge;
+mod ipc;
+mod memory;
+mod packet;
+mod peer;
+
+use core::fmt;
+use gauge::Operation;
+use peer::Role;
+use portolan::{Error, Failure, argument, println};
+
+portolan::main!(main);
+
+/// What is counted in instructions. The regions' numbers are fixed: the list may change, they may not.
+const OPERATIONS: [Operation; 16] = [
+    Operation::new::<1>("null_trap", ipc::null_trap),
+    Operation::new::<2>("rpc_0", ipc::rpc::<0>),
+    Operation::new::<3>(RPC, ipc::rpc::<8>),
+    Operation::new::<4>("rpc_32", ipc::rpc::<32>),
+    Operation::new::<5>("rpc_128", ipc::rpc::<128>),
+    Operation::new::<6>("rpc_1024", ipc::rpc::<1024>),
+    Operation::new::<7>("rpc_4096", ipc::rpc::<4096>),
+    Operation::new::<8>("rpc_right", ipc::rpc_right),
+    Operation::new::<9>("send_8_switch", ipc::send_switch),
+    Operation::new::<10>("send_receive_own", ipc::send_receive_own),
+    Operation::new::<11>("send_full", ipc::send_full),
+    Operation::new::<12>("port_allocate_deallocate", ipc::port_allocate_deallocate),
+    Operation::new::<13>("yield_pair", ipc::yield_pair),
+    Operation::new::<14>("fault_new_page", memory::fault_new_page),
+    Operation::new::<15>("map_touch_unmap", memory::map_touch_unmap),
+    Operation::new::<16>(RPC_CROWDED, ipc::rpc_crowded),
+];
+
+/// The round trip in an empty system, and in a full one.
+const RPC: &str = "rpc_8";
+const RPC_CROWDED: &str = "rpc_8_crowded";
+/// How much the second may differ from the first, in parts of the first.
+const CROWDED_PART: u64 = 100;
+
+/// What is counted in bytes.
+const FOOTPRINTS: [(&str, fn() -> Outcome<u64>); 3] =
+    [("port_bytes", footprint::port), ("thread_bytes", footprint::thread), ("task_bytes", footprint::task)];
+
+/// Why there are no figures.
+pub(crate) enum Wrong {
+    /// A call failed that should not have.
+    Call(Error),
+    /// The figures, or the machine, are not what they must be.
+    Measured(&'static str),
+}
+
+/// How a measurement ends.
+pub(crate) type Outcome<T = ()> = Result<T, Wrong>;
+
+impl From<Error> for Wrong {
+    fn from(error: Error) -> Wrong {
+        Wrong::Call(error)
+    }
+}
+
+impl From<Failure<'_>> for Wrong {
+    fn from(failure: Failure<'_>) -> Wrong {
+        Wrong::Call(failure.error)
+    }
+}
+
+impl fmt::Debug for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Wrong::Call(error) => write!(f, "a call failed with {}", error.classic_name()),
+            Wrong::Measured(what) => f.write_str(what),
+        }
+    }
+}
+
+fn main() -> Outcome {
+    match Role::mine() {
+        Some(role) => role.play(),
+        None => measure(),
+    }
+}
+
+fn measure() -> Outcome {
+    if !counter::is_exact() {
+        return Err(Wrong::Measured("this machine does not count instructions: it needs QEMU's -icount shift=0"));
+    }
+    report("boot", boot()?, "instructions");
+    for (name, footprint) in FOOTPRINTS {
+        report(name, footprint()?, "bytes");
+    }
+    let mut counts = [0; OPERATIONS.len()];
+    for (operation, count) in OPERATIONS.iter().zip(&mut counts) {
+        *count = operation.measure()?;
+        report(operation.name, *count, "instructions");
+    }
+    println!("DONE {} passed 0 failed", 1 + FOOTPRINTS.len() + OPERATIONS.len());
+    compare(&counts)
+}
+
+fn report(name: &str, value: u64, unit: &str) {
+    println!("BENCH {name} {value} {unit}");
+}
+
+/// The counter at the first instruction of the first task, which passes it on.
+fn boot() -> Outcome<u64> {
+    let passed = argument("first").and_then(|text| text.parse().ok());
+    passed.ok_or(Wrong::Measured("the first task does not say when it began"))
+}
+
+/// What has no part in a round trip must not be felt in it.
+fn compare(counts: &[u64; OPERATIONS.len()]) -> Outcome {
+    let count = |name| OPERATIONS.iter().position(|operation| operation.name == name).map(|at| counts[at]);
+    let (Some(empty), Some(crowded)) = (count(RPC), count(RPC_CROWDED)) else {
+        return Err(Wrong::Measured("there is nothing to compare"));
+    };
+    println!("a round trip takes {empty} instructions, and in a crowd {crowded}");
+    if empty.abs_diff(crowded) * CROWDED_PART <= empty {
+        Ok(())
+    } else {
+        Err(Wrong::Measured("a crowd costs a round trip more than one part in a hundred"))
+    }
+}

@@ -1,0 +1,109 @@
+//! The other side of an operation: a second task, of this same program, in an
+//! address space and a name space of its own.
+//!
+//! It tells whoever started it the port that it serves, and plays its role until
+//! it is terminated. Neighbour: `ipc`, which measures what it does with one.
+
+use crate::Outcome;
+use crate::packet::Packet;
+use alloc::format;
+use portolan::abi::Disposition;
+use portolan::program::{Launch, Program};
+use portolan::{Capacity, Error, Message, Name, ReceiveRight, Right, SendRight, Task, argument, bootstrap, thread};
+
+/// What a peer does all its life.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Answers each message with as many inline bytes, and gives up a right that came with it.
+    Echo,
+    /// Receives, and never answers.
+    Sink,
+    /// Gives up the processor.
+    Yield,
+}
+
+impl Role {
+    const ALL: [Role; 3] = [Role::Echo, Role::Sink, Role::Yield];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Role::Echo => "echo",
+            Role::Sink => "sink",
+            Role::Yield => "yield",
+        }
+    }
+
+    /// The role that this task was started for; `None` for the one that measures.
+    pub(crate) fn mine() -> Option<Role> {
+        let name = argument("role")?;
+        Role::ALL.into_iter().find(|role| role.name() == name)
+    }
+
+    /// Plays it.
+    pub(crate) fn play(self) -> Outcome {
+        let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+        bootstrap::port()?.send(Message::new(0).right(Right::MakeSend(&port)))?;
+        match self {
+            Role::Echo => echo(port.name()),
+            Role::Sink => sink(port.name()),
+            Role::Yield => loop {
+                thread::yield_now();
+            },
+        }
+    }
+}
+
+/// Answers, and waits for the next request, in one trap.
+fn echo(port: Name) -> Outcome {
+    let mut packet = Packet::new();
+    packet.receive(port)?;
+    loop {
+        let request = *packet.header();
+        let mut size = request.size;
+        if request.descriptors != 0 {
+            portolan::trap::port_deallocate(packet.descriptor().name)?;
+            size -= size_of::<portolan::abi::message::Descriptor>() as u32;
+        }
+        let bytes = size as usize - size_of_val(&request);
+        packet.address((request.remote, Disposition::MoveSendOnce), None, bytes);
+        packet.rpc(port)?;
+    }
+}
+
+fn sink(port: Name) -> Outcome {
+    let mut packet = Packet::new();
+    loop {
+        packet.receive(port)?;
+    }
+}
+
+/// A second task. Dropped, it ends.
+pub(crate) struct Peer {
+    task: Task,
+    port: SendRight,
+}
+
+impl Peer {
+    /// Starts one, and waits until it can be reached.
+    pub(crate) fn start(role: Role) -> Outcome<Peer> {
+        let file = bootstrap::archive()?.file("bench").ok_or(Error::InvalidName)?;
+        let program = Program::parse(file).map_err(|_| Error::Failure)?;
+        let inbox = ReceiveRight::allocate(Capacity::DEFAULT)?;
+        let (arguments, bootstrap) = (format!("role={}", role.name()), Right::MakeSend(&inbox));
+        let task = program.start(Launch { bootstrap, ..Launch::new(role.name(), &arguments) })?;
+        let port = inbox.receive()?.take_send(0)?;
+        Ok(Peer { task, port })
+    }
+
+    /// The name of a send right to the port that it serves.
+    pub(crate) fn port(&self) -> Name {
+        self.port.name()
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        // One that has ended by itself has failed, and so has the operation.
+        let _ = self.task.terminate();
+    }
+}
