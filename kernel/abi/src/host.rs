@@ -53,7 +53,7 @@ pub struct Statistics {
     pub threads: u64,
     /// Ports.
     pub ports: u64,
-    /// Messages in queues, with blocked senders, and reserved for notifications.
+    /// Messages in queues, and of blocked senders.
     pub messages: u64,
     /// Memory objects, those without a port included.
     pub memory_objects: u64,

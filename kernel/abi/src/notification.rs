@@ -2,8 +2,8 @@
 //!
 //! Ids are Mach's (`mach/notify.h`). A notification is a [`Header`] with one of
 //! these ids and a [`Notification`] as its inline bytes; its trailer carries
-//! `FROM_KERNEL`, which no task can forge. Memory for each is reserved when its
-//! cause is armed, so none is ever lost.
+//! `FROM_KERNEL`, which no task can forge. Each is kept in what it is about until it is
+//! received, and needs no memory of its own, so none is ever lost.
 //!
 //! [`Header`]: crate::message::Header
 
