@@ -110,9 +110,7 @@ impl<'a> Program<'a> {
 }
 
 fn protection(flags: u32) -> Protection {
-    [(PF_R, Protection::READ), (PF_W, Protection::WRITE), (PF_X, Protection::EXECUTE)]
-        .into_iter()
-        .filter(|(flag, _)| flags & flag != 0)
-        .map(|(_, protection)| protection)
-        .collect()
+    let all = [(PF_R, Protection::READ), (PF_W, Protection::WRITE), (PF_X, Protection::EXECUTE)];
+    let named = all.into_iter().filter(|(flag, _)| flags & flag != 0).map(|(_, protection)| protection);
+    named.collect::<Protection>().with_implied()
 }

@@ -41,7 +41,7 @@ struct Receiver {
 }
 
 /// The receiving half of a thread's call.
-#[inline]
+#[inline(always)]
 pub fn receive(k: &mut Kernel, me: ThreadId, half: call::Receive, options: Options) -> Outcome {
     let thread = &k.threads[me];
     if thread.reply == Reply::Lost {
@@ -135,7 +135,7 @@ fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Completion {
 /// Gives a message to the thread that has waited longest and can take it. Threads
 /// whose buffers cannot take it are told so, and the next is tried. `from` is the
 /// task whose name space the rights come from.
-#[inline]
+#[inline(always)]
 pub fn offer(
     k: &mut Kernel,
     port: PortId,
@@ -163,7 +163,7 @@ pub fn offer(
     false
 }
 
-#[inline]
+#[inline(always)]
 fn waiting_receiver(k: &Kernel, id: ThreadId, port: PortId) -> Option<Receiver> {
     let thread = &k.threads[id];
     match &thread.state {
@@ -176,7 +176,7 @@ fn waiting_receiver(k: &Kernel, id: ThreadId, port: PortId) -> Option<Receiver> 
 
 /// Whether a receiver's buffer and name space can take a message of this size with
 /// this many rights; opens the window on the buffer.
-#[inline]
+#[inline(always)]
 fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut Window) -> Result<(), Completion> {
     let needed = received_size(size);
     if (to.half.size as usize) < needed {
@@ -195,7 +195,7 @@ fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut
 }
 
 /// Makes a delivery that has been checked: bytes, then rights, then what describes them.
-#[inline]
+#[inline(always)]
 fn make(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, window: &Window) -> Completion {
     let count = envelope.rights.len();
     let offset = message::body_offset(count);
@@ -269,7 +269,7 @@ pub fn finish_waiting(k: &mut Kernel, thread: ThreadId, completion: Completion) 
     finish(k, thread, completion, Delivery::Queue);
 }
 
-#[inline]
+#[inline(always)]
 fn finish(k: &mut Kernel, thread: ThreadId, completion: Completion, delivery: Delivery) {
     abandon(k, thread);
     let Kernel { threads, scheduler, .. } = k;
@@ -281,7 +281,7 @@ fn finish(k: &mut Kernel, thread: ThreadId, completion: Completion, delivery: De
 }
 
 /// Takes a thread out of its port's line of receivers, and of the deadlines.
-#[inline]
+#[inline(always)]
 pub fn abandon(k: &mut Kernel, id: ThreadId) {
     let Kernel { threads, ports, timers, .. } = k;
     let thread = &mut threads[id];

@@ -25,7 +25,7 @@ use portolan_abi::{Disposition, Error, Name, Result, RightKind};
 ///
 /// # Errors
 /// `InvalidName`, or `InvalidRight` if the name stands for something else.
-#[inline]
+#[inline(always)]
 pub fn take(
     space: &mut Space,
     ports: &mut Ports,
@@ -135,7 +135,7 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
 }
 
 /// Makes [`take`] final: the message has gone and the name has lost the right.
-#[inline]
+#[inline(always)]
 pub fn let_go(k: &mut Kernel, task: TaskId, carried: Carried) {
     match carried.how {
         Some(Disposition::MoveReceive) => {
@@ -150,7 +150,7 @@ pub fn let_go(k: &mut Kernel, task: TaskId, carried: Carried) {
 }
 
 /// Makes the taking of a send-once right, to a port that lives, final.
-#[inline]
+#[inline(always)]
 pub fn let_go_send_once(k: &mut Kernel, task: TaskId, name: Name) {
     let space = &mut k.tasks[task].space;
     if let Some(slot) = space.held_slot(name) {
@@ -190,7 +190,7 @@ fn clean(k: &mut Kernel, task: TaskId, slot: u32) {
 /// Puts a right into a task's name space, which has room for it, and returns its
 /// name: the known one for a known port. A right to a dead port becomes
 /// [`Name::DEAD`]; user references beyond the maximum are absorbed.
-#[inline]
+#[inline(always)]
 pub fn insert(k: &mut Kernel, task: TaskId, right: CarriedRight) -> Name {
     match right {
         CarriedRight::Null => Name::NULL,
@@ -207,7 +207,7 @@ pub fn insert(k: &mut Kernel, task: TaskId, right: CarriedRight) -> Name {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn insert_send_once(k: &mut Kernel, task: TaskId, port: PortId, waiter: Option<Waiter>) -> Name {
     if living(&k.ports, port).is_none() {
         return Name::DEAD;
@@ -447,7 +447,7 @@ pub fn describe(k: &mut Kernel, task: TaskId, name: Name) -> Result<NameType> {
 ///
 /// # Errors
 /// `InvalidName`, `NotReceiver`.
-#[inline]
+#[inline(always)]
 pub fn receive_right(k: &Kernel, task: TaskId, name: Name) -> Result<PortId> {
     match k.tasks[task].space.right(name)? {
         Right::Port { port, receive: true, .. } => Ok(port),

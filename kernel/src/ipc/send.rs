@@ -214,6 +214,7 @@ fn leads_to(k: &Kernel, from: PortId, port: PortId) -> bool {
 }
 
 #[expect(clippy::too_many_arguments, reason = "one call, taken apart once")]
+#[inline(always)]
 fn pass_on(
     k: &mut Kernel,
     me: ThreadId,
@@ -282,7 +283,7 @@ fn leave_sender(k: &mut Kernel, task: TaskId, id: MessageId) {
 
 /// Makes the sender's loss of a message's rights final, and uses up the right it
 /// went through.
-#[inline]
+#[inline(always)]
 pub fn let_go(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
     hand_over(k, task, envelope);
     use_destination(k, &envelope.destination);
@@ -304,7 +305,7 @@ pub fn hand_over(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
 }
 
 /// Uses up the right that a message went through, if that was moved.
-#[inline]
+#[inline(always)]
 pub fn use_destination(k: &mut Kernel, destination: &Carried) {
     match (destination.how, destination.right) {
         (Some(Disposition::MoveSend), CarriedRight::Send(port)) => right::drop_send_right(k, port),

@@ -46,9 +46,9 @@ pub(super) fn handle(
     }
 }
 
-/// The protection with these bits.
+/// The protection with these bits, and with what they imply.
 pub(super) fn protection(bits: u32) -> Result<Protection> {
-    Protection::from_bits(bits).ok_or(Error::InvalidArgument)
+    Protection::from_bits(bits).map(Protection::with_implied).ok_or(Error::InvalidArgument)
 }
 
 /// A new right to map an object with at most this protection, paid for by whoever asks.
