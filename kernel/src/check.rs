@@ -281,7 +281,7 @@ fn money(k: &Kernel) {
         add(port.account, [PORT_COST, 1, 0]);
     }
     for (_, message) in k.messages.iter() {
-        add(message.account, [MESSAGE_COST, 0, frames_of(message)]);
+        add(message.account, [MESSAGE_COST + message.heap, 0, frames_of(message)]);
     }
     for (_, object) in k.vm.objects.iter() {
         add(object.account(), [object.charged(), 0, object.charged_frames()]);

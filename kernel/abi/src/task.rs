@@ -48,11 +48,11 @@ interface! {
     /// `InvalidName`, `NotReceiver`, `InvalidValue`.
     6 port_set_backlog / PortSetBacklog (name: Name, capacity: u32) -> ();
 
-    /// Gives the task the right in the message, under `name` if it is not null.
-    /// Returns the name. A send right for a port the task knows merges with it.
+    /// Gives the task the right in the message and returns its name. `name` must be
+    /// null: the kernel deals out names, with their generations. A send right for a
+    /// port the task knows merges with it.
     ///
-    /// `NameExists`: `name` is in use, or the right has another name already.
-    /// `NoSpace`, `UrefsOverflow`, `ResourceShortage`.
+    /// `InvalidArgument`: `name` is not null. `NoSpace`, `UrefsOverflow`, `ResourceShortage`.
     7 port_insert_right / PortInsertRight (name: Name, reserved: u32; right) -> (name: Name, reserved: u32);
 
     /// What the name stands for, with its user references.

@@ -29,7 +29,7 @@ pub type Messages = Arena<Message>;
 /// A port's queue.
 pub type Queue = List<Message, InPort>;
 
-/// What a message that waits costs its sender's account, besides frames.
+/// What the place of a message that waits costs its sender's account.
 pub const MESSAGE_COST: u64 = Messages::SLOT_SIZE as u64;
 
 /// Bytes of body that need no frame.
@@ -173,6 +173,8 @@ pub struct Message {
     pub body: Body,
     /// Who pays for it.
     pub account: AccountId,
+    /// Bytes of heap that were paid for besides its place.
+    pub heap: u64,
     /// For whom the kernel caches it, if it does.
     pub cached_for: Option<CacheSlot>,
     /// In its port's queue.
@@ -199,11 +201,12 @@ pub fn keep(
     source: Source<'_>,
 ) -> Result<MessageId> {
     messages.reserve()?;
-    accounts.charge(account, Resource::Memory, MESSAGE_COST)?;
+    let heap = heap_of(envelope);
+    accounts.charge(account, Resource::Memory, MESSAGE_COST + heap)?;
     let body = match make_body(vm, accounts, account, envelope.body_size) {
         Ok(body) => body,
         Err(error) => {
-            accounts.credit(account, Resource::Memory, MESSAGE_COST);
+            accounts.credit(account, Resource::Memory, MESSAGE_COST + heap);
             return Err(error);
         }
     };
@@ -211,9 +214,18 @@ pub fn keep(
     let offset = body_offset(envelope.rights.len());
     let empty = Envelope::from_kernel(0, 0, 0);
     let envelope = core::mem::replace(envelope, empty);
-    let mut message = Message { envelope, body, account, cached_for: None, queue: Link::default() };
+    let mut message = Message { envelope, body, account, heap, cached_for: None, queue: Link::default() };
     fill_body(&mut vm.memory, &mut message, offset, source);
     Ok(messages.insert(message)?)
+}
+
+/// Bytes of heap that a kept message takes besides its place: for rights, and for the
+/// list of frames, that are too many to be kept there.
+fn heap_of(envelope: &Envelope) -> u64 {
+    let beyond = |count: usize, few: usize, size: usize| if count > few { count * size } else { 0 };
+    let rights = beyond(envelope.rights.len(), FEW, size_of::<Carried>());
+    let frames = beyond(envelope.body_size.div_ceil(PAGE_SIZE), 1, size_of::<Frame>());
+    (rights + frames) as u64
 }
 
 fn make_body(vm: &mut Vm, accounts: &mut Accounts, account: AccountId, size: usize) -> Result<Body> {
@@ -285,12 +297,13 @@ pub fn release(vm: &mut Vm, accounts: &mut Accounts, message: &Message) {
     release_place(accounts, message);
 }
 
-/// Gives back what its body cost.
+/// Gives back what its rights and body cost.
 pub fn release_body(vm: &mut Vm, accounts: &mut Accounts, message: &Message) {
     if let Body::Frames(frames) = &message.body {
         frames.iter().for_each(|frame| vm.frames.free(*frame));
         accounts.credit(message.account, Resource::Frames, frames.len() as u64);
     }
+    accounts.credit(message.account, Resource::Memory, message.heap);
 }
 
 /// Gives back what the rest of it cost.
@@ -302,6 +315,6 @@ pub fn release_place(accounts: &mut Accounts, message: &Message) {
 /// and that is still paid for.
 pub fn keep_in_place(messages: &mut Messages, left: &Message, envelope: Envelope, body: &[u8]) -> MessageId {
     let body = Body::Inline(body.iter().copied().collect());
-    let message = Message { envelope, body, account: left.account, cached_for: None, queue: Link::default() };
+    let message = Message { envelope, body, account: left.account, heap: 0, cached_for: None, queue: Link::default() };
     messages.insert(message).expect("the place is vacant")
 }

@@ -332,7 +332,7 @@ fn discard_send_once(k: &mut Kernel, id: PortId, waiter: Option<Waiter>) {
         receive::lose_reply(k, thread);
         return;
     }
-    port.notices.send_once += 1;
+    port.notices.send_once = port.notices.send_once.saturating_add(1);
     receive::offer_notice(k, id);
 }
 

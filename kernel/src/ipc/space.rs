@@ -15,9 +15,9 @@ use crate::arena::Chunked;
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::{Error, Name, Result};
 
-/// What a name costs its task's account. Slots are paid for when the table grows,
+/// What a name costs its task's account, with its bucket of the hash. Slots are paid for when the table grows,
 /// and stay paid for until the task ends.
-pub const NAME_COST: u64 = size_of::<Entry>() as u64;
+pub const NAME_COST: u64 = (size_of::<Entry>() + size_of::<u32>()) as u64;
 
 /// Vacant slots to keep before one is used again: with the generations, a name
 /// comes back after 64 × 4,096 others at the earliest.
