@@ -24,8 +24,9 @@ const CRATES: [(&str, &[&str]); 11] = [
     ("portolan-counter", &[]),
 ];
 
-/// The crates that may contain `unsafe`: the hardware, a task's way into the kernel, a C interface.
-const UNSAFE: [&str; 3] = ["portolan-machine", "portolan", "portolan-counter"];
+/// The crates that may contain `unsafe`: the hardware, a task's way into the kernel, programs about
+/// instructions themselves, a C interface.
+const UNSAFE: [&str; 5] = ["portolan-machine", "portolan", "portolan-suite", "portolan-bench", "portolan-counter"];
 
 /// The parts of the kernel that a part may use. What has no line here may use everything.
 const PARTS: [(&str, &[&str]); 7] = [

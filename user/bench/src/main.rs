@@ -59,8 +59,16 @@ const RPC_CROWDED: &str = "rpc_8_crowded";
 const CROWDED_PART: u64 = 100;
 
 /// What is counted in bytes.
-const FOOTPRINTS: [(&str, fn() -> Outcome<u64>); 3] =
-    [("port_bytes", footprint::port), ("thread_bytes", footprint::thread), ("task_bytes", footprint::task)];
+const FOOTPRINTS: [Footprint; 3] = [
+    Footprint { name: "port_bytes", measure: footprint::port },
+    Footprint { name: "thread_bytes", measure: footprint::thread },
+    Footprint { name: "task_bytes", measure: footprint::task },
+];
+
+struct Footprint {
+    name: &'static str,
+    measure: fn() -> Outcome<u64>,
+}
 
 /// Why there are no figures.
 pub(crate) enum Wrong {
@@ -106,8 +114,8 @@ fn measure() -> Outcome {
         return Err(Wrong::Measured("this machine does not count instructions: it needs QEMU's -icount shift=0"));
     }
     report("boot", boot()?, "instructions");
-    for (name, footprint) in FOOTPRINTS {
-        report(name, footprint()?, "bytes");
+    for footprint in FOOTPRINTS {
+        report(footprint.name, (footprint.measure)()?, "bytes");
     }
     let mut counts = [0; OPERATIONS.len()];
     for (operation, count) in OPERATIONS.iter().zip(&mut counts) {
