@@ -32,6 +32,13 @@ impl Protection {
     /// Reading and executing.
     pub const READ_EXECUTE: Protection = Protection::READ.union(Protection::EXECUTE);
 
+    /// What this machine makes of it: whoever may write or execute may read. The kernel
+    /// grants and shows protections in this form only.
+    #[must_use]
+    pub const fn with_implied(self) -> Protection {
+        if self.is_empty() { self } else { self.union(Protection::READ) }
+    }
+
     /// Whether it is writable and executable at once, which is refused everywhere.
     #[must_use]
     pub const fn breaks_w_xor_x(self) -> bool {

@@ -542,3 +542,19 @@ fn a_request_through_the_last_right_to_an_object_is_still_answered() {
     assert_eq!(task.port_type(last), Err(Error::InvalidName));
     assert_eq!(system.statistics().memory_objects, objects);
 }
+
+#[test]
+fn whoever_may_write_may_read_and_a_right_says_so() {
+    let system = System::boot();
+    let task = system.task("task");
+    map_with(&task, HERE, PAGE, 0, Protection::WRITE, MapFlags::empty(), no_right()).expect("a mapping");
+    task.store(HERE, b"read").done();
+    assert_eq!(task.load(HERE, 4), b"read");
+    let shared = object(&task, PAGE);
+    let writer = memory_object::derive(&*task, shared, Protection::WRITE.bits(), 0).expect("a right").rights[0];
+    let info = memory_object::info(&*task, writer).expect("its information").results.info;
+    assert_eq!(info.protection, Protection::READ_WRITE.bits());
+    let reader = memory_object::derive(&*task, shared, Protection::READ.bits(), 0).expect("a right").rights[0];
+    let more = memory_object::derive(&*task, reader, Protection::EXECUTE.bits(), 0).map(|_| ());
+    assert_eq!(more, Err(Error::ProtectionFailure));
+}

@@ -74,10 +74,12 @@ impl Actor {
                 let message = self.message(message);
                 self.receiving.push(thread.rpc_with(message, when_full, self.name(from), ms, 1024));
             }
-            Deed::Request { to, request } => {
+            Deed::Request { to, reply, request } => {
                 let (id, body, rights) = request.encode(|name| self.name(name));
-                let mut message = Message::to(to.map_or(self.names[0], |to| self.name(to)));
-                message = message.reply(self.replies, Disposition::MakeSendOnce).id(id).text(body);
+                let to = to.map_or((self.names[0], Disposition::CopySend), |Given(to, how)| (self.name(to), how));
+                let reply =
+                    reply.map_or((self.replies, Disposition::MakeSendOnce), |Given(to, how)| (self.name(to), how));
+                let mut message = Message::by(to.0, to.1).reply(reply.0, reply.1).id(id).text(body);
                 message.rights = self.descriptors(&rights);
                 self.receiving.push(thread.rpc_with(message, WhenFull::Wait, self.replies, Some(0), 1024));
             }

@@ -56,9 +56,11 @@ pub enum Deed {
         from: Known,
         ms: Option<u32>,
     },
-    /// A routine behind the task's own kernel port, or behind any port.
+    /// A routine behind the task's own kernel port, or behind any port. The reply goes
+    /// to the task, or anywhere.
     Request {
-        to: Option<Known>,
+        to: Option<Given>,
+        reply: Option<Given>,
         request: Request,
     },
     Touch {
@@ -261,10 +263,15 @@ fn request() -> BoxedStrategy<Deed> {
             .prop_map(|(id, body, rights)| Request::Anything(id, body, rights)),
     ];
     prop_oneof![
-        to_own.prop_map(|request| Deed::Request { to: None, request }),
-        (known(), to_any).prop_map(|(to, request)| Deed::Request { to: Some(to), request }),
+        (to_own, reply()).prop_map(|(request, reply)| Deed::Request { to: None, reply, request }),
+        (given(), to_any, reply()).prop_map(|(to, request, reply)| Deed::Request { to: Some(to), reply, request }),
     ]
     .boxed()
+}
+
+/// Where a reply goes: mostly home.
+fn reply() -> impl Strategy<Value = Option<Given>> {
+    option::weighted(0.1, given())
 }
 
 fn known() -> impl Strategy<Value = Known> {
@@ -272,7 +279,8 @@ fn known() -> impl Strategy<Value = Known> {
 }
 
 fn given() -> impl Strategy<Value = Given> {
-    let disposition = (16..22u8).prop_map(|code| Disposition::from_code(code).expect("a disposition"));
+    let any = (16..22u8).prop_map(|code| Disposition::from_code(code).expect("a disposition"));
+    let disposition = prop_oneof![Just(Disposition::CopySend), any];
     (known(), disposition).prop_map(|(name, disposition)| Given(name, disposition))
 }
 
