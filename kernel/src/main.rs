@@ -1,6 +1,7 @@
 //! The kernel as a program for the bare machine: where it starts, and where it ends
 //! when it finds a bug in itself. Everything else is in the library.
 #![cfg_attr(target_os = "none", no_std, no_main)]
+#![deny(unsafe_code)]
 
 #[cfg(target_os = "none")]
 mod bare {

@@ -59,6 +59,7 @@ pub struct Machine {
 #[macro_export]
 macro_rules! entry {
     ($start:path) => {
+        #[expect(unsafe_code, reason = "the name that the machine starts by; nothing else has it")]
         #[unsafe(export_name = "portolan_start")]
         fn portolan_start(machine: $crate::Machine, boot: $crate::BootInfo, cpu: $crate::Cpu) -> ! {
             let start: fn($crate::Machine, $crate::BootInfo, $crate::Cpu) -> ! = $start;
