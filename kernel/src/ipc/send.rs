@@ -213,7 +213,6 @@ fn leads_to(k: &Kernel, from: PortId, port: PortId) -> bool {
     false
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call, taken apart once")]
 #[inline(always)]
 fn pass_on(
     k: &mut Kernel,
