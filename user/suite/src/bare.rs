@@ -7,7 +7,7 @@
 
 use crate::asm::{self, Code};
 use crate::case::Failure;
-use crate::hand::deadline;
+use crate::clock::deadline;
 use crate::message::PATIENCE;
 use crate::protocol::{self, routine};
 use crate::space;

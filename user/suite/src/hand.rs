@@ -11,6 +11,7 @@
 
 use crate::asm;
 use crate::case::{Failure, Verdict};
+use crate::clock::deadline;
 use crate::message::{Buffer, Message, NONE, PATIENCE, Received, receive, receive_with};
 use crate::{holds, port};
 use alloc::vec::Vec;
@@ -240,11 +241,6 @@ impl Hand {
     pub(crate) fn terminate(&self) -> Result<()> {
         thread::terminate(&MsgRpc, self.thread).map(drop)
     }
-}
-
-/// The time on the kernel's clock `ms` from now.
-pub(crate) fn deadline(ms: u32) -> u64 {
-    trap::clock_get() + u64::from(ms) * 1_000_000
 }
 
 impl Pending {

@@ -7,9 +7,9 @@
 //!
 //! ```text
 //! runner, protocol, case           what runs a case, and what a case is
-//! message, port, space, notice     calls and routines, with every number in the case's hand
+//! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights capacity notify death vm fault cpu task thread account bad_input meta   the cases
+//! ipc rights capacity notify death vm fault cpu task thread account host bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -23,10 +23,12 @@ mod bad_input;
 mod bare;
 mod capacity;
 mod case;
+mod clock;
 mod cpu;
 mod death;
 mod fault;
 mod hand;
+mod host;
 mod ipc;
 mod message;
 mod meta;
@@ -61,6 +63,7 @@ const CASES: &[&[Case]] = &[
     task::CASES,
     thread::CASES,
     account::CASES,
+    host::CASES,
     bad_input::CASES,
 ];
 

@@ -8,7 +8,7 @@
 //! Neighbours: `protocol`, what cases ask for; `case`, what they must end like.
 
 use crate::case::{Case, Expected};
-use crate::hand::deadline;
+use crate::clock::deadline;
 use crate::message::{Message, Received, receive_now, receive_within};
 use crate::notice::Notice;
 use crate::protocol::routine::Request;
