@@ -179,7 +179,7 @@ fn frames_run_out_by_touching() -> Verdict {
     let bare = Bare::start(&[asm::started(), asm::wait(), asm::touch_all()])?;
     let range = Place::at(0x1000_0000, 1 << 30, Protection::READ_WRITE);
     space::map_place(bare.task, Name::NULL, range)?;
-    bare.release();
+    bare.release(1);
     same!(bare.outcome()?, Progress::Ended);
     wait_for_death(bare.task)?;
     Ok(bare.terminate()?)

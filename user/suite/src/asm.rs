@@ -219,6 +219,14 @@ pieces! {
     wait = "2: pause", "cmp qword ptr [r15 + 64], 0", "je 2b";
     /// Writes to every page from 0x10000000 on.
     touch_all = "mov rbx, 0x10000000", "2: mov [rbx], rbx", "add rbx, 4096", "jmp 2b";
+    /// Answers, and waits for the next request, in one trap, for ever. Byte 64 of the page has the name of the
+    /// port; the buffer is at 256. (2 is `msg_receive`, 3 `msg_rpc`, 18 `MoveSendOnce`.)
+    echo =
+        "mov r12, [r15 + 64]", "shl r12, 32", "lea r13, [r15 + 256]", "xor r8d, r8d", "xor r9d, r9d",
+        "mov eax, 2", "xor edi, edi", "mov rsi, r12", "mov rdx, 512 << 32", "mov r10, r13", "syscall",
+        "2: mov dword ptr [r13], 18", "mov dword ptr [r13 + 12], 0",
+        "mov eax, 3", "mov rdi, r13", "mov rsi, r12", "mov rdx, 512 << 32 | 24", "mov r10, r13", "syscall",
+        "jmp 2b";
     /// A function that returns 42.
     answer = "mov eax, 42", "ret";
 
@@ -343,3 +351,5 @@ pieces! {
 
 const _: () = assert!(portolan::abi::call::number::THREAD_SWITCH == 9, "`survived` has the number in it");
 const _: () = assert!(portolan::abi::call::number::CLOCK_GET == 10, "the pieces that trap have the number in them");
+const _: () = assert!(portolan::abi::call::number::MSG_RECEIVE == 2, "`echo` has the number in it");
+const _: () = assert!(portolan::abi::call::number::MSG_RPC == 3, "`echo` has the number in it");

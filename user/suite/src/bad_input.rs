@@ -473,7 +473,7 @@ fn a_message_that_changes_while_it_is_sent() -> Verdict {
     space::write(here, message.bytes());
     let flip = Bare::start(&[asm::started(), asm::wait(), asm::flip_descriptors()])?;
     space::map_into(flip.task, object, 0x20_1000, Protection::READ_WRITE)?;
-    flip.release();
+    flip.release(1);
     let (mut with, mut without) = (0, 0);
     for _ in 0..2000 {
         match send_from(here, message.bytes().len() as u32) {

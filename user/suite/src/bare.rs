@@ -94,9 +94,9 @@ impl Bare {
         asm::load(self.page + offset)
     }
 
-    /// Lets code go on that waits for it.
-    pub(crate) fn release(&self) {
-        asm::store(self.page + 64, 1);
+    /// Lets code go on that waits for a value in byte 64 of its page.
+    pub(crate) fn release(&self, value: u64) {
+        asm::store(self.page + 64, value);
     }
 
     /// How far it is now.

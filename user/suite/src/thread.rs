@@ -9,9 +9,10 @@ use crate::message::{Message, NONE, receive_now};
 use crate::{cases, holds, port, same, space};
 use alloc::vec::Vec;
 use portolan::abi::call::Call;
+use portolan::abi::message::Descriptor;
 use portolan::abi::thread::{self, PRIORITY_DEFAULT, PRIORITY_MAX, State};
 use portolan::abi::vm::USER_END;
-use portolan::abi::{Capacity, Error, Name, Protection, Result, task};
+use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, task};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -20,6 +21,7 @@ cases!("thread":
     every_thread_has_its_own_name,
     a_busy_thread_is_preempted,
     busy_threads_have_equal_shares,
+    a_pair_that_hands_over_does_not_starve_a_third,
     a_yield_lets_the_others_run,
     a_hint_chooses_the_next,
     a_wrong_hint_is_refused,
@@ -105,6 +107,25 @@ fn busy_threads_have_equal_shares() -> Verdict {
     let shares: Vec<u64> = before.iter().zip(after).map(|(before, after)| after - before).collect();
     let (least, most) = (shares.iter().min().copied(), shares.iter().max().copied());
     holds!(least > Some(0) && most.unwrap_or(0) < least.unwrap_or(0) * 3, shares);
+    Ok(())
+}
+
+fn a_pair_that_hands_over_does_not_starve_a_third() -> Verdict {
+    let third = counter(PRIORITY_DEFAULT)?;
+    let server = Bare::start(&[asm::started(), asm::wait(), asm::echo()])?;
+    let service = port::open(Capacity::DEFAULT)?;
+    let right = Descriptor::port(service, Disposition::MoveReceive as u8);
+    let there = task::port_insert_right(&MsgRpc, server.task, Name::NULL, 0, right)?.results.name;
+    server.release(there.0.into());
+    let reply = trap::port_allocate(Capacity::Bounded(1))?;
+    sleep(20)?;
+    let before = third.count();
+    let (until, mut turns) = (deadline(300), 0);
+    while trap::clock_get() < until {
+        Message::copy_to(service).reply(reply, Disposition::MakeSendOnce).rpc(reply)?;
+        turns += 1;
+    }
+    holds!(turns > 10 && third.count() > before, turns, before, third.count());
     Ok(())
 }
 
