@@ -296,3 +296,26 @@ fn threads_start_only_in_user_memory() {
     }
     assert_eq!(task.info().threads, threads);
 }
+
+#[test]
+fn the_kernel_looks_only_where_the_task_itself_may() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let task = &mailbox.receiver;
+    map(task, HERE, Protection::READ_WRITE);
+    let message = Message::by(mailbox.port, portolan_abi::Disposition::MakeSend).text("in reach").bytes();
+    task.store(HERE, &message).done();
+    let allow = |protection: Protection| {
+        let own = task.task_self();
+        routine::vm_protect(&**task, own, HERE, PAGE, protection.bits(), 0).expect("another protection");
+    };
+    let size = message.len() as u32;
+    allow(Protection::empty());
+    assert_eq!(send_from(task, HERE, size), Err(Error::SendInvalidMemory));
+    allow(Protection::READ_EXECUTE);
+    assert_eq!(send_from(task, HERE, size), Ok(()));
+    assert_eq!(receive_into(task, mailbox.port, HERE, 256), Err(Error::ReceiveInvalidMemory));
+    allow(Protection::empty());
+    assert_eq!(receive_into(task, mailbox.port, HERE, 256), Err(Error::ReceiveInvalidMemory));
+    allow(Protection::READ_WRITE);
+    assert_eq!(receive_into(task, mailbox.port, HERE, 256), Ok(()));
+}

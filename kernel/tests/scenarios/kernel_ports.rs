@@ -6,7 +6,9 @@ use portolan_abi::message::{Descriptor, Trailer};
 use portolan_abi::task as routine;
 use portolan_abi::trace::{Event, Step};
 use portolan_abi::{Capacity, Disposition, Error, Name, host, memory_object, thread};
+use portolan_machine::Exception;
 use portolan_machine::sim::Exit;
+use portolan_machine::sim::script::Action;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Sends a request as it is, and returns the code in its reply.
@@ -271,5 +273,24 @@ fn the_host_port_ends_the_machine() {
         let message = Message::to(first.host_port()).id(host::Exit::ID).text(arguments.as_bytes());
         first.send(message, WhenFull::Wait);
         assert_eq!(system.exit(), Some(Exit { success: code == 0 }));
+    }
+}
+
+#[test]
+fn the_machine_ends_when_the_first_task_does() {
+    let ends: [fn(&System); 2] = [
+        |system| drop(system.first().perform(vec![Action::Raise(Exception::Divide)])),
+        |system| {
+            let first = system.first();
+            let request = Message::to(first.kernel_port()).id(routine::Terminate::ID);
+            first.send(request, WhenFull::Wait);
+        },
+    ];
+    for end in ends {
+        let system = System::boot();
+        let _task = system.task("left behind");
+        end(&system);
+        assert_eq!(system.exit(), Some(Exit { success: false }));
+        assert!(system.console().contains("first"), "{}", system.console());
     }
 }

@@ -558,3 +558,52 @@ fn whoever_may_write_may_read_and_a_right_says_so() {
     let more = memory_object::derive(&*task, reader, Protection::EXECUTE.bits(), 0).map(|_| ());
     assert_eq!(more, Err(Error::ProtectionFailure));
 }
+
+#[test]
+fn an_object_can_be_mapped_twice_and_loses_one_mapping_at_a_time() {
+    let system = System::boot();
+    let task = system.task("task");
+    let shared = object(&task, PAGE);
+    let at = |address, protection| map_with(&task, address, PAGE, 0, protection, MapFlags::empty(), copy(shared));
+    at(HERE, Protection::READ_WRITE).expect("a mapping");
+    at(HERE + 4 * PAGE, Protection::READ).expect("another one");
+    task.port_deallocate(shared).expect("the right");
+    task.store(HERE, b"both").done();
+    assert_eq!(task.load(HERE + 4 * PAGE, 4), b"both");
+    unmap(&task, HERE, PAGE).expect("the first");
+    assert_eq!(task.load(HERE + 4 * PAGE, 4), b"both");
+    assert!(kills(&system, &task, write(HERE + 4 * PAGE)));
+}
+
+#[test]
+fn a_protection_that_one_region_forbids_changes_none() {
+    let system = System::boot();
+    let task = system.task("task");
+    let shared = object(&task, PAGE);
+    let read_only = memory_object::derive(&*task, shared, Protection::READ.bits(), 0).expect("a right").rights[0];
+    map(&task, HERE, PAGE).expect("a mapping");
+    map_with(&task, HERE + PAGE, PAGE, 0, Protection::READ, MapFlags::empty(), copy(read_only)).expect("a mapping");
+    protect(&task, HERE, PAGE, Protection::READ).expect("less");
+    let regions = task.info().regions;
+    assert_eq!(protect(&task, HERE, 2 * PAGE, Protection::READ_WRITE), Err(Error::ProtectionFailure));
+    assert_eq!(task.info().regions, regions);
+    assert!(kills(&system, &task, write(HERE)));
+}
+
+#[test]
+fn an_object_outlives_its_maker_and_is_still_filled_and_given_back() {
+    let system = System::boot();
+    let (maker, user) = (system.task("maker"), system.task("user"));
+    let accounts = system.statistics().accounts;
+    let shared = object(&maker, 8 * PAGE);
+    let theirs = maker.give(&user, shared, Disposition::MoveSend);
+    map_object(&user, theirs, 8 * PAGE, Protection::READ_WRITE).expect("a mapping");
+    user.store(HERE, b"early").done();
+    maker.terminate();
+    user.store(HERE + 5 * PAGE, b"late").done();
+    assert_eq!((user.load(HERE, 5), user.load(HERE + 5 * PAGE, 4)), (b"early".to_vec(), b"late".to_vec()));
+    assert_eq!(system.statistics().accounts, accounts, "its account stays open");
+    unmap(&user, HERE, 8 * PAGE).expect("the mapping");
+    user.port_deallocate(theirs).expect("the right");
+    assert_eq!(system.statistics().accounts, accounts - 1);
+}

@@ -634,3 +634,31 @@ fn a_right_that_would_overflow_its_name_is_refused_or_absorbed() {
     assert_eq!(sends(sender, to), UREFS_MAX);
     assert_eq!(mailbox.receiver.status(mailbox.port).send_rights, 1);
 }
+
+#[test]
+fn a_name_space_holds_a_million_names_and_then_says_so() {
+    let system = System::boot();
+    let limits = routine::Limits { memory: 1 << 30, ports: 10, frames: 200 };
+    let task = system.task_with("task", limits).expect("a task");
+    let (port, many) = (task.port(Capacity::DEFAULT), task.port(Capacity::DEFAULT));
+    task.give_send(&task, port);
+    let rights = (0..DESCRIPTORS_MAX).map(|_| Descriptor::port(many, Disposition::MakeSendOnce as u8));
+    let message = Message { rights: rights.collect(), ..Message::to(port) };
+    let room = received_size(message.bytes().len()) as u32;
+    system.unchecked(|| {
+        let rounds = (Name::INDEX_MAX as usize).div_ceil(DESCRIPTORS_MAX);
+        for round in 0..=rounds {
+            task.send(message.clone(), WhenFull::Wait).done().expect("a send");
+            match task.receive_with(port, Options::empty(), 0, room).done() {
+                Ok(_) => assert!(round < rounds, "more names than there can be"),
+                Err(error) => {
+                    assert_eq!((error, round + 1 >= rounds), (Error::ReceiveNoSpace, true), "round {round}");
+                    break;
+                }
+            }
+        }
+        let one = Message::to(port).right(many, Disposition::MakeSendOnce);
+        task.send(one, WhenFull::Wait).done().expect("a send");
+        system.end_tasks();
+    });
+}

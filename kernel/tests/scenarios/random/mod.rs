@@ -19,7 +19,7 @@ use proptest::test_runner::{Config, RngSeed};
 /// How many tasks act.
 const TASKS: usize = 3;
 /// How many runs there are, and how long the longest is.
-const RUNS: u32 = 96;
+const RUNS: u32 = 64;
 const ACTS: usize = 120;
 const SEED: u64 = 1571;
 
