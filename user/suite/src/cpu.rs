@@ -249,9 +249,13 @@ fn preemption_keeps_everything() -> Verdict {
 }
 
 fn flags_come_back(flags: u64) -> Verdict {
-    for call in
-        [Call::TaskSelf, Call::ThreadSwitch { hint: Name::NULL, sleep: Some(1) }, Call::PortAllocate(Capacity::DEFAULT)]
-    {
+    // With a task that is interrupted, the kernel returns in another way than it came.
+    let busy = Bare::start(&[asm::started(), asm::spin()])?;
+    for call in [
+        Call::TaskSelf,
+        Call::ThreadSwitch { hint: Name::NULL, sleep: Some(12) },
+        Call::PortAllocate(Capacity::DEFAULT),
+    ] {
         let mut state = pattern(7).with_call(call);
         state.flags |= flags;
         let before = state.clone();
@@ -259,7 +263,7 @@ fn flags_come_back(flags: u64) -> Verdict {
         same!((state.general[RAX], state.flags), (0, before.flags));
         same!(state.kept(), before.kept());
     }
-    Ok(())
+    Ok(busy.terminate()?)
 }
 
 fn the_direction_flag() -> Verdict {
