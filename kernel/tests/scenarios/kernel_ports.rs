@@ -1,14 +1,16 @@
 //! Messages to the kernel: routines, what they refuse, and the host port.
 
-use crate::harness::{Message, System, Task, WhenFull, no_right};
+use crate::harness::{Mailbox, Message, System, Task, WhenFull, no_right};
 use portolan_abi::interface::{REPLY_OFFSET, ReplyHead, Routine};
 use portolan_abi::message::{Descriptor, Trailer};
+use portolan_abi::notification::Kind;
 use portolan_abi::task as routine;
 use portolan_abi::trace::{Event, Step};
 use portolan_abi::{Capacity, Disposition, Error, Name, host, memory_object, thread};
 use portolan_machine::Exception;
 use portolan_machine::sim::Exit;
 use portolan_machine::sim::script::Action;
+use std::collections::BTreeSet;
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Sends a request as it is, and returns the code in its reply.
@@ -215,24 +217,46 @@ fn statistics_count_what_there_is() {
 
 #[test]
 fn the_trace_tells_a_messages_way() {
-    let system = System::boot();
-    let task = system.task("task");
-    let port = task.port(Capacity::Bounded(1));
-    task.give_send(&task, port);
-    task.send(Message::to(port).id(4711), WhenFull::Wait).done().expect("a send");
-    task.send(Message::to(port).id(4712), WhenFull::Cache).done().expect_err("cached");
-    task.receive_now(port).done().expect("the first");
-    let all = whole_trace(&system);
-    let steps = |id| -> Vec<Step> {
+    let mailbox = Mailbox::new(Capacity::Bounded(1));
+    let (system, sender) = (&mailbox.system, &mailbox.sender);
+    let send = |id, when_full| sender.send(Message::to(mailbox.to).id(id), when_full);
+    let waiting = mailbox.receive();
+    send(4710, WhenFull::Wait).done().expect("a send");
+    waiting.done().expect("the message handed over");
+    send(4711, WhenFull::Wait).done().expect("a send");
+    send(4712, WhenFull::Cache).done().expect_err("cached");
+    let blocked = send(4713, WhenFull::Wait);
+    mailbox.take().expect("the first");
+    mailbox.take().expect("the cached one");
+    assert_eq!(blocked.done(), Ok(()));
+    sender.thread().send(Message::to(mailbox.to).id(4714), WhenFull::Wait);
+    mailbox.receiver.port_set_backlog(mailbox.port, Capacity::Zero).expect("a rendezvous");
+    mailbox.take().expect("the blocked one");
+    mailbox.take().expect("the one at the rendezvous");
+    send(4715, WhenFull::Return).done().expect_err("full");
+    send(4716, WhenFull::Cache).done().expect_err("cached");
+    mailbox.receiver.port_deallocate(mailbox.port).expect("the end of the port");
+    while sender.receive_now(sender.notify()).done().is_ok() {}
+    let all = whole_trace(system);
+    let steps = |id: u32| -> Vec<Step> {
         all.iter().filter(|event| event.id == id).map(|event| Step::from_code(event.step).expect("a step")).collect()
     };
+    assert_eq!(steps(4710), [Step::Send, Step::Deliver]);
     assert_eq!(steps(4711), [Step::Send, Step::Queue, Step::Receive]);
-    assert_eq!(steps(4712), [Step::Send, Step::Cache]);
+    assert_eq!(steps(4712), [Step::Send, Step::Cache, Step::Receive]);
+    assert_eq!(steps(4713), [Step::Send, Step::Block, Step::Queue, Step::Receive]);
+    assert_eq!(steps(4714), [Step::Send, Step::Block, Step::Deliver]);
+    assert_eq!(steps(4715), [Step::Send]);
+    assert_eq!(steps(4716), [Step::Send, Step::Cache, Step::Die]);
+    assert_eq!(steps(Kind::MessageAccepted as u32), [Step::Notify, Step::Receive]);
+    assert_eq!(steps(Kind::DeadName as u32), [Step::Notify]);
+    let of_one_message =
+        |id: u32| -> BTreeSet<u64> { all.iter().filter(|event| event.id == id).map(|event| event.message).collect() };
+    assert!((4710..4717).all(|id| of_one_message(id).len() == 1), "a message keeps its number");
     assert!(all.windows(2).all(|pair| pair[0].time <= pair[1].time));
-    assert_eq!(
-        host::trace(&**system.first(), system.first().host_port(), 0, 99, 0).map(|_| ()),
-        Err(Error::InvalidArgument)
-    );
+    let first = system.first();
+    let elsewhere = host::trace(&**first, first.host_port(), 0, 99, 0);
+    assert_eq!(elsewhere.map(|_| ()), Err(Error::InvalidArgument));
 }
 
 /// All events that the ring still has.

@@ -203,6 +203,8 @@ fn priorities_can_be_changed_within_bounds() {
     assert_eq!(thread::set_priority(&*task, port, 3, 0).map(|_| ()), Ok(()));
     assert_eq!(info(&system, &thread, &task).priority, 3);
     assert_eq!(task.thread_of_priority(PRIORITY_MAX + 1).err(), Some(Error::InvalidValue));
+    let highest = task.thread_with_plan(PRIORITY_MAX, |_| vec![sleep_action(10)]);
+    assert!(highest.is_ok());
 }
 
 #[test]
