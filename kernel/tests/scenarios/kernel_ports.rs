@@ -318,3 +318,22 @@ fn the_machine_ends_when_the_first_task_does() {
         assert!(system.console().contains("first"), "{}", system.console());
     }
 }
+
+#[test]
+fn a_right_in_a_reply_that_reaches_nobody_is_released() {
+    let system = System::boot();
+    let (task, other) = (system.task("task"), system.task("other"));
+    let port = other.port(Capacity::DEFAULT);
+    let dead = other.give_send(&task, port);
+    other.port_deallocate(port).expect("the end of the port");
+    let before = system.statistics();
+    let body = routine::arguments::MemoryObjectCreate { size: 4096 };
+    let request = || Message::to(task.task_self()).id(routine::MemoryObjectCreate::ID).text(body.as_bytes());
+    assert_eq!(task.send(request(), WhenFull::Wait).done(), Ok(()));
+    let to_dead = request().reply(dead, Disposition::CopySend);
+    assert_eq!(task.send(to_dead, WhenFull::Wait).done(), Ok(()));
+    let to_kernel = request().reply(task.thread_self(), Disposition::CopySend);
+    assert_eq!(task.send(to_kernel, WhenFull::Wait).done(), Ok(()));
+    let after = system.statistics();
+    assert_eq!((after.memory_objects, after.ports), (before.memory_objects, before.ports));
+}

@@ -1,7 +1,7 @@
 //! Notifications: what the kernel tells a task by itself, and that none is lost or forged.
 
 use crate::harness::{Mailbox, Message, System, Task, WhenFull};
-use portolan_abi::message::Trailer;
+use portolan_abi::message::{Header, Trailer};
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::{Capacity, Disposition, Error, Name, RightKind};
 use zerocopy::FromBytes;
@@ -14,6 +14,7 @@ fn notices(task: &Task) -> Vec<(Kind, Name)> {
         .map(|message| {
             assert_eq!(message.trailer.flags & Trailer::FROM_KERNEL, Trailer::FROM_KERNEL);
             assert_eq!(message.trailer.sender, 0);
+            assert_eq!(message.header.bits, Header::bits_of(0, RightKind::SendOnce as u8));
             let body = Notification::read_from_bytes(&message.body).expect("a notification");
             (Kind::from_id(message.header.id).expect("a kind"), body.name)
         })

@@ -406,3 +406,28 @@ fn overlapping_buffers_harm_no_one_else() {
         assert_eq!((header.size, header.local), (5024, port));
     }
 }
+
+#[test]
+fn an_old_name_is_good_for_nothing() {
+    let system = System::boot();
+    let task = system.task("task");
+    let old = task.port(Capacity::DEFAULT);
+    task.give_send(&task, old);
+    task.port_deallocate(old).expect("the send right");
+    task.port_deallocate(old).expect("the end of the port");
+    // Until a new port has both rights under a name in the same slot.
+    let new = std::iter::repeat_with(|| task.port(Capacity::DEFAULT)).take(150).find(|new| new.index() == old.index());
+    let new = new.expect("the slot is used again");
+    task.give_send(&task, new);
+    assert_eq!(task.send(Message::to(old), WhenFull::Wait).done(), Err(Error::SendInvalidPort));
+    assert_eq!(task.receive_now(old).done().expect_err("no right"), Error::ReceiveInvalidPort);
+    let carried = Message::to(new).right(old, Disposition::MakeSend);
+    assert_eq!(task.send(carried, WhenFull::Wait).done(), Err(Error::SendInvalidRight));
+    let replied = Message::to(new).reply(old, Disposition::MakeSendOnce);
+    assert_eq!(task.send(replied, WhenFull::Wait).done(), Err(Error::SendInvalidReply));
+    assert_eq!(task.call(Call::ThreadSwitch { hint: old, sleep: None }).done().0, Err(Error::InvalidName));
+    assert_eq!((task.port_type(old), task.port_status(old)), (Err(Error::InvalidName), Err(Error::InvalidName)));
+    assert_eq!(task.port_mod_refs(old, RightKind::Send, 1), Err(Error::InvalidName));
+    assert_eq!(task.port_set_backlog(old, Capacity::Zero), Err(Error::InvalidName));
+    assert_eq!(task.status(new).messages, 0);
+}
