@@ -80,6 +80,9 @@ macro_rules! interface {
     ) => {
         use $crate::interface::Routine as _;
 
+        /// The message ids that are this interface's.
+        pub const IDS: ::core::ops::Range<u32> = $base..$base + $crate::interface::REPLY_OFFSET;
+
         $(
             $(#[$doc])*
             #[derive(Clone, Copy, Debug)]

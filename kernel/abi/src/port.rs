@@ -1,11 +1,59 @@
-//! Ports as user programs see them: capacity and status.
+//! Ports as user programs see them: capacity and status, and the routines on a task's ports and
+//! names, which are behind the task's kernel port.
 //!
-//! Neighbours: `task` has the routines that use these; the kernel's `ipc::port`
-//! is the thing itself.
+//! Names in arguments and results are names in the task that is asked, not in the caller's.
+//! Neighbours: `task`; the kernel's `ipc::port` is the thing itself.
 
 use crate::error::{Error, Result};
+use crate::interface;
 use crate::name::Name;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+interface! {
+    base 3200;
+
+    /// Capacity, messages, waiters and rights of the port whose receive right `name` is.
+    ///
+    /// `InvalidName`; `NotReceiver`: the name is not a receive right.
+    1 port_status / PortStatus (name: Name, reserved: u32) -> (status: Status);
+
+    /// Sets the port's capacity (a [`Capacity::code`](crate::Capacity::code)) and lets in as many
+    /// waiting senders as now have a place. Lowering it removes nothing: the port is
+    /// full until it has drained. (Mach 2.5's `port_set_backlog`.)
+    ///
+    /// `InvalidName`, `NotReceiver`, `InvalidValue`.
+    2 port_set_backlog / PortSetBacklog (name: Name, capacity: u32) -> ();
+
+    /// Gives the task the right in the message and returns its name. `name` must be
+    /// null: the kernel deals out names, with their generations. A send right for a
+    /// port the task knows merges with it.
+    ///
+    /// `InvalidArgument`: `name` is not null. `NoSpace`, `UrefsOverflow`, `ResourceShortage`.
+    3 port_insert_right / PortInsertRight (name: Name, reserved: u32; right) -> (name: Name, reserved: u32);
+
+    /// What the name stands for, with its user references.
+    ///
+    /// `InvalidName`.
+    4 port_type / PortType (name: Name, reserved: u32) -> (kind: NameType);
+
+    /// Adds `delta` to the user references of the right of this `kind`
+    /// ([`RightKind`](crate::RightKind)) under the name. A receive or send-once right has one,
+    /// so only -1 is legal there, and ends it.
+    ///
+    /// `InvalidName`, `InvalidRight`: no right of that kind there. `InvalidValue`:
+    /// fewer than zero would be left, or the kind is unknown. `UrefsOverflow`.
+    5 port_mod_refs / PortModRefs (name: Name, kind: u32, delta: i32, reserved: u32) -> ();
+
+    /// `port_allocate` for this task.
+    ///
+    /// `InvalidValue`, `NoSpace`, `ResourceShortage`.
+    6 port_allocate / PortAllocate (capacity: u32, reserved: u32) -> (name: Name, reserved: u32);
+
+    /// `port_deallocate` for this task.
+    ///
+    /// `InvalidName`.
+    7 port_deallocate / PortDeallocate (name: Name, reserved: u32) -> ();
+}
 
 /// How many messages a port holds before it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

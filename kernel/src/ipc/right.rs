@@ -458,7 +458,7 @@ pub fn receive_right(k: &Kernel, task: TaskId, name: Name) -> Result<PortId> {
 /// Puts a right from a message under a name that the caller may choose.
 ///
 /// # Errors
-/// As `task::port_insert_right` says; the right is then still the caller's.
+/// As `port::port_insert_right` says; the right is then still the caller's.
 pub fn insert_as(k: &mut Kernel, task: TaskId, carried: CarriedRight, wanted: Name) -> Result<Name> {
     // Names carry generations that the kernel deals out, so none can be chosen.
     if wanted != Name::NULL {

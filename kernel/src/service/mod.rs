@@ -9,8 +9,10 @@
 
 mod host;
 mod memory_object;
+mod port;
 mod task;
 mod thread;
+mod vm;
 
 pub use host::statistics;
 
@@ -86,6 +88,12 @@ fn handle(
     answer: &mut Answer,
 ) -> Result<()> {
     match object {
+        KernelObject::Task(target) if portolan_abi::port::IDS.contains(&id) => {
+            port::handle(k, target, id, body, rights, answer)
+        }
+        KernelObject::Task(target) if portolan_abi::vm::IDS.contains(&id) => {
+            vm::handle(k, target, id, body, rights, answer)
+        }
         KernelObject::Task(target) => task::handle(k, target, id, body, rights, answer),
         KernelObject::Thread(target) => thread::handle(k, target, id, body, rights, answer),
         KernelObject::Memory(object, protection) => {

@@ -4,15 +4,15 @@ use crate::harness::{Message, ORDINARY, System, Task, WhenFull, no_right};
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, Limits};
-use portolan_abi::vm::{MapFlags, Protection};
-use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result, memory_object};
+use portolan_abi::vm::{self, MapFlags, Protection};
+use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result, memory_object, port};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const HERE: u64 = 0x5000_0000;
 
 fn map(task: &Task, address: u64, size: u64) -> Result<()> {
     let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-    routine::vm_map(&**task, task.task_self(), address, size, 0, protection, flags, no_right()).map(|_| ())
+    vm::vm_map(&**task, task.task_self(), address, size, 0, protection, flags, no_right()).map(|_| ())
 }
 
 /// Repeats it until it fails; how often it succeeded, and how it failed.
@@ -174,7 +174,7 @@ fn kernel_memory_ends_with_the_limit_whatever_it_is_spent_on() {
             map(task, free, PAGE)
         }),
         ("ports", |task| task.port_allocate(Capacity::DEFAULT).map(|_| ())),
-        ("memory objects", |task| routine::memory_object_create(&**task, task.task_self(), PAGE).map(|_| ())),
+        ("memory objects", |task| vm::memory_object_create(&**task, task.task_self(), PAGE).map(|_| ())),
     ];
     for (what, spend) in spenders {
         let system = System::boot();
@@ -289,7 +289,7 @@ fn an_accepted_notice_is_kept_even_if_its_account_is_spent_meanwhile() {
         let protection = Protection::READ.bits();
         let own = poor.task_self();
         entry += 2 * PAGE;
-        if routine::vm_map(&*poor, own, entry, PAGE, 0, protection, 0, no_right()).is_err() {
+        if vm::vm_map(&*poor, own, entry, PAGE, 0, protection, 0, no_right()).is_err() {
             break;
         }
     }
@@ -315,7 +315,7 @@ fn whatever_a_new_task_is_given_it_is_made_whole_or_not_at_all() {
         match routine::create(&**first, first.kernel_port(), [0; 32], limits, right) {
             Ok(reply) => {
                 made += 1;
-                let kind = routine::port_type(&**first, reply.rights[0], reply.results.bootstrap_name, 0);
+                let kind = port::port_type(&**first, reply.rights[0], reply.results.bootstrap_name, 0);
                 assert_eq!(kind.expect("its type").results.kind.send, 1, "with {memory} bytes");
                 routine::terminate(&**first, reply.rights[0]).expect("the end of it");
                 first.port_deallocate(reply.rights[0]).expect("a dead name");
@@ -336,7 +336,7 @@ fn the_kernels_replies_cannot_be_turned_against_who_never_asked() {
     let (victim, attacker) = (system.task("victim"), system.task("attacker"));
     let port = victim.port(Capacity::Bounded(1));
     let to_port = victim.give_send(&attacker, port);
-    let object = routine::memory_object_create(&*victim, victim.task_self(), PAGE).expect("an object").rights[0];
+    let object = vm::memory_object_create(&*victim, victim.task_self(), PAGE).expect("an object").rights[0];
     let to_object = victim.give(&attacker, object, Disposition::CopySend);
     let used = victim.info().used;
     let messages = system.statistics().messages;
@@ -358,7 +358,7 @@ fn the_kernels_replies_cannot_be_turned_against_who_never_asked() {
 fn a_right_that_is_derived_costs_the_one_who_asks() {
     let system = System::boot();
     let (maker, reader) = (system.task("maker"), system.task("reader"));
-    let object = routine::memory_object_create(&*maker, maker.task_self(), PAGE).expect("an object").rights[0];
+    let object = vm::memory_object_create(&*maker, maker.task_self(), PAGE).expect("an object").rights[0];
     let shared = maker.give(&reader, object, Disposition::CopySend);
     let used = maker.info().used;
     let (count, error) = exhaust(|| memory_object::derive(&*reader, shared, Protection::READ.bits(), 0));

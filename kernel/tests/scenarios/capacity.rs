@@ -349,7 +349,7 @@ fn a_capacity_out_of_range_is_refused_and_nothing_changes() {
     let mailbox = Mailbox::full(ONE);
     let set = |code| {
         let first = mailbox.system.first();
-        portolan_abi::task::port_set_backlog(&**first, mailbox.receiver.kernel_port(), mailbox.port, code).map(|_| ())
+        portolan_abi::port::port_set_backlog(&**first, mailbox.receiver.kernel_port(), mailbox.port, code).map(|_| ())
     };
     assert_eq!(set(65_536), Err(Error::InvalidValue));
     assert_eq!(set(u32::MAX - 1), Err(Error::InvalidValue));

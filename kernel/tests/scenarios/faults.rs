@@ -4,7 +4,7 @@ use crate::harness::{Mailbox, Message, System, Task, WhenFull, no_right};
 use portolan_abi::call::{DEBUG_WRITE_MAX, Receive, Send, number};
 use portolan_abi::message::Options;
 use portolan_abi::task as routine;
-use portolan_abi::vm::{MapFlags, USER_END};
+use portolan_abi::vm::{self, MapFlags, USER_END};
 use portolan_abi::{Call, Capacity, Error, Name, PAGE_SIZE, Protection, Result};
 use portolan_machine::Exception;
 use portolan_machine::sim::script::Action;
@@ -29,7 +29,7 @@ const BAD: [u64; 12] = [
 
 fn map(task: &Task, address: u64, protection: Protection) {
     let (own, flags) = (task.task_self(), MapFlags::empty().bits());
-    routine::vm_map(&**task, own, address, PAGE, 0, protection.bits(), flags, no_right()).expect("a mapping");
+    vm::vm_map(&**task, own, address, PAGE, 0, protection.bits(), flags, no_right()).expect("a mapping");
 }
 
 fn send_from(task: &Task, address: u64, size: u32) -> Result<()> {
@@ -128,7 +128,7 @@ fn a_receiver_whose_buffer_goes_while_it_waits_is_told_and_the_message_kept() {
     let call = Call::Message { send: None, receive: Some(receive), options: Options::empty() };
     let waiting = thread.call(call);
     assert!(waiting.waits());
-    routine::vm_deallocate(&**task, task.task_self(), HERE, PAGE).expect("the buffer goes");
+    vm::vm_deallocate(&**task, task.task_self(), HERE, PAGE).expect("the buffer goes");
     assert_eq!(mailbox.send("kept", WhenFull::Wait).done(), Ok(()));
     assert_eq!(waiting.done().0, Err(Error::ReceiveInvalidMemory));
     assert_eq!(mailbox.take_all(), ["kept"]);
@@ -306,7 +306,7 @@ fn the_kernel_looks_only_where_the_task_itself_may() {
     task.store(HERE, &message).done();
     let allow = |protection: Protection| {
         let own = task.task_self();
-        routine::vm_protect(&**task, own, HERE, PAGE, protection.bits(), 0).expect("another protection");
+        vm::vm_protect(&**task, own, HERE, PAGE, protection.bits(), 0).expect("another protection");
     };
     let size = message.len() as u32;
     allow(Protection::empty());

@@ -6,7 +6,7 @@ use portolan_abi::message::{Descriptor, Trailer};
 use portolan_abi::notification::Kind;
 use portolan_abi::task as routine;
 use portolan_abi::trace::{Event, Step};
-use portolan_abi::{Capacity, Disposition, Error, Name, host, memory_object, thread};
+use portolan_abi::{Capacity, Disposition, Error, Name, host, memory_object, port, thread, vm};
 use portolan_machine::Exception;
 use portolan_machine::sim::Exit;
 use portolan_machine::sim::script::Action;
@@ -30,9 +30,9 @@ fn ask(task: &Task, to: Name, id: u32, body: &[u8], rights: &[Descriptor]) -> i3
 fn a_routine_that_does_not_exist_is_refused() {
     let system = System::boot();
     let task = system.task("task");
-    let object = routine::memory_object_create(&*task, task.task_self(), 4096).expect("an object").rights[0];
+    let object = vm::memory_object_create(&*task, task.task_self(), 4096).expect("an object").rights[0];
     for port in [task.task_self(), task.thread_self(), object] {
-        for id in [0, 1, 1999, 2000, 2099, 2500, 2699, 0x7fff_ffff, u32::MAX] {
+        for id in [0, 1, 1999, 2000, 2099, 2500, 2699, 3200, 3299, 3899, 0x7fff_ffff, u32::MAX] {
             assert_eq!(ask(&task, port, id, &[], &[]), Error::BadId.code(), "{id}");
         }
     }
@@ -46,7 +46,7 @@ fn a_body_of_the_wrong_size_is_refused() {
     let system = System::boot();
     let task = system.task("task");
     for size in [0, 7, 9, 16, 200, 3000] {
-        let code = ask(&task, task.task_self(), routine::PortStatus::ID, &vec![0; size], &[]);
+        let code = ask(&task, task.task_self(), port::PortStatus::ID, &vec![0; size], &[]);
         assert_eq!(code, Error::BadArguments.code(), "{size} bytes");
     }
     assert_eq!(ask(&task, task.task_self(), routine::Info::ID, &[0], &[]), Error::BadArguments.code());
@@ -61,9 +61,9 @@ fn the_wrong_number_of_rights_is_refused_and_the_rights_are_released() {
     for rights in [&[right][..], &[right; 5], &[no_right(); 64]] {
         assert_eq!(ask(&task, task.task_self(), routine::Info::ID, &[], rights), Error::BadArguments.code());
     }
-    let arguments = routine::arguments::PortInsertRight { name: Name::NULL, reserved: 0 };
+    let arguments = port::arguments::PortInsertRight { name: Name::NULL, reserved: 0 };
     for rights in [&[][..], &[right, right]] {
-        let code = ask(&task, task.task_self(), routine::PortInsertRight::ID, arguments.as_bytes(), rights);
+        let code = ask(&task, task.task_self(), port::PortInsertRight::ID, arguments.as_bytes(), rights);
         assert_eq!(code, Error::BadArguments.code());
     }
     assert_eq!(task.status(port).send_rights, 0);
@@ -84,8 +84,8 @@ fn a_request_without_a_reply_port_is_carried_out_in_silence() {
     let system = System::boot();
     let task = system.task("task");
     let ports = system.statistics().ports;
-    let arguments = routine::arguments::PortAllocate { capacity: 3, reserved: 0 };
-    let message = Message::to(task.task_self()).id(routine::PortAllocate::ID).text(arguments.as_bytes());
+    let arguments = port::arguments::PortAllocate { capacity: 3, reserved: 0 };
+    let message = Message::to(task.task_self()).id(port::PortAllocate::ID).text(arguments.as_bytes());
     assert_eq!(task.send(message, WhenFull::Wait).done(), Ok(()));
     assert_eq!(system.statistics().ports, ports + 1);
 }
@@ -98,8 +98,8 @@ fn a_request_whose_reply_port_is_dead_is_carried_out_in_silence() {
     let dead = other.give_send(&task, port);
     other.port_deallocate(port).expect("the end of the port");
     let ports = system.statistics().ports;
-    let arguments = routine::arguments::PortAllocate { capacity: 3, reserved: 0 };
-    let message = Message::to(task.task_self()).reply(dead, Disposition::CopySend).id(routine::PortAllocate::ID);
+    let arguments = port::arguments::PortAllocate { capacity: 3, reserved: 0 };
+    let message = Message::to(task.task_self()).reply(dead, Disposition::CopySend).id(port::PortAllocate::ID);
     let sent = task.send(message.text(arguments.as_bytes()), WhenFull::Wait).done();
     assert_eq!((sent, system.statistics().ports), (Ok(()), ports + 1));
 }
@@ -136,11 +136,11 @@ fn whoever_holds_the_kernel_port_acts_for_the_task() {
     let system = System::boot();
     let (task, master) = (system.task("task"), system.task("master"));
     let port = task.give(&master, task.task_self(), Disposition::CopySend);
-    let name = routine::port_allocate(&*master, port, Capacity::Bounded(2).code(), 0).expect("a port").results.name;
+    let name = port::port_allocate(&*master, port, Capacity::Bounded(2).code(), 0).expect("a port").results.name;
     assert_eq!(task.status(name).capacity, 2);
-    assert_eq!(routine::port_deallocate(&*master, port, name, 0).map(|_| ()), Ok(()));
+    assert_eq!(port::port_deallocate(&*master, port, name, 0).map(|_| ()), Ok(()));
     assert_eq!(task.port_type(name), Err(Error::InvalidName));
-    assert_eq!(routine::port_deallocate(&*master, port, name, 0).map(|_| ()), Err(Error::InvalidName));
+    assert_eq!(port::port_deallocate(&*master, port, name, 0).map(|_| ()), Err(Error::InvalidName));
     assert_eq!(routine::terminate(&*master, port).map(|_| ()), Ok(()));
     assert_eq!(system.first().port_type(task.kernel_port()).expect("its name").dead, 1);
 }
@@ -166,7 +166,7 @@ fn a_child_gets_the_bootstrap_right_it_is_given() {
     let limits = crate::harness::ORDINARY;
     let reply = routine::create(&**first, first.kernel_port(), [0; 32], limits, right).expect("a task");
     let (child, name) = (reply.rights[0], reply.results.bootstrap_name);
-    let kind = routine::port_type(&**first, child, name, 0).expect("its type").results.kind;
+    let kind = port::port_type(&**first, child, name, 0).expect("its type").results.kind;
     assert_eq!(kind.send, 1);
     assert_eq!(first.status(port).send_rights, 1);
     routine::terminate(&**first, child).expect("the end of it");
@@ -201,7 +201,7 @@ fn statistics_count_what_there_is() {
     let port = task.port(Capacity::DEFAULT);
     task.give_send(&task, port);
     thread.send(Message::to(port), WhenFull::Wait);
-    let object = routine::memory_object_create(&*task, task.task_self(), 4096).expect("an object").rights[0];
+    let object = vm::memory_object_create(&*task, task.task_self(), 4096).expect("an object").rights[0];
     memory_object::derive(&*task, object, 1, 0).expect("a derived right");
     let after = system.statistics();
     assert_eq!(after.tasks, before.tasks + 1);
@@ -327,8 +327,8 @@ fn a_right_in_a_reply_that_reaches_nobody_is_released() {
     let dead = other.give_send(&task, port);
     other.port_deallocate(port).expect("the end of the port");
     let before = system.statistics();
-    let body = routine::arguments::MemoryObjectCreate { size: 4096 };
-    let request = || Message::to(task.task_self()).id(routine::MemoryObjectCreate::ID).text(body.as_bytes());
+    let body = vm::arguments::MemoryObjectCreate { size: 4096 };
+    let request = || Message::to(task.task_self()).id(vm::MemoryObjectCreate::ID).text(body.as_bytes());
     assert_eq!(task.send(request(), WhenFull::Wait).done(), Ok(()));
     let to_dead = request().reply(dead, Disposition::CopySend);
     assert_eq!(task.send(to_dead, WhenFull::Wait).done(), Ok(()));

@@ -4,8 +4,8 @@ use crate::harness::{ORDINARY, System, Task, no_right};
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
-use portolan_abi::task::{self as routine, Limits};
-use portolan_abi::vm::{ANYWHERE_START, MapFlags, USER_END, USER_START};
+use portolan_abi::task::Limits;
+use portolan_abi::vm::{self, ANYWHERE_START, MapFlags, USER_END, USER_START};
 use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Protection, Result, memory_object};
 use portolan_machine::sim::script::{Action, Outcome};
 
@@ -28,7 +28,7 @@ fn map_with(
     object: Descriptor,
 ) -> Result<u64> {
     let own = task.task_self();
-    let reply = routine::vm_map(&**task, own, address, size, offset, protection.bits(), flags.bits(), object);
+    let reply = vm::vm_map(&**task, own, address, size, offset, protection.bits(), flags.bits(), object);
     reply.map(|reply| reply.results.address)
 }
 
@@ -42,11 +42,11 @@ fn copy(name: Name) -> Descriptor {
 }
 
 fn unmap(task: &Task, address: u64, size: u64) -> Result<()> {
-    routine::vm_deallocate(&**task, task.task_self(), address, size).map(|_| ())
+    vm::vm_deallocate(&**task, task.task_self(), address, size).map(|_| ())
 }
 
 fn protect(task: &Task, address: u64, size: u64, protection: Protection) -> Result<()> {
-    routine::vm_protect(&**task, task.task_self(), address, size, protection.bits(), 0).map(|_| ())
+    vm::vm_protect(&**task, task.task_self(), address, size, protection.bits(), 0).map(|_| ())
 }
 
 fn object(task: &Task, size: u64) -> Name {
@@ -54,7 +54,7 @@ fn object(task: &Task, size: u64) -> Name {
 }
 
 fn create_object(task: &Task, size: u64) -> Result<Name> {
-    routine::memory_object_create(&**task, task.task_self(), size).map(|reply| reply.rights[0])
+    vm::memory_object_create(&**task, task.task_self(), size).map(|reply| reply.rights[0])
 }
 
 /// Whether the task dies of this.
@@ -175,7 +175,7 @@ fn meaningless_arguments_of_a_mapping_are_refused() {
     let task = system.task("task");
     let regions = task.info().regions;
     let raw = |address, size, offset, protection, flags| {
-        let reply = routine::vm_map(&*task, task.task_self(), address, size, offset, protection, flags, no_right());
+        let reply = vm::vm_map(&*task, task.task_self(), address, size, offset, protection, flags, no_right());
         reply.map(|_| ())
     };
     let rw = Protection::READ_WRITE.bits();
@@ -443,7 +443,7 @@ fn another_task_can_be_given_memory_through_its_kernel_port() {
     let child = system.task("child");
     let object = parent.give(first, shared, Disposition::CopySend);
     let (protection, flags) = (Protection::READ.bits(), MapFlags::empty().bits());
-    routine::vm_map(&**first, child.kernel_port(), HERE, PAGE, 0, protection, flags, copy(object)).expect("a mapping");
+    vm::vm_map(&**first, child.kernel_port(), HERE, PAGE, 0, protection, flags, copy(object)).expect("a mapping");
     first.port_deallocate(object).expect("ours");
     assert_eq!(child.load(HERE, 9), b"inherited");
 }

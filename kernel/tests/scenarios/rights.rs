@@ -3,7 +3,7 @@
 use crate::harness::{Mailbox, Message, System, Task, WhenFull, no_right};
 use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Options, received_size};
 use portolan_abi::notification::Kind;
-use portolan_abi::port::UREFS_MAX;
+use portolan_abi::port::{self, UREFS_MAX};
 use portolan_abi::{Capacity, Disposition, Error, Name, RightKind, task as routine};
 
 /// User references of the send right under a name.
@@ -327,7 +327,7 @@ fn references_cannot_fall_below_zero_or_change_kind() {
     let receiver = &mailbox.receiver;
     assert_eq!(receiver.port_mod_refs(mailbox.port, RightKind::Receive, 1), Err(Error::InvalidValue));
     assert_eq!(receiver.port_mod_refs(mailbox.port, RightKind::Receive, -2), Err(Error::InvalidValue));
-    let unknown = routine::port_mod_refs(&**mailbox.system.first(), sender.kernel_port(), to, 99, 1, 0);
+    let unknown = port::port_mod_refs(&**mailbox.system.first(), sender.kernel_port(), to, 99, 1, 0);
     assert_eq!(unknown.map(|_| ()), Err(Error::InvalidValue));
     assert_eq!(sends(sender, to), 1);
 }
@@ -623,7 +623,7 @@ fn a_right_that_would_overflow_its_name_is_refused_or_absorbed() {
     // By request: refused, and the right is released.
     let right = Descriptor::port(to, Disposition::CopySend as u8);
     let own = sender.task_self();
-    let refused = routine::port_insert_right(&**sender, own, Name::NULL, 0, right);
+    let refused = port::port_insert_right(&**sender, own, Name::NULL, 0, right);
     assert_eq!(refused.map(|_| ()), Err(Error::UrefsOverflow));
     // In a message: it arrives, and the count stays.
     let back = sender.port(Capacity::DEFAULT);

@@ -6,7 +6,7 @@ use portolan_abi::call::{Receive, Send};
 use portolan_abi::interface::Routine;
 use portolan_abi::message::{Options, received_size};
 use portolan_abi::task as routine;
-use portolan_abi::vm::{MapFlags, Protection};
+use portolan_abi::vm::{self, MapFlags, Protection};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Result, host, memory_object};
 use portolan_machine::sim::Hardware;
 use portolan_machine::sim::heap::{self, Fail};
@@ -164,10 +164,10 @@ fn while_memory_is_mapped_and_cut() {
             for place in 0..12 {
                 let address = HERE + place * 8 * PAGE;
                 let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-                let mapped = routine::vm_map(sender, own, address, 4 * PAGE, 0, protection, flags, no_right());
+                let mapped = vm::vm_map(sender, own, address, 4 * PAGE, 0, protection, flags, no_right());
                 if granted(mapped).is_some() {
-                    granted(routine::vm_deallocate(sender, own, address + PAGE, PAGE));
-                    granted(routine::vm_protect(sender, own, address, PAGE, Protection::READ.bits(), 0));
+                    granted(vm::vm_deallocate(sender, own, address + PAGE, PAGE));
+                    granted(vm::vm_protect(sender, own, address, PAGE, Protection::READ.bits(), 0));
                 }
             }
         },
@@ -182,7 +182,7 @@ fn while_objects_are_made_and_shared() {
             let sender = &*mailbox.sender;
             let own = sender.task_self();
             for _ in 0..20 {
-                if let Some(object) = granted(routine::memory_object_create(sender, own, 1 << 30)) {
+                if let Some(object) = granted(vm::memory_object_create(sender, own, 1 << 30)) {
                     granted(memory_object::derive(sender, object.rights[0], 1, 0));
                 }
             }
@@ -196,8 +196,7 @@ fn while_pages_are_touched() {
         |mailbox| {
             let own = mailbox.sender.task_self();
             let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-            let mapped =
-                routine::vm_map(&*mailbox.sender, own, HERE, 1 << 30, 0, protection, flags, no_right()).map(|_| ());
+            let mapped = vm::vm_map(&*mailbox.sender, own, HERE, 1 << 30, 0, protection, flags, no_right()).map(|_| ());
             assert_eq!(mapped, Ok(()));
         },
         |mailbox| {

@@ -135,6 +135,6 @@ mod tests {
     #[test]
     fn the_longest_routine_needs_the_long_buffer() {
         assert!(words::<host::Trace>() > SHORT);
-        assert!(words::<task::VmMap>() <= SHORT);
+        assert!(words::<portolan_abi::vm::VmMap>() <= SHORT);
     }
 }

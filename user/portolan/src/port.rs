@@ -6,8 +6,8 @@ use crate::Result;
 use crate::interface::MsgRpc;
 use crate::right::{ReceiveRight, Right, SendOnceRight, SendRight};
 use crate::trap;
-use portolan_abi::port::Status;
-use portolan_abi::{Capacity, Name, task};
+use portolan_abi::port::{self, Status};
+use portolan_abi::{Capacity, Name};
 
 impl ReceiveRight {
     /// A new port that holds this many messages.
@@ -35,7 +35,7 @@ impl ReceiveRight {
     }
 
     fn make(&self, right: &Right<'_>) -> Result<Name> {
-        let reply = task::port_insert_right(&MsgRpc, trap::task_self(), Name::NULL, 0, right.descriptor())?;
+        let reply = port::port_insert_right(&MsgRpc, trap::task_self(), Name::NULL, 0, right.descriptor())?;
         Ok(reply.results.name)
     }
 
@@ -44,7 +44,7 @@ impl ReceiveRight {
     /// # Errors
     /// Those of the call; the right itself is always good.
     pub fn status(&self) -> Result<Status> {
-        Ok(task::port_status(&MsgRpc, trap::task_self(), self.name(), 0)?.results.status)
+        Ok(port::port_status(&MsgRpc, trap::task_self(), self.name(), 0)?.results.status)
     }
 
     /// Changes the capacity; senders that now have a place go on.
@@ -52,6 +52,6 @@ impl ReceiveRight {
     /// # Errors
     /// `InvalidValue` for a bound above [`Capacity::BOUNDED_MAX`].
     pub fn set_capacity(&self, capacity: Capacity) -> Result<()> {
-        task::port_set_backlog(&MsgRpc, trap::task_self(), self.name(), capacity.code()).map(drop)
+        port::port_set_backlog(&MsgRpc, trap::task_self(), self.name(), capacity.code()).map(drop)
     }
 }

@@ -12,7 +12,7 @@ use crate::trap;
 use core::fmt;
 use core::mem::{ManuallyDrop, forget};
 use portolan_abi::message::Descriptor;
-use portolan_abi::{Disposition, Name, RightKind, task};
+use portolan_abi::{Disposition, Name, RightKind, port};
 
 macro_rules! owned_right {
     ($(#[$doc:meta])* $type:ident) => {
@@ -98,7 +98,7 @@ impl Drop for ReceiveRight {
 }
 
 fn modify(name: Name, kind: RightKind, delta: i32) -> Result<()> {
-    task::port_mod_refs(&MsgRpc, trap::task_self(), name, kind as u32, delta, 0).map(drop)
+    port::port_mod_refs(&MsgRpc, trap::task_self(), name, kind as u32, delta, 0).map(drop)
 }
 
 /// A right as a message carries it: moved out of the sender, or copied or made

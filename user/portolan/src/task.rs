@@ -14,7 +14,7 @@ use crate::trap;
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Options;
 use portolan_abi::task::{Limits, TaskInfo};
-use portolan_abi::vm::MapFlags;
+use portolan_abi::vm::{self, MapFlags};
 use portolan_abi::{Disposition, Error, Name, Protection, task};
 
 /// A task, by a send right to its kernel port.
@@ -95,14 +95,14 @@ impl Task {
     /// # Errors
     /// `InvalidArgument`, `ResourceShortage`.
     pub fn memory_object(&self, size: u64) -> Result<MemoryObject> {
-        let created = task::memory_object_create(&MsgRpc, self.port(), size)?;
+        let created = vm::memory_object_create(&MsgRpc, self.port(), size)?;
         Ok(MemoryObject::from_right(SendRight::from_name(created.rights[0])))
     }
 
     /// Maps `size` bytes of the object from its start, or fresh memory, into the task; returns the address.
     ///
     /// # Errors
-    /// Those of [`vm_map`](task::vm_map).
+    /// Those of [`vm_map`](vm::vm_map).
     pub fn map(&self, object: Option<&MemoryObject>, size: u64, protection: Protection, place: Place) -> Result<u64> {
         let right = object.map_or(Right::Null, |object| Right::CopySend(object.right()));
         let (address, flags) = match place {
@@ -110,7 +110,7 @@ impl Task {
             Place::At(address) => (address, MapFlags::empty()),
         };
         let (protection, flags) = (protection.bits(), flags.bits());
-        let mapped = task::vm_map(&MsgRpc, self.port(), address, size, 0, protection, flags, right.descriptor())?;
+        let mapped = vm::vm_map(&MsgRpc, self.port(), address, size, 0, protection, flags, right.descriptor())?;
         Ok(mapped.results.address)
     }
 
@@ -119,7 +119,7 @@ impl Task {
     /// # Errors
     /// `InvalidArgument`, `InvalidAddress`, `ResourceShortage`.
     pub fn unmap(&self, address: u64, size: u64) -> Result<()> {
-        task::vm_deallocate(&MsgRpc, self.port(), address, size).map(drop)
+        vm::vm_deallocate(&MsgRpc, self.port(), address, size).map(drop)
     }
 
     /// Sets the protection of a range.
@@ -127,7 +127,7 @@ impl Task {
     /// # Errors
     /// `InvalidArgument`, `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`.
     pub fn protect(&self, address: u64, size: u64, protection: Protection) -> Result<()> {
-        task::vm_protect(&MsgRpc, self.port(), address, size, protection.bits(), 0).map(drop)
+        vm::vm_protect(&MsgRpc, self.port(), address, size, protection.bits(), 0).map(drop)
     }
 }
 

@@ -14,7 +14,7 @@ use portolan::abi::call::{Call, Receive};
 use portolan::abi::message::Options;
 use portolan::abi::task::{self, Limits};
 use portolan::abi::thread::State;
-use portolan::abi::{Capacity, Disposition, Error, Name, Protection};
+use portolan::abi::{Capacity, Disposition, Error, Name, Protection, port as routine, vm};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -79,7 +79,7 @@ fn ports_run_out() -> Verdict {
     }
     same!(used(peer.task)?.ports, 40);
     let name = made.pop().ok_or(Error::Failure)?;
-    task::port_deallocate(&MsgRpc, peer.task, name, 0)?;
+    routine::port_deallocate(&MsgRpc, peer.task, name, 0)?;
     same!(used(peer.task)?.ports, 39);
     peer.port(Capacity::DEFAULT)?;
     same!(peer.port(Capacity::DEFAULT), Err(Error::ResourceShortage));
@@ -93,7 +93,7 @@ fn memory_runs_out_by_ports() -> Verdict {
     holds!(count > 50 && count < 4000, count);
     holds!(used(peer.task)?.memory <= 100_000);
     for name in made {
-        task::port_deallocate(&MsgRpc, peer.task, name, 0)?;
+        routine::port_deallocate(&MsgRpc, peer.task, name, 0)?;
     }
     // Names stay paid for: as many as before, and they serve again.
     let again = until_refused(|| peer.port(Capacity::DEFAULT))?;
@@ -168,7 +168,7 @@ fn memory_runs_out_by_mappings() -> Verdict {
     same!(regions()?, before + count);
     // Cutting a mapping in two needs memory too; taking one away gives it back.
     let first = made[0];
-    same!(task::vm_deallocate(&MsgRpc, peer.task, first, 2 * PAGE).map(drop), Ok(()));
+    same!(vm::vm_deallocate(&MsgRpc, peer.task, first, 2 * PAGE).map(drop), Ok(()));
     same!(regions()?, before + count - 1);
     map()?;
     Ok(())
@@ -224,7 +224,7 @@ fn the_kernel_touches_no_page_that_is_not_paid_for() -> Verdict {
     let half = Receive { address: buffer.address, size: 64 << 10, port, timeout: 0 };
     let call = Call::Message { send: None, receive: Some(half), options: Options::RCV_TIMEOUT };
     same!(peer.hand.call(call)?.result, Err(Error::ReceiveNoSpace));
-    task::vm_deallocate(&MsgRpc, peer.task, touched.address, touched.size)?;
+    vm::vm_deallocate(&MsgRpc, peer.task, touched.address, touched.size)?;
     same!(peer.hand.call(call)?.result, Ok(()));
     same!(peer.hand.load(buffer.address + 24)?.finish()?.value, 0x0808_0808_0808_0808);
     Ok(())
@@ -296,13 +296,13 @@ fn a_receiver_without_room_for_names_keeps_the_message() -> Verdict {
     let mut ports = Vec::new();
     until_refused(|| peer.port(Capacity::DEFAULT).map(|name| ports.push(name)))?;
     for name in ports.split_off(ports.len().saturating_sub(8)) {
-        task::port_deallocate(&MsgRpc, peer.task, name, 0)?;
+        routine::port_deallocate(&MsgRpc, peer.task, name, 0)?;
     }
     let refused = peer.hand.receive(there, Options::RCV_TIMEOUT, 0)?.finish()?.result;
     if refused == Err(Error::ReceiveNoSpace) {
-        same!(task::port_status(&MsgRpc, peer.task, there, 0)?.results.status.messages, 1);
+        same!(routine::port_status(&MsgRpc, peer.task, there, 0)?.results.status.messages, 1);
         for name in ports {
-            task::port_deallocate(&MsgRpc, peer.task, name, 0)?;
+            routine::port_deallocate(&MsgRpc, peer.task, name, 0)?;
         }
         let received = peer.hand.receive(there, NONE, 0)?.finish()?.received()?;
         same!((received.header.id, received.rights.len()), (9, 64));
@@ -406,7 +406,7 @@ fn nothing_is_left_of_a_spent_task() -> Verdict {
     for round in 0..3 {
         let before = used(trap::task_self())?;
         let bare = Bare::run(asm::spin())?;
-        until_refused(|| task::port_allocate(&MsgRpc, bare.task, 5, 0))?;
+        until_refused(|| routine::port_allocate(&MsgRpc, bare.task, 5, 0))?;
         let map = || space::map_place(bare.task, Name::NULL, Place::anywhere(PAGE, Protection::READ));
         until_refused(map)?;
         bare.terminate()?;

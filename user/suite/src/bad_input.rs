@@ -15,7 +15,9 @@ use portolan::abi::error::result_of;
 use portolan::abi::interface::{REPLY_OFFSET, ReplyHead, Routine};
 use portolan::abi::message::{Descriptor, Header, Options};
 use portolan::abi::vm::USER_END;
-use portolan::abi::{Capacity, Disposition, Error, Name, Protection, host, memory_object, task, thread};
+use portolan::abi::{
+    Capacity, Disposition, Error, Name, Protection, host, memory_object, port as routine, task, thread, vm,
+};
 use portolan::trap;
 use zerocopy::{FromBytes, IntoBytes};
 
@@ -376,9 +378,9 @@ fn unknown_routines() -> Verdict {
 
 fn wrong_bodies_for_routines() -> Verdict {
     let me = trap::task_self();
-    let right = size_of::<task::arguments::PortType>();
+    let right = size_of::<routine::arguments::PortType>();
     for size in [0, 1, right - 1, right + 1, 100, 128, 129, 4000] {
-        let request = Message::copy_to(me).id(task::PortType::ID).body(&[0; 4000][..size]);
+        let request = Message::copy_to(me).id(routine::PortType::ID).body(&[0; 4000][..size]);
         same!(ask(request)?.1, Err(Error::BadArguments));
     }
     same!(ask(Message::copy_to(me).id(task::Terminate::ID).body(&[0]))?.1, Err(Error::BadArguments));
@@ -397,7 +399,7 @@ fn wrong_rights_for_routines() -> Verdict {
     // Rights for a routine that takes none, or too many, are destroyed: their ports are told.
     for message in [
         with(Message::copy_to(me).id(task::Info::ID)),
-        with(Message::copy_to(me).id(task::PortInsertRight::ID).body(&[0; 8])),
+        with(Message::copy_to(me).id(routine::PortInsertRight::ID).body(&[0; 8])),
         with(Message::copy_to(me).id(12_345)),
     ] {
         let result = ask(message)?.1;
@@ -406,21 +408,21 @@ fn wrong_rights_for_routines() -> Verdict {
         same!((port::status(port)?.send_rights, port::status(once)?.send_once_rights), (1, 0));
     }
     // None where one is due.
-    let none = Message::copy_to(me).id(task::PortInsertRight::ID).body(&[0; 8]);
+    let none = Message::copy_to(me).id(routine::PortInsertRight::ID).body(&[0; 8]);
     same!(ask(none)?.1, Err(Error::BadArguments));
     Ok(())
 }
 
 fn requests_without_a_reply_port() -> Verdict {
     let before = portolan::task::Task::this().info()?;
-    let arguments = task::arguments::PortAllocate { capacity: 5, reserved: 0 };
-    let request = Message::copy_to(trap::task_self()).id(task::PortAllocate::ID).body(arguments.as_bytes());
+    let arguments = routine::arguments::PortAllocate { capacity: 5, reserved: 0 };
+    let request = Message::copy_to(trap::task_self()).id(routine::PortAllocate::ID).body(arguments.as_bytes());
     same!(request.send(), Ok(()));
     // It was done, and nobody was told.
     same!(portolan::task::Task::this().info()?.used.ports, before.used.ports + 1);
     for _ in 0..20 {
         same!(
-            Message::copy_to(trap::task_self()).id(task::MemoryObjectCreate::ID).body(&PAGE.to_le_bytes()).send(),
+            Message::copy_to(trap::task_self()).id(vm::MemoryObjectCreate::ID).body(&PAGE.to_le_bytes()).send(),
             Ok(())
         );
     }
@@ -434,7 +436,7 @@ fn requests_with_a_dead_reply_port() -> Verdict {
     let (there, right) = peer.open(Capacity::DEFAULT)?;
     peer.deallocate(there)?;
     let before = portolan::task::Task::this().info()?.used.ports;
-    let request = Message::copy_to(trap::task_self()).id(task::MemoryObjectCreate::ID).body(&PAGE.to_le_bytes());
+    let request = Message::copy_to(trap::task_self()).id(vm::MemoryObjectCreate::ID).body(&PAGE.to_le_bytes());
     let result = request.reply(right, Disposition::CopySend).send();
     holds!(matches!(result, Ok(()) | Err(Error::SendInvalidReply)), result);
     same!(portolan::task::Task::this().info()?.used.ports, before);

@@ -20,7 +20,7 @@ use portolan::abi::error::result_of;
 use portolan::abi::message::{Descriptor, Options};
 use portolan::abi::thread::{self, PRIORITY_DEFAULT, State, ThreadInfo};
 use portolan::abi::vm::MapFlags;
-use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, notification, task};
+use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, notification, port as routine, task, vm};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -121,7 +121,7 @@ impl Hand {
     pub(crate) fn start(task: Name, outlet: Name, inbox: Name, room: u32, priority: u32) -> Result<Hand> {
         let anywhere = MapFlags::ANYWHERE.bits();
         let memory = Descriptor::port(Name::NULL, 0);
-        let stack = task::vm_map(&MsgRpc, task, 0, STACK, 0, Protection::READ_WRITE.bits(), anywhere, memory)?;
+        let stack = vm::vm_map(&MsgRpc, task, 0, STACK, 0, Protection::READ_WRITE.bits(), anywhere, memory)?;
         // A function finds the stack 8 bytes off a multiple of 16.
         let top = stack.results.address + STACK - 8;
         let argument = u64::from(outlet.0) | u64::from(room) << 32;
@@ -246,7 +246,7 @@ impl Hand {
 impl Pending {
     /// Whether the report has come.
     pub(crate) fn is_done(&self) -> Result<bool> {
-        Ok(task::port_status(&MsgRpc, trap::task_self(), self.reply, 0)?.results.status.messages > 0)
+        Ok(routine::port_status(&MsgRpc, trap::task_self(), self.reply, 0)?.results.status.messages > 0)
     }
 
     /// Waits for the report. A hand that ended instead is a failure.

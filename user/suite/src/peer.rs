@@ -11,7 +11,7 @@ use crate::message::{Message, receive};
 use crate::protocol::{self, routine};
 use portolan::abi::call::Call;
 use portolan::abi::message::Descriptor;
-use portolan::abi::port::NameType;
+use portolan::abi::port::{self, NameType};
 use portolan::abi::task::{self, Limits};
 use portolan::abi::thread::PRIORITY_DEFAULT;
 use portolan::abi::{Capacity, Disposition, Name, Result};
@@ -54,7 +54,7 @@ impl Peer {
 
     /// Makes a port in the peer; its name there.
     pub(crate) fn port(&self, capacity: Capacity) -> Result<Name> {
-        Ok(task::port_allocate(&MsgRpc, self.task, capacity.code(), 0)?.results.name)
+        Ok(port::port_allocate(&MsgRpc, self.task, capacity.code(), 0)?.results.name)
     }
 
     /// Gives the peer a right of this task; its name there.
@@ -82,7 +82,7 @@ impl Peer {
 
     /// What a name of the peer stands for.
     pub(crate) fn port_type(&self, name: Name) -> Result<NameType> {
-        Ok(task::port_type(&MsgRpc, self.task, name, 0)?.results.kind)
+        Ok(port::port_type(&MsgRpc, self.task, name, 0)?.results.kind)
     }
 
     /// Ends the peer.
@@ -93,7 +93,7 @@ impl Peer {
 
 fn give(task: Name, name: Name, disposition: Disposition) -> Result<Name> {
     let right = Descriptor::port(name, disposition as u8);
-    Ok(task::port_insert_right(&MsgRpc, task, Name::NULL, 0, right)?.results.name)
+    Ok(port::port_insert_right(&MsgRpc, task, Name::NULL, 0, right)?.results.name)
 }
 
 /// A peer's main program: a hand that greets whoever started it.

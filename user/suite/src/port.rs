@@ -3,8 +3,7 @@
 //! Neighbours: `message` sends and receives; `peer` does the same in another task.
 
 use portolan::abi::message::Descriptor;
-use portolan::abi::port::{NameType, Status};
-use portolan::abi::task;
+use portolan::abi::port::{self, NameType, Status};
 use portolan::abi::{Capacity, Disposition, Name, Result, RightKind};
 use portolan::interface::MsgRpc;
 use portolan::trap;
@@ -19,23 +18,23 @@ pub(crate) fn open(capacity: Capacity) -> Result<Name> {
 /// Adds a send right to the port whose receive right this is, under the same name.
 pub(crate) fn add_send(name: Name) -> Result<()> {
     let right = Descriptor::port(name, Disposition::MakeSend as u8);
-    task::port_insert_right(&MsgRpc, trap::task_self(), Name::NULL, 0, right).map(drop)
+    port::port_insert_right(&MsgRpc, trap::task_self(), Name::NULL, 0, right).map(drop)
 }
 
 pub(crate) fn status(name: Name) -> Result<Status> {
-    Ok(task::port_status(&MsgRpc, trap::task_self(), name, 0)?.results.status)
+    Ok(port::port_status(&MsgRpc, trap::task_self(), name, 0)?.results.status)
 }
 
 pub(crate) fn kind(name: Name) -> Result<NameType> {
-    Ok(task::port_type(&MsgRpc, trap::task_self(), name, 0)?.results.kind)
+    Ok(port::port_type(&MsgRpc, trap::task_self(), name, 0)?.results.kind)
 }
 
 pub(crate) fn set_capacity(name: Name, capacity: Capacity) -> Result<()> {
-    task::port_set_backlog(&MsgRpc, trap::task_self(), name, capacity.code()).map(drop)
+    port::port_set_backlog(&MsgRpc, trap::task_self(), name, capacity.code()).map(drop)
 }
 
 pub(crate) fn mod_refs(name: Name, kind: RightKind, delta: i32) -> Result<()> {
-    task::port_mod_refs(&MsgRpc, trap::task_self(), name, kind as u32, delta, 0).map(drop)
+    port::port_mod_refs(&MsgRpc, trap::task_self(), name, kind as u32, delta, 0).map(drop)
 }
 
 /// Gives up the receive right: the port dies.

@@ -12,7 +12,7 @@ use portolan::abi::message::{DESCRIPTORS_MAX, Descriptor, Header};
 use portolan::abi::notification::Kind;
 use portolan::abi::port::UREFS_MAX;
 use portolan::abi::thread::State;
-use portolan::abi::{Capacity, Disposition, Error, Name, RightKind, task};
+use portolan::abi::{Capacity, Disposition, Error, Name, RightKind, port as routine, task};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -451,7 +451,7 @@ fn references_do_not_go_below_zero() -> Verdict {
     same!(port::mod_refs(port, RightKind::Receive, -2), Err(Error::InvalidValue));
     same!(port::mod_refs(port, RightKind::SendOnce, -1), Err(Error::InvalidRight));
     same!(port::mod_refs(port, RightKind::DeadName, -1), Err(Error::InvalidRight));
-    let unknown = task::port_mod_refs(&MsgRpc, trap::task_self(), port, 99, -1, 0).map(drop);
+    let unknown = routine::port_mod_refs(&MsgRpc, trap::task_self(), port, 99, -1, 0).map(drop);
     same!(unknown, Err(Error::InvalidValue));
     same!((port::kind(port)?.receive, port::kind(port)?.send), (1, 1));
     Ok(())
@@ -463,7 +463,7 @@ fn names_are_the_kernels_to_choose() -> Verdict {
     let names = task::info(&MsgRpc, peer.task)?.results.info.names;
     for wish in [Name::new(500, 3), Name::new(1, 7), Name(1), Name::DEAD] {
         let right = Descriptor::port(port, Disposition::MakeSend as u8);
-        let result = task::port_insert_right(&MsgRpc, peer.task, wish, 0, right).map(drop);
+        let result = routine::port_insert_right(&MsgRpc, peer.task, wish, 0, right).map(drop);
         same!(result, Err(Error::InvalidArgument));
     }
     same!(port::status(port)?.send_rights, 0);
@@ -479,7 +479,7 @@ fn a_known_port_keeps_its_name() -> Verdict {
     same!(peer.port_type(name)?.send, 2);
     // The receive right joins them.
     let moved = Descriptor::port(port, Disposition::MoveReceive as u8);
-    let arrived = task::port_insert_right(&MsgRpc, peer.task, Name::NULL, 0, moved)?.results.name;
+    let arrived = routine::port_insert_right(&MsgRpc, peer.task, Name::NULL, 0, moved)?.results.name;
     same!(arrived, name);
     same!((peer.port_type(name)?.receive, peer.port_type(name)?.send), (1, 2));
     Ok(())

@@ -5,8 +5,8 @@
 use crate::asm;
 use portolan::abi::memory_object::{self, ObjectInfo};
 use portolan::abi::message::Descriptor;
-use portolan::abi::vm::MapFlags;
-use portolan::abi::{Disposition, Name, PAGE_SIZE, Protection, Result, task};
+use portolan::abi::vm::{self, MapFlags};
+use portolan::abi::{Disposition, Name, PAGE_SIZE, Protection, Result};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -38,7 +38,7 @@ impl Place {
 
 /// A new memory object.
 pub(crate) fn object(size: u64) -> Result<Name> {
-    Ok(task::memory_object_create(&MsgRpc, trap::task_self(), size)?.rights[0])
+    Ok(vm::memory_object_create(&MsgRpc, trap::task_self(), size)?.rights[0])
 }
 
 pub(crate) fn object_info(object: Name) -> Result<ObjectInfo> {
@@ -55,7 +55,7 @@ pub(crate) fn map_place(task: Name, object: Name, place: Place) -> Result<u64> {
     let disposition = if object == Name::NULL { 0 } else { Disposition::CopySend as u8 };
     let right = Descriptor::port(object, disposition);
     let Place { address, size, offset, protection, flags } = place;
-    Ok(task::vm_map(&MsgRpc, task, address, size, offset, protection, flags, right)?.results.address)
+    Ok(vm::vm_map(&MsgRpc, task, address, size, offset, protection, flags, right)?.results.address)
 }
 
 /// Maps a whole object into this task.
@@ -74,11 +74,11 @@ pub(crate) fn fresh(size: u64) -> Result<u64> {
 }
 
 pub(crate) fn unmap(address: u64, size: u64) -> Result<()> {
-    task::vm_deallocate(&MsgRpc, trap::task_self(), address, size).map(drop)
+    vm::vm_deallocate(&MsgRpc, trap::task_self(), address, size).map(drop)
 }
 
 pub(crate) fn protect(address: u64, size: u64, protection: Protection) -> Result<()> {
-    task::vm_protect(&MsgRpc, trap::task_self(), address, size, protection.bits(), 0).map(drop)
+    vm::vm_protect(&MsgRpc, trap::task_self(), address, size, protection.bits(), 0).map(drop)
 }
 
 /// Puts code into a task at an address, executable.

@@ -11,7 +11,7 @@ use crate::{cases, holds, port, same, space};
 use alloc::vec::Vec;
 use portolan::abi::message::Descriptor;
 use portolan::abi::task::{self, Limits, TaskInfo};
-use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result};
+use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, port as routine};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -81,7 +81,7 @@ fn the_bootstrap_right_arrives() -> Verdict {
     let right = Descriptor::port(port, Disposition::MakeSend as u8);
     let made = task::create(&MsgRpc, trap::task_self(), [0; 32], SMALL, right)?;
     let there = made.results.bootstrap_name;
-    let kind = task::port_type(&MsgRpc, made.rights[0], there, 0)?.results.kind;
+    let kind = routine::port_type(&MsgRpc, made.rights[0], there, 0)?.results.kind;
     same!((kind.name, kind.send, kind.receive), (there, 1, 0));
     same!(port::status(port)?.send_rights, 1);
     terminate(made.rights[0])?;
@@ -197,8 +197,8 @@ fn a_child_outlives_its_parent() -> Verdict {
     terminate(parent)?;
     wait_for_death(parent)?;
     same!(info(child)?.limits, SMALL);
-    let port = task::port_allocate(&MsgRpc, child, Capacity::DEFAULT.code(), 0)?.results.name;
-    same!(task::port_type(&MsgRpc, child, port, 0)?.results.kind.receive, 1);
+    let port = routine::port_allocate(&MsgRpc, child, Capacity::DEFAULT.code(), 0)?.results.name;
+    same!(routine::port_type(&MsgRpc, child, port, 0)?.results.kind.receive, 1);
     Ok(terminate(child)?)
 }
 

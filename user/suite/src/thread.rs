@@ -12,7 +12,7 @@ use portolan::abi::call::Call;
 use portolan::abi::message::Descriptor;
 use portolan::abi::thread::{self, PRIORITY_DEFAULT, PRIORITY_MAX, State};
 use portolan::abi::vm::USER_END;
-use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, task};
+use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, port as routine, task};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -115,7 +115,7 @@ fn a_pair_that_hands_over_does_not_starve_a_third() -> Verdict {
     let server = Bare::start(&[asm::started(), asm::wait(), asm::echo()])?;
     let service = port::open(Capacity::DEFAULT)?;
     let right = Descriptor::port(service, Disposition::MoveReceive as u8);
-    let there = task::port_insert_right(&MsgRpc, server.task, Name::NULL, 0, right)?.results.name;
+    let there = routine::port_insert_right(&MsgRpc, server.task, Name::NULL, 0, right)?.results.name;
     server.release(there.0.into());
     let reply = trap::port_allocate(Capacity::Bounded(1))?;
     sleep(20)?;

@@ -12,8 +12,8 @@ use portolan::abi::call::{Receive, Send};
 use portolan::abi::memory_object::SIZE_MAX;
 use portolan::abi::message::{Options, received_size};
 use portolan::abi::task::TaskInfo;
-use portolan::abi::vm::{MapFlags, USER_END};
-use portolan::abi::{Capacity, Disposition, Error, Name, Protection, task};
+use portolan::abi::vm::{self, MapFlags, USER_END};
+use portolan::abi::{Capacity, Disposition, Error, Name, Protection};
 use portolan::interface::MsgRpc;
 use portolan::trap;
 
@@ -135,7 +135,7 @@ fn unmapped_pages_are_gone() -> Verdict {
     let there = space::map_place(peer.task, Name::NULL, Place::anywhere(2 * PAGE, Protection::READ_WRITE))?;
     peer.hand.store(there, 5)?.finish()?;
     same!(peer.hand.load(there)?.finish()?.value, 5);
-    task::vm_deallocate(&MsgRpc, peer.task, there, PAGE)?;
+    vm::vm_deallocate(&MsgRpc, peer.task, there, PAGE)?;
     same!(peer.hand.load(there + PAGE)?.finish()?.value, 0);
     // The processor must not remember the page.
     holds!(peer.hand.load(there)?.end()?.is_none());
@@ -155,7 +155,7 @@ fn a_hole_leaves_the_rest() -> Verdict {
 
     let there = space::map_place(peer.task, Name::NULL, Place::anywhere(3 * PAGE, Protection::READ_WRITE))?;
     peer.hand.store(there + PAGE, 1)?.finish()?;
-    task::vm_deallocate(&MsgRpc, peer.task, there + PAGE, PAGE)?;
+    vm::vm_deallocate(&MsgRpc, peer.task, there + PAGE, PAGE)?;
     peer.hand.store(there, 1)?.finish()?;
     peer.hand.store(there + 2 * PAGE, 1)?.finish()?;
     holds!(peer.hand.load(there + PAGE)?.end()?.is_none());
@@ -306,7 +306,7 @@ fn an_object_outlives_its_rights() -> Verdict {
 
 fn an_object_outlives_its_maker() -> Verdict {
     let peer = Peer::start()?;
-    let made = task::memory_object_create(&MsgRpc, peer.task, 4 * PAGE)?.rights[0];
+    let made = vm::memory_object_create(&MsgRpc, peer.task, 4 * PAGE)?.rights[0];
     let here = space::map(made, Protection::READ_WRITE)?;
     space::mark(here, 2, 60);
     peer.terminate()?;
@@ -403,9 +403,8 @@ fn protection_changes_at_once() -> Verdict {
     for page in 0..3 {
         peer.hand.store(there + page * PAGE, 1)?.finish()?;
     }
-    let protect = |protection: Protection| {
-        task::vm_protect(&MsgRpc, peer.task, there + PAGE, PAGE, protection.bits(), 0).map(drop)
-    };
+    let protect =
+        |protection: Protection| vm::vm_protect(&MsgRpc, peer.task, there + PAGE, PAGE, protection.bits(), 0).map(drop);
     protect(Protection::READ)?;
     same!(peer.hand.load(there + PAGE)?.finish()?.value, 1);
     protect(Protection::READ_WRITE)?;
@@ -532,7 +531,7 @@ fn unmapping_and_protecting_check_their_ranges() -> Verdict {
         holds!(unmapped == Err(error), index, unmapped, error);
         holds!(protected == Err(error), index, protected, error);
     }
-    let unknown = task::vm_protect(&MsgRpc, trap::task_self(), memory, PAGE, 16, 0).map(drop);
+    let unknown = vm::vm_protect(&MsgRpc, trap::task_self(), memory, PAGE, 16, 0).map(drop);
     same!(unknown, Err(Error::InvalidArgument));
     asm::store(memory, 1);
     Ok(())

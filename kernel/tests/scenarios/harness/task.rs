@@ -11,10 +11,10 @@ use portolan_abi::call::{Receive, Send};
 use portolan_abi::interface::{REPLY_OFFSET, REPLY_RIGHTS_MAX, Reply, ReplyHead, Routine, Transport};
 use portolan_abi::message::{Descriptor, Options};
 use portolan_abi::name::Disposition;
-use portolan_abi::port::{NameType, Status};
+use portolan_abi::port::{self, NameType, Status};
 use portolan_abi::task as routine;
 use portolan_abi::thread::PRIORITY_DEFAULT;
-use portolan_abi::vm::{MapFlags, Protection};
+use portolan_abi::vm::{self, MapFlags, Protection};
 use portolan_abi::{Call, Capacity, Error, Name, Result, error};
 use portolan_machine::VirtAddr;
 use portolan_machine::sim::script::{Action, Outcome, Script};
@@ -184,7 +184,7 @@ impl Task {
 
     /// Whether it has not ended.
     pub fn exists(&self) -> bool {
-        let kind = routine::port_type(self.keeper(), self.keeper().task_self(), self.kept_as, 0);
+        let kind = port::port_type(self.keeper(), self.keeper().task_self(), self.kept_as, 0);
         kind.is_ok_and(|reply| reply.results.kind.dead == 0)
     }
 
@@ -195,7 +195,7 @@ impl Task {
 
     /// Asks for the state of one of the task's ports.
     pub fn port_status(&self, name: Name) -> Result<Status> {
-        routine::port_status(self.keeper(), self.kept_as, name, 0).map(|reply| reply.results.status)
+        port::port_status(self.keeper(), self.kept_as, name, 0).map(|reply| reply.results.status)
     }
 
     /// The state of a port that the task has the receive right of.
@@ -206,17 +206,17 @@ impl Task {
 
     /// What a name stands for.
     pub fn port_type(&self, name: Name) -> Result<NameType> {
-        routine::port_type(self.keeper(), self.kept_as, name, 0).map(|reply| reply.results.kind)
+        port::port_type(self.keeper(), self.kept_as, name, 0).map(|reply| reply.results.kind)
     }
 
     /// Changes a port's capacity.
     pub fn port_set_backlog(&self, name: Name, capacity: Capacity) -> Result<()> {
-        routine::port_set_backlog(self.keeper(), self.kept_as, name, capacity.code()).map(|_| ())
+        port::port_set_backlog(self.keeper(), self.kept_as, name, capacity.code()).map(|_| ())
     }
 
     /// Changes the user references of a right.
     pub fn port_mod_refs(&self, name: Name, kind: portolan_abi::RightKind, delta: i32) -> Result<()> {
-        routine::port_mod_refs(self.keeper(), self.kept_as, name, kind as u32, delta, 0).map(|_| ())
+        port::port_mod_refs(self.keeper(), self.kept_as, name, kind as u32, delta, 0).map(|_| ())
     }
 
     /// Gives another task one of this task's rights, and returns its name there.
@@ -224,10 +224,10 @@ impl Task {
     #[track_caller]
     pub fn give(&self, other: &Task, name: Name, disposition: Disposition) -> Name {
         let door = Descriptor::port(other.kept_as, Disposition::CopySend as u8);
-        let door = routine::port_insert_right(self.keeper(), self.kept_as, Name::NULL, 0, door).expect("the door");
+        let door = port::port_insert_right(self.keeper(), self.kept_as, Name::NULL, 0, door).expect("the door");
         let door = door.results.name;
         let right = Descriptor::port(name, disposition as u8);
-        let given = routine::port_insert_right(&**self, door, Name::NULL, 0, right).expect("the right is given");
+        let given = port::port_insert_right(&**self, door, Name::NULL, 0, right).expect("the right is given");
         self.port_deallocate(door).expect("the door is ours");
         given.results.name
     }
@@ -242,7 +242,7 @@ impl Task {
 /// Maps a task's memory. Nothing of it is there until it is touched.
 fn map_memory(by: &Thread, task: Name) -> Result<()> {
     let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-    routine::vm_map(by, task, MEMORY, THREADS * PART, 0, protection, flags, super::no_right()).map(|_| ())
+    vm::vm_map(by, task, MEMORY, THREADS * PART, 0, protection, flags, super::no_right()).map(|_| ())
 }
 
 /// Starts a thread.

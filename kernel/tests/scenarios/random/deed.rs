@@ -5,9 +5,9 @@
 
 use crate::harness::{MEMORY, WhenFull};
 use portolan_abi::interface::Routine;
-use portolan_abi::task::{self as routine, arguments};
-use portolan_abi::vm::MapFlags;
-use portolan_abi::{Capacity, Disposition, Name, PAGE_SIZE, Protection, RightKind, memory_object, thread};
+use portolan_abi::task as routine;
+use portolan_abi::vm::{self, MapFlags};
+use portolan_abi::{Capacity, Disposition, Name, PAGE_SIZE, Protection, RightKind, memory_object, port, thread};
 use proptest::array::uniform6;
 use proptest::collection::vec;
 use proptest::option;
@@ -140,35 +140,36 @@ impl Request {
         }
         let reserved = 0;
         match self {
-            Request::SetBacklog(port, capacity) => {
-                of::<routine::PortSetBacklog>(arguments::PortSetBacklog { name: name(port), capacity: capacity.code() })
-            }
+            Request::SetBacklog(port, capacity) => of::<port::PortSetBacklog>(port::arguments::PortSetBacklog {
+                name: name(port),
+                capacity: capacity.code(),
+            }),
             Request::ModifyReferences(right, kind, delta) => {
                 let (name, kind) = (name(right), kind as u32);
-                of::<routine::PortModRefs>(arguments::PortModRefs { name, kind, delta, reserved })
+                of::<port::PortModRefs>(port::arguments::PortModRefs { name, kind, delta, reserved })
             }
-            Request::Status(port) => of::<routine::PortStatus>(arguments::PortStatus { name: name(port), reserved }),
-            Request::Type(right) => of::<routine::PortType>(arguments::PortType { name: name(right), reserved }),
+            Request::Status(port) => of::<port::PortStatus>(port::arguments::PortStatus { name: name(port), reserved }),
+            Request::Type(right) => of::<port::PortType>(port::arguments::PortType { name: name(right), reserved }),
             Request::Insert(right) => {
-                let arguments = arguments::PortInsertRight { name: Name::NULL, reserved };
-                let (id, body, _) = of::<routine::PortInsertRight>(arguments);
+                let arguments = port::arguments::PortInsertRight { name: Name::NULL, reserved };
+                let (id, body, _) = of::<port::PortInsertRight>(arguments);
                 (id, body, vec![right])
             }
             Request::Allocate(capacity) => {
-                of::<routine::PortAllocate>(arguments::PortAllocate { capacity: capacity.code(), reserved })
+                of::<port::PortAllocate>(port::arguments::PortAllocate { capacity: capacity.code(), reserved })
             }
             Request::Deallocate(right) => {
-                of::<routine::PortDeallocate>(arguments::PortDeallocate { name: name(right), reserved })
+                of::<port::PortDeallocate>(port::arguments::PortDeallocate { name: name(right), reserved })
             }
             Request::CreateObject(pages) => {
-                of::<routine::MemoryObjectCreate>(arguments::MemoryObjectCreate { size: pages.size() })
+                of::<vm::MemoryObjectCreate>(vm::arguments::MemoryObjectCreate { size: pages.size() })
             }
             Request::Derive(protection) => {
                 let protection = protection.bits();
                 of::<memory_object::Derive>(memory_object::arguments::Derive { protection, reserved })
             }
             Request::Map(pages, object, protection, flags) => {
-                let (id, body, _) = of::<routine::VmMap>(arguments::VmMap {
+                let (id, body, _) = of::<vm::VmMap>(vm::arguments::VmMap {
                     address: pages.address(),
                     size: pages.size(),
                     offset: 0,
@@ -180,15 +181,15 @@ impl Request {
                 (id, body, vec![Given(object, Disposition::CopySend)])
             }
             Request::Unmap(pages) => {
-                of::<routine::VmDeallocate>(arguments::VmDeallocate { address: pages.address(), size: pages.size() })
+                of::<vm::VmDeallocate>(vm::arguments::VmDeallocate { address: pages.address(), size: pages.size() })
             }
-            Request::Protect(pages, protection) => of::<routine::VmProtect>(arguments::VmProtect {
+            Request::Protect(pages, protection) => of::<vm::VmProtect>(vm::arguments::VmProtect {
                 address: pages.address(),
                 size: pages.size(),
                 protection: protection.bits(),
                 reserved,
             }),
-            Request::EndTask => of::<routine::Terminate>(arguments::Terminate {}),
+            Request::EndTask => of::<routine::Terminate>(routine::arguments::Terminate {}),
             Request::EndThread => of::<thread::Terminate>(thread::arguments::Terminate {}),
             Request::Abort => of::<thread::Abort>(thread::arguments::Abort {}),
             Request::SetPriority(priority) => {
@@ -259,7 +260,7 @@ fn request() -> BoxedStrategy<Deed> {
         1 => Just(Request::EndThread),
         6 => Just(Request::Abort),
         2 => priority().prop_map(Request::SetPriority),
-        2 => (2000..2700u32, vec(any::<u8>(), 0..40), vec(given(), 0..3))
+        2 => (prop_oneof![2000..2700u32, 3200..3300u32, 3800..3900u32], vec(any::<u8>(), 0..40), vec(given(), 0..3))
             .prop_map(|(id, body, rights)| Request::Anything(id, body, rights)),
     ];
     prop_oneof![
