@@ -4,7 +4,8 @@
 //! belongs to the task, the kernel's half is the same in all. Tables above the
 //! leaves allow everything; the leaf alone says what is allowed.
 //! Invariants: no leaf is writable and executable; a change to a leaf is seen by the
-//! processor before the call returns; a root that is gone is loaded nowhere.
+//! processor before the call returns, and `recent` agrees with the tables; a root that is gone
+//! is loaded nowhere.
 //! Neighbours: `Memory` holds the tables, the backend flushes what it has cached.
 
 use crate::backend::{self, Memory};
@@ -30,6 +31,26 @@ const TOP: u32 = 3;
 #[derive(Debug)]
 pub struct Pmap {
     root: Frame,
+    recent: [[Recent; WAYS]; ACCESSES],
+}
+
+/// Kinds of access.
+const ACCESSES: usize = Access::Execute as usize + 1;
+
+/// Pages remembered for each kind of access: neighbours, such as a buffer's, each have a place.
+const WAYS: usize = 2;
+
+/// The page last translated for an access, and its frame. A buffer that is used again and
+/// again, as most message buffers are, is so found without a walk.
+#[derive(Clone, Copy, Debug)]
+struct Recent {
+    page: VirtAddr,
+    frame: Frame,
+}
+
+impl Recent {
+    /// None: no page of the user's is there.
+    const NONE: Recent = Recent { page: VirtAddr(u64::MAX), frame: Frame(0) };
 }
 
 /// What a page is mapped to.
@@ -51,7 +72,7 @@ impl Pmap {
     pub fn new(memory: &mut Memory, root: Frame) -> Pmap {
         memory.zero(root);
         backend::share_kernel_half(memory, root);
-        Pmap { root }
+        Pmap { root, recent: [[Recent::NONE; WAYS]; ACCESSES] }
     }
 
     /// The frame of the top table, which names the address space to the processor.
@@ -79,21 +100,32 @@ impl Pmap {
     /// the processor itself would find.
     #[must_use]
     #[inline]
-    pub fn translate(&self, memory: &Memory, address: VirtAddr, access: Access) -> Option<Frame> {
-        if address.0 >= USER_END {
-            return None;
-        }
-        let mut table = self.root;
-        for level in (1..=TOP).rev() {
-            table = next(memory.read_u64(slot(table, address, level)))?;
-        }
-        let leaf = memory.read_u64(slot(table, address, 0));
+    pub fn translate(&mut self, memory: &Memory, address: VirtAddr, access: Access) -> Option<Frame> {
+        self.recent(address, access).or_else(|| self.walk(memory, address.page(), access))
+    }
+
+    /// The frame behind this address, if it was translated for such an access a short while ago.
+    #[must_use]
+    #[inline]
+    pub fn recent(&self, address: VirtAddr, access: Access) -> Option<Frame> {
+        let Recent { page, frame } = self.recent[access as usize][way(address)];
+        (page == address.page()).then_some(frame)
+    }
+
+    #[inline(never)]
+    fn walk(&mut self, memory: &Memory, page: VirtAddr, access: Access) -> Option<Frame> {
+        let leaf = memory.read_u64(self.find_slot(memory, page)?);
         let (asked, wanted) = match access {
             Access::Read => (PRESENT, PRESENT),
             Access::Write => (PRESENT | WRITABLE, PRESENT | WRITABLE),
             Access::Execute => (PRESENT | NO_EXECUTE, PRESENT),
         };
-        (leaf & asked == wanted).then(|| frame_of(leaf))
+        if leaf & asked != wanted {
+            return None;
+        }
+        let frame = frame_of(leaf);
+        self.recent[access as usize][way(page)] = Recent { page, frame };
+        Some(frame)
     }
 
     /// Maps a page and returns what it was mapped to before. `table` yields frames,
@@ -212,11 +244,19 @@ impl Pmap {
         Ok(slot(at, page, 0))
     }
 
+    /// What was translated of this page holds no longer.
+    fn forget(&mut self, page: VirtAddr) {
+        for recent in self.recent.iter_mut().flatten().filter(|recent| recent.page == page) {
+            *recent = Recent::NONE;
+        }
+    }
+
     /// Writes a leaf, flushes what the processor remembers of the old one, returns that.
     fn replace(&mut self, memory: &mut Memory, page: VirtAddr, slot: PhysAddr, leaf: u64) -> Option<Mapping> {
         let old = mapping(memory.read_u64(slot));
         memory.write_u64(slot, leaf);
         if old.is_some() {
+            self.forget(page);
             backend::flush(memory, self.root, page);
         }
         old
@@ -226,6 +266,12 @@ impl Pmap {
 /// Whether it is the first byte of a page that the user may have.
 fn is_user_page(page: VirtAddr) -> bool {
     page.offset() == 0 && (USER_START..USER_END).contains(&page.0)
+}
+
+/// Where a page's translation is remembered.
+#[inline]
+fn way(address: VirtAddr) -> usize {
+    (address.0 / PAGE_SIZE as u64) as usize % WAYS
 }
 
 /// The place in `table`, of this level, of the entry for `page`.
@@ -394,6 +440,29 @@ mod tests {
             assert_eq!(bench.enter(PAGE, 7, READ_WRITE), Ok(None), "the tables made before are used");
             assert_eq!(bench.frames.len(), 60, "three tables and the root, however they were made");
         }
+    }
+
+    #[test]
+    fn a_translation_is_the_present_one_whatever_was_asked_before() {
+        let mut bench = Bench::new();
+        let translate = |bench: &mut Bench, page, access| bench.pmap.translate(&bench.memory, page, access);
+        let next = VirtAddr(PAGE.0 + PAGE_SIZE as u64);
+        for page in [PAGE, next] {
+            assert_eq!(translate(&mut bench, page, Access::Read), None);
+            bench.enter(page, 7, READ_WRITE).expect("tables");
+            assert_eq!(translate(&mut bench, page, Access::Write), Some(Frame(7)));
+            assert_eq!(translate(&mut bench, VirtAddr(page.0 + 5), Access::Read), Some(Frame(7)));
+            assert_eq!(translate(&mut bench, page, Access::Execute), None);
+        }
+        bench.enter(PAGE, 8, READ_WRITE).expect("tables");
+        assert_eq!(translate(&mut bench, PAGE, Access::Read), Some(Frame(8)), "another frame");
+        bench.pmap.protect(&mut bench.memory, PAGE, Protection::READ);
+        assert_eq!(translate(&mut bench, PAGE, Access::Write), None, "less is allowed");
+        assert_eq!(translate(&mut bench, PAGE, Access::Read), Some(Frame(8)));
+        bench.pmap.remove(&mut bench.memory, PAGE);
+        assert_eq!(translate(&mut bench, PAGE, Access::Read), None, "nothing is there");
+        assert_eq!(translate(&mut bench, next, Access::Read), Some(Frame(7)), "the neighbour's stays");
+        assert_eq!(translate(&mut bench, VirtAddr(u64::MAX), Access::Read), None);
     }
 
     #[test]

@@ -87,6 +87,19 @@ impl Memory {
         self.word(at).store(value, Relaxed);
     }
 
+    /// Reads aligned words.
+    #[must_use]
+    pub fn read_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
+        core::array::from_fn(|index| self.read_u64(at.plus(index * WORD)))
+    }
+
+    /// Writes aligned words.
+    pub fn write_words<const N: usize>(&mut self, at: PhysAddr, values: [u64; N]) {
+        for (index, value) in values.into_iter().enumerate() {
+            self.write_u64(at.plus(index * WORD), value);
+        }
+    }
+
     /// Copies bytes from one place in a frame to another place, as if by way of a third.
     pub fn copy(&mut self, from: PhysAddr, to: PhysAddr, size: usize) {
         let mut bytes = [0; PAGE_SIZE];

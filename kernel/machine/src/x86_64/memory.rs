@@ -19,6 +19,15 @@ const WORD: usize = size_of::<u64>();
 /// is better than a loop, which takes four.
 const LARGE: usize = 32;
 
+/// Moves one number of this register's size, which need not be aligned, from and to `at` bytes
+/// after the two places.
+macro_rules! move_number {
+    ($size:literal, $from:expr, $to:expr, $at:expr) => {
+        asm!(concat!("mov {number:", $size, "}, [{from} + {at}]"), concat!("mov [{to} + {at}], {number:", $size, "}"),
+            number = out(reg) _, from = in(reg) $from, to = in(reg) $to, at = in(reg) $at,
+            options(nostack, preserves_flags))
+    };
+}
 /// All frames. Whoever has it may read and write every frame that was handed out; which
 /// of them are whose is for the kernel to know.
 #[derive(Debug)]
@@ -51,17 +60,33 @@ impl Memory {
     #[must_use]
     #[inline]
     pub fn read_u64(&self, at: PhysAddr) -> u64 {
-        debug_assert!(at.0.is_multiple_of(WORD as u64), "a word at {at:?}");
-        // SAFETY: mapped, and any bytes are a number.
-        unsafe { place(at, WORD).cast::<Unaligned<u64>>().read_volatile().0 }
+        let [word] = self.read_words(at);
+        word
     }
 
     /// Writes a word; its address is a multiple of 8.
     #[inline]
     pub fn write_u64(&mut self, at: PhysAddr, value: u64) {
-        debug_assert!(at.0.is_multiple_of(WORD as u64), "a word at {at:?}");
-        // SAFETY: mapped, and no reference to what is there exists.
-        unsafe { place(at, WORD).cast::<Unaligned<u64>>().write_volatile(Unaligned(value)) };
+        self.write_words(at, [value]);
+    }
+
+    /// Reads words, each once; their address is a multiple of 8.
+    #[must_use]
+    #[inline]
+    pub fn read_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
+        let from = words(at, N);
+        // SAFETY: mapped for N words and aligned, and any bytes are a number.
+        core::array::from_fn(|index| unsafe { from.wrapping_add(index).read_volatile() })
+    }
+
+    /// Writes words; their address is a multiple of 8.
+    #[inline]
+    pub fn write_words<const N: usize>(&mut self, at: PhysAddr, values: [u64; N]) {
+        let to = words(at, N);
+        for (index, value) in values.into_iter().enumerate() {
+            // SAFETY: mapped for N words and aligned, and no reference to what is there exists.
+            unsafe { to.wrapping_add(index).write_volatile(value) };
+        }
     }
 
     /// Copies bytes from one place to another; where they overlap, `from` is not below `to`.
@@ -94,44 +119,49 @@ fn place(at: PhysAddr, size: usize) -> *mut u8 {
     with_exposed_provenance_mut((PHYSMAP + at.0) as usize)
 }
 
+/// Where these words are in the physical map.
+#[inline]
+fn words(at: PhysAddr, count: usize) -> *mut u64 {
+    assert!(at.0.is_multiple_of(WORD as u64), "words at {at:?}");
+    place(at, count * WORD).cast()
+}
+
 #[cold]
 fn outside(at: PhysAddr, size: usize) -> ! {
     panic!("{size} bytes at {at:?} are outside memory")
 }
 
-/// Moves bytes, lowest first. Users may write to the memory at any time, so the compiler
-/// must not read anything twice: the accesses are volatile.
+/// Moves bytes, lowest first. Users may write to the memory at any time, so nothing may be
+/// read twice: each access is an instruction of its own.
 ///
 /// # Safety
 /// Both places are mapped for `size` bytes and `to` may be written. If they overlap,
 /// `from` is not below `to`.
 #[inline]
 unsafe fn move_bytes(from: *const u8, to: *mut u8, size: usize) {
+    let mut at = size & !(WORD - 1);
     if size >= LARGE {
         // SAFETY: as the caller promised.
         unsafe { move_words(from, to, size / WORD) };
     } else {
-        let mut at = 0;
-        while at + WORD <= size {
-            // SAFETY: within the caller's ranges; a word need not be aligned on this processor.
-            unsafe { move_one::<u64>(from, to, at) };
-            at += WORD;
+        for start in (0..at).step_by(WORD) {
+            // SAFETY: within the caller's ranges.
+            unsafe { move_number!("r", from, to, start) };
         }
     }
-    let mut at = size & !(WORD - 1);
     if size & 4 != 0 {
         // SAFETY: as above.
-        unsafe { move_one::<u32>(from, to, at) };
+        unsafe { move_number!("e", from, to, at) };
         at += 4;
     }
     if size & 2 != 0 {
         // SAFETY: as above.
-        unsafe { move_one::<u16>(from, to, at) };
+        unsafe { move_number!("x", from, to, at) };
         at += 2;
     }
     if size & 1 != 0 {
         // SAFETY: as above.
-        unsafe { move_one::<u8>(from, to, at) };
+        unsafe { move_number!("l", from, to, at) };
     }
 }
 
@@ -146,23 +176,4 @@ unsafe fn move_words(from: *const u8, to: *mut u8, words: usize) {
         asm!("rep movsq", inout("rcx") words => _, inout("rsi") from => _, inout("rdi") to => _,
             options(nostack, preserves_flags));
     };
-}
-
-/// A number at an address that is not a multiple of its size.
-#[derive(Clone, Copy)]
-#[repr(C, packed)]
-struct Unaligned<T>(T);
-
-/// Moves one number from and to `at` bytes after the two places.
-///
-/// # Safety
-/// As for [`move_bytes`], with the number's size.
-#[inline]
-unsafe fn move_one<T: Copy>(from: *const u8, to: *mut u8, at: usize) {
-    let from = from.wrapping_add(at).cast::<Unaligned<T>>();
-    let to = to.wrapping_add(at).cast::<Unaligned<T>>();
-    // SAFETY: as the caller promised; any bytes are a number.
-    let value = unsafe { from.read_volatile() };
-    // SAFETY: as the caller promised.
-    unsafe { to.write_volatile(value) };
 }
