@@ -74,13 +74,13 @@ impl<T> Chunked<T> {
     }
 
     /// The element at this index; past the end, perhaps a default one.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, index: u32) -> Option<&T> {
         Some(&self.chunks.get((index >> CHUNK_BITS) as usize)?[index as usize % CHUNK])
     }
 
     /// The element at this index; past the end, perhaps a default one.
-    #[inline]
+    #[inline(always)]
     pub fn get_mut(&mut self, index: u32) -> Option<&mut T> {
         Some(&mut self.chunks.get_mut((index >> CHUNK_BITS) as usize)?[index as usize % CHUNK])
     }
@@ -108,14 +108,14 @@ impl<T> Chunked<T> {
 
 impl<T> Index<u32> for Chunked<T> {
     type Output = T;
-    #[inline]
+    #[inline(always)]
     fn index(&self, index: u32) -> &T {
         &self.chunks[(index >> CHUNK_BITS) as usize][index as usize % CHUNK]
     }
 }
 
 impl<T> IndexMut<u32> for Chunked<T> {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, index: u32) -> &mut T {
         &mut self.chunks[(index >> CHUNK_BITS) as usize][index as usize % CHUNK]
     }
@@ -142,7 +142,7 @@ impl<T> Clone for Id<T> {
 }
 impl<T> Copy for Id<T> {}
 impl<T> PartialEq for Id<T> {
-    #[inline]
+    #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
         self.index == other.index && self.generation == other.generation
     }
@@ -208,7 +208,7 @@ impl<T> Arena<T> {
     }
 
     /// Makes sure that the next object can be stored.
-    #[inline]
+    #[inline(always)]
     pub fn reserve(&mut self) -> Result<(), OutOfMemory> {
         if self.vacant.is_none() {
             self.vacant = Some(self.slots.push(Slot::default())?);
@@ -243,7 +243,7 @@ impl<T> Arena<T> {
     }
 
     /// The object, if it still exists.
-    #[inline]
+    #[inline(always)]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
         match self.slots.get(id.index) {
             Some(Slot { generation, content: Content::Live(value) }) if *generation == id.generation => Some(value),
@@ -252,7 +252,7 @@ impl<T> Arena<T> {
     }
 
     /// The object, if it still exists.
-    #[inline]
+    #[inline(always)]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         match self.slots.get_mut(id.index) {
             Some(Slot { generation, content: Content::Live(value) }) if *generation == id.generation => Some(value),
@@ -279,14 +279,14 @@ impl<T> Arena<T> {
 /// For ids that the kernel itself keeps current: a stale one is a kernel bug.
 impl<T> Index<Id<T>> for Arena<T> {
     type Output = T;
-    #[inline]
+    #[inline(always)]
     fn index(&self, id: Id<T>) -> &T {
         self.get(id).expect("the object lives")
     }
 }
 
 impl<T> IndexMut<Id<T>> for Arena<T> {
-    #[inline]
+    #[inline(always)]
     fn index_mut(&mut self, id: Id<T>) -> &mut T {
         self.get_mut(id).expect("the object lives")
     }

@@ -44,25 +44,25 @@ impl<T, W> Default for List<T, W> {
 
 impl<T: Linked<W>, W> List<T, W> {
     /// How many are in it.
-    #[inline]
+    #[inline(always)]
     pub fn len(&self) -> u32 {
         self.len
     }
 
     /// Whether there is none.
-    #[inline]
+    #[inline(always)]
     pub fn is_empty(&self) -> bool {
         self.first.is_none()
     }
 
     /// The one that has waited longest.
-    #[inline]
+    #[inline(always)]
     pub fn first(&self) -> Option<Id<T>> {
         self.first
     }
 
     /// Puts an object last.
-    #[inline]
+    #[inline(always)]
     pub fn push_back(&mut self, arena: &mut Arena<T>, id: Id<T>) {
         *arena[id].link() = Link { next: None, previous: self.last };
         match self.last {
@@ -85,7 +85,7 @@ impl<T: Linked<W>, W> List<T, W> {
     }
 
     /// Takes out the first.
-    #[inline]
+    #[inline(always)]
     pub fn pop_front(&mut self, arena: &mut Arena<T>) -> Option<Id<T>> {
         let id = self.first?;
         self.remove(arena, id);
@@ -93,9 +93,15 @@ impl<T: Linked<W>, W> List<T, W> {
     }
 
     /// Takes out an object that is in this list.
-    #[inline]
+    #[inline(always)]
     pub fn remove(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        let Link { next, previous } = core::mem::take(arena[id].link());
+        let link = core::mem::take(arena[id].link());
+        self.close_gap(arena, link);
+    }
+
+    /// Forgets an object that was in this list and has lost this link.
+    #[inline(always)]
+    pub fn close_gap(&mut self, arena: &mut Arena<T>, Link { next, previous }: Link<T>) {
         match previous {
             Some(previous) => arena[previous].link().next = next,
             None => self.first = next,

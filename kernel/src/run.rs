@@ -8,8 +8,8 @@ use crate::ipc::{self, death, receive, send};
 use crate::kernel::{Kernel, Outcome};
 use crate::sched::Verdict;
 use crate::syscall;
-use crate::task::thread::{Completion, State, ThreadId, Wait};
-use crate::task::{self, TaskId};
+use crate::task::thread::{Completion, State, Thread, ThreadId, Wait};
+use crate::task::{self, Caller};
 use crate::vm::{Fault, fault};
 use crate::{check, report};
 use alloc::boxed::Box;
@@ -33,16 +33,19 @@ pub enum Turn {
 
 /// Runs the machine, for ever.
 pub fn forever(kernel: &KernelLock<Option<Kernel>>, cpu: &mut Cpu) -> ! {
-    let mut turn = kernel.lock().as_mut().map_or(Turn::Idle, |k| pick(k, cpu));
+    let mut ended = (Turn::Idle, Trap::Spurious);
     loop {
-        let trap = turn.take(cpu);
         let mut guard = kernel.lock();
-        if let Some(k) = guard.as_mut() {
-            handle(k, cpu, turn, trap);
-            turn = pick(k, cpu);
-        } else {
-            turn = Turn::Idle;
-        }
+        let mut turn = match guard.as_mut() {
+            Some(k) => {
+                handle(k, cpu, ended.0, ended.1);
+                pick(k, cpu)
+            }
+            None => Turn::Idle,
+        };
+        drop(guard);
+        let trap = turn.take(cpu);
+        ended = (turn, trap);
     }
 }
 
@@ -63,6 +66,7 @@ impl Turn {
 }
 
 /// Decides what this processor does next.
+#[inline(always)]
 pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
     k.cpu = cpu.id();
     let turn = loop {
@@ -83,9 +87,13 @@ pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
 }
 
 /// Does the receiving half of a call whose sending half had waited. False: it waits again.
+#[inline(never)]
 fn finish_call(k: &mut Kernel, thread: ThreadId) -> bool {
-    let outcome = ipc::resume(k, thread);
-    conclude(k, thread, outcome);
+    let Thread { task, handling, .. } = k.threads[thread];
+    let outcome = ipc::resume(k, &Caller { thread, task, handling });
+    if let Outcome::Done(completion) = outcome {
+        conclude(k, thread, completion);
+    }
     death::clear_away(k);
     k.threads.get(thread).is_some_and(|thread| matches!(thread.state, State::Running))
 }
@@ -105,46 +113,53 @@ fn arm(k: &mut Kernel, cpu: &mut Cpu, turn: &Turn) {
 }
 
 /// Handles what a turn ended with.
+#[inline(always)]
 pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
     k.cpu = cpu.id();
     k.now = cpu.now();
     match turn {
-        Turn::Run { thread, context, .. } => {
-            let call = match trap {
-                Trap::Syscall => Some(context.call()),
-                _ => None,
-            };
-            k.threads[thread].context = Some(context);
-            match (call, trap) {
-                (Some((number, arguments)), _) => {
-                    let outcome = syscall::dispatch(k, thread, number, arguments);
-                    conclude(k, thread, outcome);
+        Turn::Run { thread: id, context, .. } => {
+            let thread = &mut k.threads[id];
+            let me = Caller { thread: id, task: thread.task, handling: thread.handling };
+            let context = thread.context.insert(context);
+            match trap {
+                Trap::Syscall => {
+                    let (number, arguments) = context.call();
+                    match syscall::dispatch(k, me, number, arguments) {
+                        Outcome::Done(completion) => conclude(k, id, completion),
+                        Outcome::Blocked => return end_trap(k),
+                    }
                 }
-                (None, Trap::PageFault { address, access }) => page_fault(k, thread, address, access),
-                (None, Trap::Exception(exception)) => exception_in(k, thread, exception),
-                (None, Trap::Timer) => timer(k),
-                (None, _) => {}
+                Trap::PageFault { address, access } => page_fault(k, &me, address, access),
+                Trap::Exception(exception) => exception_in(k, &me, exception),
+                Trap::Timer => timer(k),
+                Trap::Spurious => {}
             }
             death::clear_away(k);
-            settle(k, thread);
+            settle(k, id);
         }
         Turn::Idle => {
             if trap == Trap::Timer {
                 timer(k);
-                death::clear_away(k);
             }
         }
     }
+    end_trap(k);
+}
+
+/// Leaves the kernel in order before user code runs.
+#[inline]
+fn end_trap(k: &mut Kernel) {
+    death::clear_away(k);
     if cfg!(debug_assertions) {
         check::now_and_then(k);
     }
 }
 
+/// Ends a call, if the thread that made it is still there.
 #[inline]
-fn conclude(k: &mut Kernel, thread: ThreadId, outcome: Outcome) {
-    if let Outcome::Done(completion) = outcome
-        && let Some(thread) = k.threads.get_mut(thread)
-    {
+fn conclude(k: &mut Kernel, thread: ThreadId, completion: Completion) {
+    if let Some(thread) = k.threads.get_mut(thread) {
         thread.complete(completion);
     }
 }
@@ -161,6 +176,7 @@ fn settle(k: &mut Kernel, thread: ThreadId) {
 }
 
 /// Acts on every deadline that has come.
+#[inline(never)]
 fn timer(k: &mut Kernel) {
     k.armed = Instant(u64::MAX);
     while let Some(thread) = k.timers.pop_due(&mut k.threads, k.now) {
@@ -183,10 +199,10 @@ pub fn wake(k: &mut Kernel, thread: ThreadId, completion: Completion) {
     scheduler.make_ready(threads, thread);
 }
 
-fn page_fault(k: &mut Kernel, thread: ThreadId, address: VirtAddr, access: Access) {
-    let task = k.threads[thread].task;
+#[inline(never)]
+fn page_fault(k: &mut Kernel, me: &Caller, address: VirtAddr, access: Access) {
     let Kernel { vm, accounts, tasks, .. } = k;
-    if let Err(fault) = fault::resolve(vm, accounts, &mut tasks[task].map, address, access) {
+    if let Err(fault) = fault::resolve(vm, accounts, &mut tasks[me.task].map, address, access) {
         let cause = match fault {
             Fault::Unmapped => "nothing is mapped there",
             Fault::Protection => "the page does not allow it",
@@ -197,12 +213,12 @@ fn page_fault(k: &mut Kernel, thread: ThreadId, address: VirtAddr, access: Acces
             Access::Write => "writing",
             Access::Execute => "executing",
         };
-        end_task(k, thread, task, format_args!("{what} {:#x}: {cause}", address.0));
+        end_task(k, me, format_args!("{what} {:#x}: {cause}", address.0));
     }
 }
 
-fn exception_in(k: &mut Kernel, thread: ThreadId, exception: Exception) {
-    let task = k.threads[thread].task;
+#[cold]
+fn exception_in(k: &mut Kernel, me: &Caller, exception: Exception) {
     let cause = match exception {
         Exception::Divide => "division by zero or overflow",
         Exception::Debug => "debug exception",
@@ -216,11 +232,11 @@ fn exception_in(k: &mut Kernel, thread: ThreadId, exception: Exception) {
         Exception::Alignment => "misaligned access",
         Exception::Other(_) => "unexpected exception",
     };
-    end_task(k, thread, task, format_args!("{cause}"));
+    end_task(k, me, format_args!("{cause}"));
 }
 
 /// A task that did what it must not do ends, and nothing else does.
-fn end_task(k: &mut Kernel, thread: ThreadId, task: TaskId, cause: core::fmt::Arguments<'_>) {
-    report::task_fault(k, thread, task, cause);
-    task::terminate(k, task);
+fn end_task(k: &mut Kernel, me: &Caller, cause: core::fmt::Arguments<'_>) {
+    report::task_fault(k, me.thread, me.task, cause);
+    task::terminate(k, me.task);
 }

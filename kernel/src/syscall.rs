@@ -7,7 +7,7 @@ use crate::ipc::space::Right;
 use crate::ipc::{self, port::KernelObject, port::Owner, right};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, State, ThreadId, Wait};
-use crate::task::{self, TaskId};
+use crate::task::{self, Caller, TaskId};
 use crate::vm::copy::Window;
 use portolan_abi::call::{Call, DEBUG_WRITE_MAX};
 use portolan_abi::{Error, Name, Result};
@@ -15,16 +15,16 @@ use portolan_machine::Access;
 
 /// Does the call that a thread has asked for.
 #[inline]
-pub fn dispatch(k: &mut Kernel, me: ThreadId, number: u64, arguments: [u64; 6]) -> Outcome {
-    let task = k.threads[me].task;
+pub fn dispatch(k: &mut Kernel, me: Caller, number: u64, arguments: [u64; 6]) -> Outcome {
+    let Caller { thread, task, .. } = me;
     let result = match Call::decode(number, arguments) {
-        Ok(Call::Message { send, receive, options }) => return ipc::message(k, me, send, receive, options),
-        Ok(Call::ThreadSwitch { hint, sleep }) => return switch(k, me, hint, sleep),
+        Ok(Call::Message { send, receive, options }) => return ipc::message(k, &me, &send, &receive, options),
+        Ok(Call::ThreadSwitch { hint, sleep }) => return switch(k, thread, hint, sleep),
         Ok(Call::PortAllocate(capacity)) => ipc::allocate(k, task, capacity).map(value),
         Ok(Call::PortDeallocate(name)) => right::deallocate(k, task, name).map(|()| 0),
         Ok(Call::TaskSelf) => task_self(k, task).map(value),
         Ok(Call::TaskNotify) => Ok(value(k.tasks[task].notify_name)),
-        Ok(Call::ThreadSelf) => thread_self(k, me, task).map(value),
+        Ok(Call::ThreadSelf) => thread_self(k, thread, task).map(value),
         Ok(Call::ClockGet) => Ok(k.now.0),
         Ok(Call::DebugWrite { address, size }) => debug_write(k, task, address, size),
         Err(error) => Err(error),
@@ -51,6 +51,7 @@ fn thread_self(k: &mut Kernel, me: ThreadId, task: TaskId) -> Result<Name> {
 }
 
 /// Gives up the processor, to a named thread if it is ready, and sleeps if asked to.
+#[inline(never)]
 fn switch(k: &mut Kernel, me: ThreadId, hint: Name, sleep: Option<u32>) -> Outcome {
     let hinted = match hinted_thread(k, me, hint) {
         Ok(hinted) => hinted,
@@ -87,6 +88,7 @@ fn hinted_thread(k: &Kernel, me: ThreadId, hint: Name) -> Result<Option<ThreadId
     }
 }
 
+#[inline(never)]
 fn debug_write(k: &mut Kernel, task: TaskId, address: u64, size: u64) -> Result<u64> {
     if size > DEBUG_WRITE_MAX {
         return Err(Error::InvalidArgument);

@@ -3,6 +3,7 @@
 //! Invariant: recording takes constant time and no memory; old events give way.
 //! This file knows nothing of the rest of the kernel.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use portolan_abi::trace::Event;
 
@@ -10,7 +11,7 @@ const EVENTS: usize = 1024;
 
 /// The ring of one processor.
 pub struct Ring {
-    events: Vec<Event>,
+    events: Box<[Event; EVENTS]>,
     recorded: u64,
 }
 
@@ -20,16 +21,13 @@ impl Ring {
         let mut events = Vec::new();
         events.try_reserve_exact(EVENTS).ok()?;
         events.resize(EVENTS, Event::default());
-        Some(Ring { events, recorded: 0 })
+        Some(Ring { events: events.into_boxed_slice().try_into().ok()?, recorded: 0 })
     }
 
     /// Adds an event.
     #[inline]
     pub fn record(&mut self, event: Event) {
-        let index = self.recorded as usize % EVENTS;
-        if let Some(slot) = self.events.get_mut(index) {
-            *slot = event;
-        }
+        self.events[self.recorded as usize % EVENTS] = event;
         self.recorded += 1;
     }
 
@@ -40,7 +38,7 @@ impl Ring {
 
     /// Events from number `first` on, which must be one that is still here.
     pub fn iter_from(&self, first: u64) -> impl Iterator<Item = &Event> {
-        (first..self.recorded).filter_map(|number| self.events.get(number as usize % EVENTS))
+        (first..self.recorded).map(|number| &self.events[number as usize % EVENTS])
     }
 
     /// How many were ever recorded.

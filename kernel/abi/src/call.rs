@@ -188,7 +188,7 @@ fn decode_message(number: u64, arguments: [u64; 6]) -> Result<Call> {
         _ => Options::RECEIVE,
     };
     let unknown = if sends { Error::SendInvalidOptions } else { Error::ReceiveInvalidOptions };
-    let options = Options::from_bits(low(options_port)).ok_or(unknown)?;
+    let options = Options::from_bits_retain(low(options_port));
     if !allowed.contains(options) {
         return Err(unknown);
     }

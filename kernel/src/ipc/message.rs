@@ -89,6 +89,12 @@ impl Carried {
     /// No right.
     pub const NULL: Carried = Carried { right: CarriedRight::Null, from: Name::NULL, how: None };
 
+    /// Whether the sender's name loses it.
+    #[inline]
+    pub fn is_moved(&self) -> bool {
+        matches!(self.how, Some(Disposition::MoveReceive | Disposition::MoveSend | Disposition::MoveSendOnce))
+    }
+
     /// A right of the kernel's own.
     pub const fn from_kernel(right: CarriedRight) -> Carried {
         Carried { right, from: Name::NULL, how: None }
@@ -265,13 +271,20 @@ fn fill_body(memory: &mut Memory, message: &mut Message, offset: usize, source: 
 }
 
 /// Copies a body to `offset` of the receiver's buffer.
-#[inline]
+#[inline(always)]
 pub fn copy_body(memory: &mut Memory, source: Source<'_>, from: usize, size: usize, to: &Window, offset: usize) {
     match source {
         Source::Sender(window) => window.copy_to(memory, from, to, offset, size),
         Source::Kernel(bytes) => to.write(memory, offset, bytes),
-        Source::Kept(Body::Inline(bytes)) => to.write(memory, offset, bytes),
-        Source::Kept(Body::Frames(frames)) => each_frame(frames, size, |frame, at, part| {
+        Source::Kept(body) => copy_kept(memory, body, size, to, offset),
+    }
+}
+
+#[inline(never)]
+fn copy_kept(memory: &mut Memory, body: &Body, size: usize, to: &Window, offset: usize) {
+    match body {
+        Body::Inline(bytes) => to.write(memory, offset, bytes),
+        Body::Frames(frames) => each_frame(frames, size, |frame, at, part| {
             to.copy_from_physical(memory, offset + at, frame.start(), part);
         }),
     }

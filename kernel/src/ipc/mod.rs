@@ -25,17 +25,19 @@ pub mod space;
 pub use port::{Port, PortId};
 
 use crate::kernel::{Kernel, Outcome};
-use crate::task::thread::{Completion, ThreadId};
+use crate::task::Caller;
+use crate::task::thread::Completion;
 use portolan_abi::message::Options;
 use portolan_abi::{Error, call};
 use send::Sent;
 
 /// `msg_send`, `msg_receive` and `msg_rpc`.
+#[inline(never)]
 pub fn message(
     k: &mut Kernel,
-    me: ThreadId,
-    send: Option<call::Send>,
-    receive: Option<call::Receive>,
+    me: &Caller,
+    send: &Option<call::Send>,
+    receive: &Option<call::Receive>,
     options: Options,
 ) -> Outcome {
     if let Some(half) = send {
@@ -53,9 +55,9 @@ pub fn message(
 }
 
 /// Begins the receiving half of a call whose sending half had to wait.
-pub fn resume(k: &mut Kernel, me: ThreadId) -> Outcome {
-    match k.threads[me].unfinished.take() {
-        Some(receiving) => receive::receive(k, me, receiving.half, receiving.options),
+pub fn resume(k: &mut Kernel, me: &Caller) -> Outcome {
+    match k.threads[me.thread].unfinished.take() {
+        Some(receiving) => receive::receive(k, me, &receiving.half, receiving.options),
         None => Outcome::Done(Completion::failure(Error::Failure)),
     }
 }
@@ -64,6 +66,7 @@ pub fn resume(k: &mut Kernel, me: ThreadId) -> Outcome {
 ///
 /// # Errors
 /// `ResourceShortage`, `NoSpace`.
+#[inline(never)]
 pub fn allocate(
     k: &mut Kernel,
     task: crate::task::TaskId,

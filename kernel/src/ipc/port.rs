@@ -146,6 +146,20 @@ impl Port {
         }
     }
 
+    /// Whether there may be something to receive; if not, there is nothing.
+    #[inline]
+    pub fn may_have_something(&self) -> bool {
+        !self.queue.is_empty() || !self.senders.is_empty() || self.notices.may_be_due()
+    }
+
+    /// The place of the message that leaves it now.
+    #[inline]
+    pub fn next_sequence(&mut self) -> u64 {
+        let sequence = self.sequence;
+        self.sequence += 1;
+        sequence
+    }
+
     /// Puts a message last.
     pub fn enqueue(&mut self, messages: &mut Messages, id: MessageId) {
         self.queue.push_back(messages, id);

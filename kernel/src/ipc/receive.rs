@@ -11,15 +11,15 @@ use super::message::{self, CacheSlot, CarriedRight, Envelope, Message, MessageId
 use super::port::{Owner, PortId};
 use super::{right, send};
 use crate::kernel::{Kernel, Outcome};
-use crate::task::TaskId;
-use crate::task::thread::{Completion, Receiving, Reply, State, ThreadId, Wait, deadline};
+use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Wait, deadline};
+use crate::task::{Caller, TaskId};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::trace::Step;
 use portolan_abi::{Error, Name, call};
-use portolan_machine::Access;
+use portolan_machine::{Access, Memory};
 use zerocopy::IntoBytes;
 
 /// How a receiver that was given a message is made ready.
@@ -42,42 +42,37 @@ struct Receiver {
 
 /// The receiving half of a thread's call.
 #[inline(always)]
-pub fn receive(k: &mut Kernel, me: ThreadId, half: call::Receive, options: Options) -> Outcome {
-    let thread = &k.threads[me];
+pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Options) -> Outcome {
+    let Kernel { threads, tasks, ports, .. } = k;
+    let thread = &mut threads[me.thread];
     if thread.reply == Reply::Lost {
         return Outcome::Done(Completion::failure(Error::ReceiveReplyLost));
     }
-    let task = thread.task;
-    let Ok(port) = right::receive_right(k, task, half.port) else {
+    let Some(id) = tasks[me.task].space.receive_right(half.port) else {
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidPort));
     };
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
-    if has_something(k, port)
-        && let Some(completion) = take_one(k, Receiver { thread: me, task, port, half })
+    if ports[id].may_have_something()
+        && let Some(completion) = take_one(k, Receiver { thread: me.thread, task: me.task, port: id, half: *half })
     {
         return Outcome::Done(completion);
     }
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
     }
-    k.threads[me].state = State::Waiting(Wait::Receive(Receiving { port: Some(port), half, options }));
-    k.ports[port].receivers.push_back(&mut k.threads, me);
-    if let Some(until) = deadline(k.now, options, Options::RCV_TIMEOUT, half.timeout) {
-        k.timers.set(&mut k.threads, me, until);
+    let Kernel { threads, ports, timers, now, .. } = k;
+    ports[id].receivers.push_back(threads, me.thread);
+    threads[me.thread].state = State::Waiting(Wait::Receive(Receiving { port: Some(id), half: *half, options }));
+    if let Some(until) = deadline(*now, options, Options::RCV_TIMEOUT, half.timeout) {
+        timers.set(threads, me.thread, until);
     }
     Outcome::Blocked
 }
 
-/// Whether there may be something to receive.
-#[inline]
-fn has_something(k: &Kernel, port: PortId) -> bool {
-    let port = &k.ports[port];
-    !port.queue.is_empty() || !port.senders.is_empty() || port.notices.may_be_due()
-}
-
 /// Receives what is there. `None`: nothing is.
+#[inline(never)]
 fn take_one(k: &mut Kernel, to: Receiver) -> Option<Completion> {
     if let Some(completion) = take_notice(k, to) {
         return Some(completion);
@@ -132,35 +127,52 @@ fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Completion {
     completion
 }
 
-/// Gives a message to the thread that has waited longest and can take it. Threads
-/// whose buffers cannot take it are told so, and the next is tried. `from` is the
-/// task whose name space the rights come from.
-#[inline(always)]
+/// Gives a message to the thread that has waited longest, `first`, or to the first after it
+/// that can take it. Threads whose buffers cannot are told so. `from` is the task whose name
+/// space the rights come from. False: no one can take it.
+#[inline(never)]
 pub fn offer(
     k: &mut Kernel,
     port: PortId,
+    first: ThreadId,
     envelope: &mut Envelope,
     source: Source<'_>,
     from: Option<TaskId>,
     delivery: Delivery,
 ) -> bool {
     let mut window = Window::default();
-    while let Some(thread) = k.ports[port].receivers.first() {
+    let mut next = Some(first);
+    while let Some(thread) = next {
         let Some(to) = waiting_receiver(k, thread, port) else { return false };
         match check(k, &to, envelope.size(), envelope.rights.len(), &mut window) {
-            Err(completion) => finish_waiting(k, thread, completion),
             Ok(()) => {
                 if let Some(task) = from {
                     send::let_go(k, task, envelope);
                 }
                 k.trace(Step::Deliver, envelope, port, Some(thread));
-                let completion = make(k, &to, envelope, source, &window);
-                finish(k, thread, completion, delivery);
+                let completion = fill(k, &to, envelope, source, &window);
+                finish(k, thread, delivery, |thread| {
+                    thread.handling = envelope.number;
+                    thread.complete(completion);
+                });
                 return true;
+            }
+            Err(completion) => {
+                finish_waiting(k, thread, completion);
+                next = k.ports[port].receivers.first();
             }
         }
     }
     false
+}
+
+/// Gives a message of the kernel's, or one that it has kept, to a thread that waits for one.
+#[inline(never)]
+pub fn offer_kept(k: &mut Kernel, port: PortId, envelope: &mut Envelope, source: Source<'_>) -> bool {
+    match k.ports[port].receivers.first() {
+        Some(first) => offer(k, port, first, envelope, source, None, Delivery::Queue),
+        None => false,
+    }
 }
 
 #[inline(always)]
@@ -194,17 +206,23 @@ fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut
     task.space.reserve(accounts, names).map_err(|_| Completion::failure(Error::ReceiveNoSpace))
 }
 
-/// Makes a delivery that has been checked: bytes, then rights, then what describes them.
-#[inline(always)]
+/// Makes a delivery that has been checked to the thread that makes this call.
+#[inline(never)]
 fn make(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, window: &Window) -> Completion {
+    let completion = fill(k, to, envelope, source, window);
+    k.threads[to.thread].handling = envelope.number;
+    completion
+}
+
+/// Fills a receiver's buffer: bytes, then rights, then what describes them.
+#[inline(always)]
+fn fill(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, window: &Window) -> Completion {
     let count = envelope.rights.len();
     let offset = message::body_offset(count);
     message::copy_body(&mut k.vm.memory, source, offset, envelope.body_size, window, offset);
     let reply = right::insert(k, to.task, envelope.reply.right);
-    for (number, carried) in envelope.rights.iter().enumerate() {
-        let name = right::insert(k, to.task, carried.right);
-        let descriptor = Descriptor::port(name, carried.right.kind_code());
-        window.write_value(&mut k.vm.memory, message::body_offset(number), &descriptor);
+    if count > 0 {
+        insert_rights(k, to.task, envelope, window);
     }
     let size = offset + envelope.body_size;
     let header = Header {
@@ -215,10 +233,9 @@ fn make(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, 
         id: envelope.id,
         descriptors: count as u32,
     };
-    let Kernel { vm, ports, threads, .. } = k;
-    let port = &mut ports[to.port];
+    let Kernel { vm, ports, .. } = k;
     let trailer = Trailer {
-        sequence: port.sequence,
+        sequence: ports[to.port].next_sequence(),
         number: envelope.number,
         cause: envelope.cause,
         sender: envelope.sender,
@@ -226,39 +243,55 @@ fn make(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, 
         size: Trailer::SIZE as u32,
         reserved: 0,
     };
-    port.sequence += 1;
-    threads[to.thread].handling = envelope.number;
-    window.write_value(&mut vm.memory, 0, &header);
-    let end = trailer_offset(size);
-    if size < end {
-        window.write(&mut vm.memory, size, &[0; MESSAGE_ALIGN][..end - size]);
-    }
-    window.write_value(&mut vm.memory, end, &trailer);
+    wrap(&mut vm.memory, window, header, trailer);
     Completion::success(size as u64)
+}
+
+/// Writes header and trailer around a body.
+#[inline(always)]
+fn wrap(memory: &mut Memory, window: &Window, header: Header, trailer: Trailer) {
+    let size = header.size as usize;
+    let end = trailer_offset(size);
+    window.write_words::<3>(memory, 0, zerocopy::transmute!(header));
+    if size < end {
+        window.write(memory, size, &[0; MESSAGE_ALIGN][..end - size]);
+    }
+    window.write_words::<6>(memory, end, zerocopy::transmute!(trailer));
+}
+
+/// Puts the rights of a message's descriptors under names, and says which.
+#[inline(never)]
+fn insert_rights(k: &mut Kernel, task: TaskId, envelope: &Envelope, window: &Window) {
+    for (number, carried) in envelope.rights.iter().enumerate() {
+        let name = right::insert(k, task, carried.right);
+        let descriptor = Descriptor::port(name, carried.right.kind_code());
+        let words: [u64; 3] = zerocopy::transmute!(descriptor);
+        window.write_words(&mut k.vm.memory, message::body_offset(number), words);
+    }
 }
 
 /// Answers the caller of a kernel routine in the same trap, if its reply is what it
 /// would receive next. `None`: the reply must be sent the long way.
 pub fn answer(
     k: &mut Kernel,
-    me: ThreadId,
+    me: &Caller,
     through: CarriedRight,
     envelope: &mut Envelope,
     body: &[u8],
-    then: call::Receive,
+    then: &call::Receive,
 ) -> Option<Completion> {
     let CarriedRight::SendOnce(port, Some(waiter)) = through else { return None };
     let idle = k.ports[port].queue.is_empty() && k.ports[port].receivers.is_empty() && !has_notice(k, port);
-    let mine = waiter.thread == me && k.ports[port].owner == Owner::Task(k.threads[me].task, then.port);
+    let mine = waiter.thread == me.thread && k.ports[port].owner == Owner::Task(me.task, then.port);
     if !idle || !mine || !then.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return None;
     }
-    let to = Receiver { thread: me, task: k.threads[me].task, port, half: then };
+    let to = Receiver { thread: me.thread, task: me.task, port, half: *then };
     let mut window = Window::default();
     check(k, &to, envelope.size(), envelope.rights.len(), &mut window).ok()?;
     // Nothing below may fail.
     envelope.destination.right = through;
-    k.trace(Step::Deliver, envelope, port, Some(me));
+    k.trace(Step::Deliver, envelope, port, Some(me.thread));
     let completion = make(k, &to, envelope, Source::Kernel(body), &window);
     right::use_send_once(k, port);
     Some(completion)
@@ -266,29 +299,32 @@ pub fn answer(
 
 /// Ends a thread's wait for a message.
 pub fn finish_waiting(k: &mut Kernel, thread: ThreadId, completion: Completion) {
-    finish(k, thread, completion, Delivery::Queue);
+    finish(k, thread, Delivery::Queue, |thread| thread.complete(completion));
 }
 
+/// Wakes a thread whose wait for a message has ended; `end` sees it.
 #[inline(always)]
-fn finish(k: &mut Kernel, thread: ThreadId, completion: Completion, delivery: Delivery) {
-    abandon(k, thread);
+fn finish(k: &mut Kernel, id: ThreadId, delivery: Delivery, end: impl FnOnce(&mut Thread)) {
+    abandon(k, id, end);
     let Kernel { threads, scheduler, .. } = k;
-    threads[thread].complete(completion);
     match delivery {
-        Delivery::Queue => scheduler.make_ready(threads, thread),
-        Delivery::HandOff => scheduler.hand_off(threads, thread),
+        Delivery::Queue => scheduler.make_ready(threads, id),
+        Delivery::HandOff => scheduler.hand_off(threads, id),
     }
 }
 
-/// Takes a thread out of its port's line of receivers, and of the deadlines.
+/// Takes a thread out of its port's line of receivers, and of the deadlines; `end` sees it
+/// as it leaves.
 #[inline(always)]
-pub fn abandon(k: &mut Kernel, id: ThreadId) {
+pub fn abandon(k: &mut Kernel, id: ThreadId, end: impl FnOnce(&mut Thread)) {
     let Kernel { threads, ports, timers, .. } = k;
     let thread = &mut threads[id];
+    end(thread);
     let timed = thread.timer.is_some();
     if let State::Waiting(Wait::Receive(Receiving { port: Some(port), .. })) = thread.state {
         thread.state = State::Running;
-        ports[port].receivers.remove(threads, id);
+        let link = core::mem::take(&mut thread.queue);
+        ports[port].receivers.close_gap(threads, link);
     }
     if timed {
         timers.clear(threads, id);
@@ -315,7 +351,7 @@ fn tell_accepted(k: &mut Kernel, slot: CacheSlot, accepted: &Message) {
     let mut envelope = Envelope::from_kernel(k.next_number(), Kind::MessageAccepted as u32, size_of::<Notification>());
     envelope.destination.right = CarriedRight::SendOnce(port, None);
     let source = Source::Kernel(notification.as_bytes());
-    if offer(k, port, &mut envelope, source, None, Delivery::Queue) {
+    if offer_kept(k, port, &mut envelope, source) {
         message::release_place(&mut k.accounts, accepted);
         return;
     }

@@ -25,7 +25,6 @@ use portolan_abi::{Disposition, Error, Name, Result, RightKind};
 ///
 /// # Errors
 /// `InvalidName`, or `InvalidRight` if the name stands for something else.
-#[inline(always)]
 pub fn take(
     space: &mut Space,
     ports: &mut Ports,
@@ -36,10 +35,7 @@ pub fn take(
     let entry = space.lookup(name)?;
     let moved = Carried { right: CarriedRight::Null, from: name, how: Some(how) };
     let right = match (&mut entry.right, how) {
-        (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => {
-            ports[*port].send_once_rights += 1;
-            CarriedRight::SendOnce(*port, waiter)
-        }
+        (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => make_send_once(ports, *port, waiter),
         (Right::Port { port, receive: true, .. }, Disposition::MakeSend) => {
             let made = &mut ports[*port];
             made.send_rights += 1;
@@ -84,6 +80,13 @@ pub fn take(
         _ => return Err(Error::InvalidRight),
     };
     Ok(Carried { right, ..moved })
+}
+
+/// A new send-once right for a port whose receive right the maker has.
+#[inline(always)]
+pub fn make_send_once(ports: &mut Ports, port: PortId, waiter: Option<Waiter>) -> CarriedRight {
+    ports[port].send_once_rights += 1;
+    CarriedRight::SendOnce(port, waiter)
 }
 
 /// Undoes [`take`]: the name is as it was, but for what others did meanwhile.
@@ -135,7 +138,6 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
 }
 
 /// Makes [`take`] final: the message has gone and the name has lost the right.
-#[inline(always)]
 pub fn let_go(k: &mut Kernel, task: TaskId, carried: Carried) {
     match carried.how {
         Some(Disposition::MoveReceive) => {
@@ -196,12 +198,6 @@ pub fn insert(k: &mut Kernel, task: TaskId, right: CarriedRight) -> Name {
         CarriedRight::Null => Name::NULL,
         CarriedRight::Dead(_) => Name::DEAD,
         CarriedRight::SendOnce(port, waiter) => insert_send_once(k, task, port, waiter),
-        CarriedRight::Send(port) | CarriedRight::Receive(port) if living(&k.ports, port).is_none() => {
-            if matches!(right, CarriedRight::Send(_)) {
-                drop_send_right(k, port);
-            }
-            Name::DEAD
-        }
         CarriedRight::Send(port) => insert_send(k, task, port),
         CarriedRight::Receive(port) => insert_receive(k, task, port),
     }
@@ -212,12 +208,15 @@ fn insert_send_once(k: &mut Kernel, task: TaskId, port: PortId, waiter: Option<W
     if living(&k.ports, port).is_none() {
         return Name::DEAD;
     }
-    let space = &mut k.tasks[task].space;
-    let slot = space.insert(Right::SendOnce { port, waiter });
-    space.name(slot)
+    k.tasks[task].space.insert_send_once(port, waiter)
 }
 
+#[inline(never)]
 fn insert_send(k: &mut Kernel, task: TaskId, port: PortId) -> Name {
+    if living(&k.ports, port).is_none() {
+        drop_send_right(k, port);
+        return Name::DEAD;
+    }
     let slot = slot_for(k, task, port);
     let Kernel { tasks, ports, .. } = k;
     let space = &mut tasks[task].space;
@@ -230,7 +229,11 @@ fn insert_send(k: &mut Kernel, task: TaskId, port: PortId) -> Name {
     space.name(slot)
 }
 
+#[inline(never)]
 fn insert_receive(k: &mut Kernel, task: TaskId, port: PortId) -> Name {
+    if living(&k.ports, port).is_none() {
+        return Name::DEAD;
+    }
     let slot = slot_for(k, task, port);
     let Kernel { tasks, ports, .. } = k;
     let space = &mut tasks[task].space;
@@ -447,12 +450,10 @@ pub fn describe(k: &mut Kernel, task: TaskId, name: Name) -> Result<NameType> {
 ///
 /// # Errors
 /// `InvalidName`, `NotReceiver`.
-#[inline(always)]
 pub fn receive_right(k: &Kernel, task: TaskId, name: Name) -> Result<PortId> {
-    match k.tasks[task].space.right(name)? {
-        Right::Port { port, receive: true, .. } => Ok(port),
-        _ => Err(Error::NotReceiver),
-    }
+    let space = &k.tasks[task].space;
+    space.slot(name)?;
+    space.receive_right(name).ok_or(Error::NotReceiver)
 }
 
 /// Puts a right from a message under a name that the caller may choose.

@@ -4,17 +4,17 @@
 //! holds its rights in the sender's name space until the message has gone.
 //! Neighbours: `right` takes, `receive` delivers, `service` answers kernel ports.
 
-use super::message::{self, CacheSlot, Carried, CarriedRight, Envelope, Message, MessageId, Source, Waiter};
+use super::message::{self, CacheSlot, Carried, CarriedRight, Envelope, Message, MessageId, Rights, Source};
 use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
 use super::right;
 use super::space::{Right, Space};
 use crate::kernel::Kernel;
 use crate::service;
-use crate::task::thread::{Completion, Receiving, Reply, Sending, State, Thread, ThreadId, Wait, deadline};
-use crate::task::{AccountId, TaskId};
-use crate::vm::Fault;
+use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Wait, deadline};
+use crate::task::{AccountId, Accounts, Caller, Task, TaskId};
 use crate::vm::copy::Window;
+use crate::vm::{Fault, Vm};
 use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_ALIGN, MESSAGE_MAX, Options};
 use portolan_abi::trace::Step;
 use portolan_abi::{Capacity, Disposition, Error, Name, Result, call};
@@ -31,39 +31,56 @@ pub enum Sent {
 }
 
 /// Sends one message for a thread.
-#[inline]
+#[inline(always)]
 pub fn send(
     k: &mut Kernel,
-    me: ThreadId,
-    half: call::Send,
-    then: Option<call::Receive>,
+    me: &Caller,
+    half: &call::Send,
+    then: &Option<call::Receive>,
     options: Options,
 ) -> Result<Sent> {
-    let task = k.threads[me].task;
     let mut window = Window::default();
-    let mut envelope = Envelope::from_kernel(0, 0, 0);
-    let sent = match read(k, me, task, half, then, &mut window, &mut envelope) {
-        Ok(()) => pass_on(k, me, task, &mut envelope, &window, half, then, options),
-        Err(error) => Err(error),
+    let Kernel { vm, accounts, tasks, ports, .. } = k;
+    let task = &mut tasks[me.task];
+    let header = open(vm, accounts, task, half, &mut window)?;
+    let descriptors = header.descriptors as usize;
+    let body_size = (half.size as usize).checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
+    let (port, destination) = take_destination(&mut task.space, ports, &header)?;
+    let sender = task.serial;
+    let number = k.next_number();
+    let mut envelope = Envelope {
+        number,
+        cause: me.handling,
+        sender,
+        id: header.id,
+        destination,
+        reply: Carried::NULL,
+        rights: Rights::new(),
+        body_size,
     };
-    if sent.is_err() && !matches!(sent, Err(Error::SendWillNotify)) {
-        give_back(k, task, &envelope);
+    if header.local != Name::NULL {
+        take_reply(k, me, &header, then, &mut envelope)?;
+    }
+    if descriptors > 0 {
+        take_rights(k, me.task, port, &mut envelope, &window, descriptors)?;
+    }
+    let sent = pass_on(k, me, port, &mut envelope, &window, half, then, options);
+    match sent {
+        Ok(_) | Err(Error::SendWillNotify) => {}
+        Err(_) => give_back(k, me.task, &envelope),
     }
     sent
 }
 
-/// Reads the header and descriptors, once, and takes the rights they name. On failure
-/// the envelope has those taken so far.
-#[inline]
-fn read(
-    k: &mut Kernel,
-    me: ThreadId,
-    task: TaskId,
-    half: call::Send,
-    then: Option<call::Receive>,
+/// Opens the window on a message and reads its header, once.
+#[inline(always)]
+fn open(
+    vm: &mut Vm,
+    accounts: &mut Accounts,
+    task: &mut Task,
+    half: &call::Send,
     window: &mut Window,
-    envelope: &mut Envelope,
-) -> Result<()> {
+) -> Result<Header> {
     let size = half.size as usize;
     if size < Header::SIZE {
         return Err(Error::SendTooSmall);
@@ -74,30 +91,15 @@ fn read(
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return Err(Error::SendInvalidMemory);
     }
-    let number = k.next_number();
-    let Kernel { vm, accounts, tasks, ports, threads, .. } = k;
-    let sender = &mut tasks[task];
-    window.open(vm, accounts, &mut sender.map, half.address, size, Access::Read).map_err(memory_error)?;
-    let header: Header = window.read_value(&vm.memory, 0);
-    let descriptors = header.descriptors as usize;
+    window.open(vm, accounts, &mut task.map, half.address, size, Access::Read).map_err(memory_error)?;
+    let header: Header = zerocopy::transmute!(window.read_words::<3>(&vm.memory, 0));
     if header.bits >> 16 != 0 {
         return Err(Error::SendInvalidHeader);
     }
-    if descriptors > DESCRIPTORS_MAX {
+    if header.descriptors as usize > DESCRIPTORS_MAX {
         return Err(Error::SendTooLarge);
     }
-    let thread = &mut threads[me];
-    envelope.body_size = size.checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
-    envelope.number = number;
-    envelope.cause = thread.handling;
-    envelope.sender = sender.serial;
-    envelope.id = header.id;
-    envelope.destination = take_destination(&mut sender.space, ports, &header)?;
-    envelope.reply = take_reply(&mut sender.space, ports, me, thread, &header, then)?;
-    if descriptors > 0 {
-        take_rights(k, task, envelope, window, descriptors)?;
-    }
-    Ok(())
+    Ok(header)
 }
 
 fn memory_error(fault: Fault) -> Error {
@@ -109,26 +111,33 @@ fn memory_error(fault: Fault) -> Error {
 
 /// The right the message goes through, to a port that lives. One that is copied or made
 /// for it needs no count.
-#[inline]
-fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header) -> Result<Carried> {
-    let how = Disposition::from_code(header.remote_disposition()).ok_or(Error::SendInvalidHeader)?;
-    if how == Disposition::MoveReceive {
-        return Err(Error::SendInvalidHeader);
-    }
-    let right = space.right(header.remote).map_err(|_| Error::SendInvalidPort)?;
-    let port = match (right, how) {
-        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend | Disposition::MoveSend)
-        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend | Disposition::MakeSendOnce)
-        | (Right::SendOnce { port, .. }, Disposition::MoveSendOnce) => port,
+#[inline(always)]
+fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header) -> Result<(PortId, Carried)> {
+    let how = Disposition::from_code(header.remote_disposition());
+    let how = how.filter(|how| *how != Disposition::MoveReceive).ok_or(Error::SendInvalidHeader)?;
+    let name = header.remote;
+    let entry = space.named_mut(name).ok_or(Error::SendInvalidPort)?;
+    let (right, port, moved) = match (entry.right, how) {
+        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend)
+        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend | Disposition::MakeSendOnce) => {
+            (CarriedRight::Send(port), port, None)
+        }
+        (Right::Port { port, sends: 1.., .. }, Disposition::MoveSend) => (CarriedRight::Send(port), port, Some(how)),
+        (Right::SendOnce { port, waiter }, Disposition::MoveSendOnce) if entry.held == 0 => {
+            (CarriedRight::SendOnce(port, waiter), port, Some(how))
+        }
         _ => return Err(Error::SendInvalidPort),
     };
     living(ports, port).ok_or(Error::SendInvalidPort)?;
-    match how {
-        Disposition::MoveSend | Disposition::MoveSendOnce => {
-            right::take(space, ports, header.remote, how, None).map_err(|_| Error::SendInvalidPort)
+    match moved {
+        Some(Disposition::MoveSendOnce) => entry.held = 1,
+        Some(_) => {
+            let taken = right::take(space, ports, name, how, None).map_err(|_| Error::SendInvalidPort)?;
+            return Ok((port, taken));
         }
-        _ => Ok(Carried { right: CarriedRight::Send(port), from: header.remote, how: None }),
+        None => {}
     }
+    Ok((port, Carried { right, from: name, how: moved }))
 }
 
 fn port_of(carried: &Carried) -> Option<PortId> {
@@ -139,42 +148,67 @@ fn port_of(carried: &Carried) -> Option<PortId> {
 }
 
 /// The reply right; one made for the `msg_rpc` that will wait for it is marked so.
-#[inline]
+#[inline(always)]
 fn take_reply(
-    space: &mut Space,
-    ports: &mut Ports,
-    me: ThreadId,
-    thread: &mut Thread,
+    k: &mut Kernel,
+    me: &Caller,
     header: &Header,
-    then: Option<call::Receive>,
-) -> Result<Carried> {
-    if header.local == Name::NULL {
-        return Ok(Carried::NULL);
+    then: &Option<call::Receive>,
+    envelope: &mut Envelope,
+) -> Result<()> {
+    let Kernel { tasks, ports, threads, .. } = k;
+    let name = header.local;
+    if header.local_disposition() == Disposition::MakeSendOnce as u8
+        && let Some(port) = tasks[me.task].space.receive_right(name)
+    {
+        let waits = then.as_ref().is_some_and(|half| half.port == name);
+        let waiter = waits.then(|| threads[me.thread].await_reply(me.thread));
+        let right = right::make_send_once(ports, port, waiter);
+        envelope.reply = Carried { right, from: name, how: Some(Disposition::MakeSendOnce) };
+        return Ok(());
     }
-    let how = Disposition::from_code(header.local_disposition()).ok_or(Error::SendInvalidReply)?;
-    if how == Disposition::MoveReceive {
-        return Err(Error::SendInvalidReply);
-    }
-    let mut waiter = None;
-    if how == Disposition::MakeSendOnce && then.is_some_and(|half| half.port == header.local) {
-        thread.rpc_serial = thread.rpc_serial.wrapping_add(1);
-        thread.reply = Reply::Awaited(thread.rpc_serial);
-        waiter = Some(Waiter { thread: me, serial: thread.rpc_serial });
-    }
-    right::take(space, ports, header.local, how, waiter).map_err(|_| Error::SendInvalidReply)
+    take_other_reply(k, me.task, header, envelope)
 }
 
-fn take_rights(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, window: &Window, count: usize) -> Result<()> {
-    envelope.rights.try_reserve(count).map_err(|_| Error::SendNoBuffer)?;
-    for number in 0..count {
-        let descriptor: Descriptor = window.read_value(&k.vm.memory, message::body_offset(number));
-        let carried = take_right(k, task, &descriptor, port_of(&envelope.destination))?;
-        envelope.rights.push(carried);
+#[inline(never)]
+fn take_other_reply(k: &mut Kernel, task: TaskId, header: &Header, envelope: &mut Envelope) -> Result<()> {
+    let how = Disposition::from_code(header.local_disposition()).filter(|how| *how != Disposition::MoveReceive);
+    let Kernel { tasks, ports, .. } = k;
+    let taken = how.map(|how| right::take(&mut tasks[task].space, ports, header.local, how, None));
+    match taken {
+        Some(Ok(reply)) => {
+            envelope.reply = reply;
+            Ok(())
+        }
+        _ => {
+            give_back(k, task, envelope);
+            Err(Error::SendInvalidReply)
+        }
     }
-    Ok(())
 }
 
-fn take_right(k: &mut Kernel, task: TaskId, descriptor: &Descriptor, destination: Option<PortId>) -> Result<Carried> {
+/// Takes the rights that descriptors name: all, or none.
+#[inline(never)]
+fn take_rights(
+    k: &mut Kernel,
+    task: TaskId,
+    destination: PortId,
+    envelope: &mut Envelope,
+    window: &Window,
+    count: usize,
+) -> Result<()> {
+    let taken = envelope.rights.try_reserve(count).map_err(|_| Error::SendNoBuffer).and_then(|()| {
+        (0..count).try_for_each(|number| {
+            let words = window.read_words::<3>(&k.vm.memory, message::body_offset(number));
+            let carried = take_right(k, task, &zerocopy::transmute!(words), destination)?;
+            envelope.rights.push(carried);
+            Ok(())
+        })
+    });
+    taken.inspect_err(|_| give_back(k, task, envelope))
+}
+
+fn take_right(k: &mut Kernel, task: TaskId, descriptor: &Descriptor, destination: PortId) -> Result<Carried> {
     let plain =
         descriptor.kind == Descriptor::PORT && (descriptor.flags, descriptor.address, descriptor.size) == (0, 0, 0);
     if !plain {
@@ -190,7 +224,7 @@ fn take_right(k: &mut Kernel, task: TaskId, descriptor: &Descriptor, destination
     let Kernel { tasks, ports, .. } = k;
     let carried =
         right::take(&mut tasks[task].space, ports, descriptor.name, how, None).map_err(|_| Error::SendInvalidRight)?;
-    if let (CarriedRight::Receive(port), Some(destination)) = (carried.right, destination) {
+    if let CarriedRight::Receive(port) = carried.right {
         if leads_to(k, destination, port) {
             right::give_back(k, task, carried);
             return Err(Error::SendInvalidRight);
@@ -216,25 +250,43 @@ fn leads_to(k: &Kernel, from: PortId, port: PortId) -> bool {
 #[inline(always)]
 fn pass_on(
     k: &mut Kernel,
-    me: ThreadId,
-    task: TaskId,
+    me: &Caller,
+    id: PortId,
     envelope: &mut Envelope,
     window: &Window,
-    half: call::Send,
-    then: Option<call::Receive>,
+    half: &call::Send,
+    then: &Option<call::Receive>,
     options: Options,
 ) -> Result<Sent> {
-    let port = port_of(&envelope.destination).ok_or(Error::SendInvalidPort)?;
-    k.trace(Step::Send, envelope, port, Some(me));
-    if let Owner::Kernel(object) = k.ports[port].owner {
+    k.trace(Step::Send, envelope, id, Some(me.thread));
+    let port = &k.ports[id];
+    if let Owner::Kernel(object) = port.owner {
         return service::serve(k, me, object, envelope, window, then);
     }
     let source = Source::Sender(window);
-    let delivery =
-        if then.is_some() || options.contains(Options::SEND_SWITCH) { Delivery::HandOff } else { Delivery::Queue };
-    if receive::offer(k, port, envelope, source, Some(task), delivery) {
-        return Ok(Sent::Done);
+    if let Some(waiting) = port.receivers.first() {
+        let gives_way = then.is_some() || options.contains(Options::SEND_SWITCH);
+        let delivery = if gives_way { Delivery::HandOff } else { Delivery::Queue };
+        if receive::offer(k, id, waiting, envelope, source, Some(me.task), delivery) {
+            return Ok(Sent::Done);
+        }
     }
+    leave(k, me, id, envelope, source, half, then, options)
+}
+
+/// Leaves a message that no one can take now: in the queue, or as the sender wants it if that is full.
+#[inline(never)]
+fn leave(
+    k: &mut Kernel,
+    me: &Caller,
+    port: PortId,
+    envelope: &mut Envelope,
+    source: Source<'_>,
+    half: &call::Send,
+    then: &Option<call::Receive>,
+    options: Options,
+) -> Result<Sent> {
+    let task = me.task;
     let must_take = matches!(envelope.destination.right, CarriedRight::SendOnce(..));
     if must_take || k.ports[port].has_room() {
         let id = keep(k, task, envelope, source)?;
@@ -254,7 +306,7 @@ fn pass_on(
     }
     let message = keep(k, task, envelope, source)?;
     let until = deadline(k.now, options, Options::SEND_TIMEOUT, half.timeout);
-    wait(k, me, Sending { port, message, options, then }, until);
+    wait(k, me.thread, Sending { port, message, options, then: *then }, until);
     Ok(Sent::Blocked)
 }
 
@@ -290,14 +342,16 @@ pub fn let_go(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
 
 /// Makes the sender's loss of a message's rights final: they are the kernel's now, the
 /// one that the message went through among them.
-#[inline]
+#[inline(always)]
 pub fn hand_over(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
     match envelope.destination.how {
         None => {}
         Some(Disposition::MoveSendOnce) => right::let_go_send_once(k, task, envelope.destination.from),
         Some(_) => right::let_go(k, task, envelope.destination),
     }
-    right::let_go(k, task, envelope.reply);
+    if envelope.reply.is_moved() {
+        right::let_go(k, task, envelope.reply);
+    }
     for carried in &envelope.rights {
         right::let_go(k, task, *carried);
     }
@@ -314,6 +368,7 @@ pub fn use_destination(k: &mut Kernel, destination: &Carried) {
 }
 
 /// Undoes the taking of all rights of a message that was not sent.
+#[cold]
 fn give_back(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
     right::give_back(k, task, envelope.destination);
     right::give_back(k, task, envelope.reply);
@@ -484,7 +539,7 @@ pub fn send_from_kernel(
 
 fn take_from_kernel(k: &mut Kernel, port: PortId, envelope: &mut Envelope, body: &[u8], account: AccountId) -> bool {
     let source = Source::Kernel(body);
-    if receive::offer(k, port, envelope, source, None, Delivery::Queue) {
+    if receive::offer_kept(k, port, envelope, source) {
         return true;
     }
     let Kernel { vm, accounts, messages, .. } = k;

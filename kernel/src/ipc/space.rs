@@ -104,10 +104,16 @@ impl Space {
         self.len() == 0
     }
 
+    /// Whether `count` rights can be inserted without growing.
+    #[inline]
+    pub fn has_room(&self, count: u32) -> bool {
+        self.vacant >= count + SPARE
+    }
+
     /// Makes sure that `count` rights can be inserted.
     #[inline]
     pub fn reserve(&mut self, accounts: &mut Accounts, count: u32) -> Result<()> {
-        while self.vacant < count + SPARE {
+        while !self.has_room(count) {
             if let Err(error) = self.grow(accounts) {
                 // Better an early reuse than a refusal.
                 return if self.vacant >= count { Ok(()) } else { Err(error) };
@@ -154,16 +160,28 @@ impl Space {
     /// Puts a right into the oldest vacant slot; there must be one ([`Space::reserve`]).
     #[inline]
     pub fn insert(&mut self, right: Right) -> u32 {
+        let slot = self.fill_vacant(right).index();
+        if let Right::Port { port, .. } = right {
+            self.add_to_hash(port, slot);
+        }
+        slot
+    }
+
+    /// Puts a send-once right into the oldest vacant slot, as [`Space::insert`] does, and returns its name.
+    #[inline]
+    pub fn insert_send_once(&mut self, port: PortId, waiter: Option<Waiter>) -> Name {
+        self.fill_vacant(Right::SendOnce { port, waiter })
+    }
+
+    #[inline]
+    fn fill_vacant(&mut self, right: Right) -> Name {
         let slot = self.first_vacant;
         let entry = &mut self.entries[slot];
         let Right::Vacant(next) = entry.right else { panic!("a vacant slot is in use") };
         entry.right = right;
         self.first_vacant = next;
         self.vacant -= 1;
-        if let Right::Port { port, .. } = right {
-            self.add_to_hash(port, slot);
-        }
-        slot
+        Name::new(slot, entry.generation)
     }
 
     /// Makes a slot vacant; its name finds nothing from now on.
@@ -197,12 +215,24 @@ impl Space {
         }
     }
 
-    /// What a name stands for.
+    /// The entry of a name, also of one that means nothing because all of it is held.
     #[inline]
-    pub fn right(&self, name: Name) -> Result<Right> {
-        match self.entries.get(name.index()) {
-            Some(entry) if entry.generation == name.generation() && entry.is_visible() => Ok(entry.right),
-            _ => Err(Error::InvalidName),
+    pub fn named(&self, name: Name) -> Option<&Entry> {
+        self.entries.get(name.index()).filter(|entry| entry.generation == name.generation())
+    }
+
+    /// The entry of a name, also of one that means nothing because all of it is held.
+    #[inline]
+    pub fn named_mut(&mut self, name: Name) -> Option<&mut Entry> {
+        self.entries.get_mut(name.index()).filter(|entry| entry.generation == name.generation())
+    }
+
+    /// The port whose receive right a name is.
+    #[inline]
+    pub fn receive_right(&self, name: Name) -> Option<PortId> {
+        match self.named(name)?.right {
+            Right::Port { port, receive: true, .. } => Some(port),
+            _ => None,
         }
     }
 

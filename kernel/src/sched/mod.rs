@@ -69,12 +69,12 @@ impl Scheduler {
     /// Makes a thread ready and next in line, if no one ready is more important.
     #[inline]
     pub fn hand_off(&mut self, threads: &mut Threads, id: ThreadId) {
-        if let Some(displaced) = self.next.take() {
-            self.make_ready(threads, displaced.thread);
-        }
         let thread = &mut threads[id];
         thread.state = State::Ready;
-        self.next = Some(Next { thread: id, priority: thread.priority });
+        let next = Next { thread: id, priority: thread.priority };
+        if let Some(displaced) = self.next.replace(next) {
+            self.make_ready(threads, displaced.thread);
+        }
     }
 
     /// Hands a thread that is ready already the rest of the turn. False: it is not ready.

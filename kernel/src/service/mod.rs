@@ -21,7 +21,7 @@ use crate::ipc::port::KernelObject;
 use crate::ipc::send::{self, Sent};
 use crate::ipc::{death, receive, right};
 use crate::kernel::Kernel;
-use crate::task::{AccountId, ThreadId};
+use crate::task::{AccountId, Caller};
 use crate::vm::copy::Window;
 use arrayvec::ArrayVec;
 use portolan_abi::interface::{REPLY_OFFSET, ReplyHead};
@@ -47,22 +47,22 @@ impl Answer {
 }
 
 /// Handles a request and sends the reply.
+#[inline(never)]
 pub fn serve(
     k: &mut Kernel,
-    me: ThreadId,
+    me: &Caller,
     object: KernelObject,
     envelope: &mut Envelope,
     window: &Window,
-    then: Option<call::Receive>,
+    then: &Option<call::Receive>,
 ) -> Result<Sent> {
     let mut bytes = [0; REQUEST_MAX];
     let size = envelope.body_size.min(REQUEST_MAX);
     window.read(&k.vm.memory, message::body_offset(envelope.rights.len()), &mut bytes[..size]);
     // From here on the rights are the kernel's. The one that the request came through
     // is used up last: it may be what keeps the object alive.
-    let caller = k.threads[me].task;
-    let payer = k.tasks[caller].account;
-    send::hand_over(k, caller, envelope);
+    let payer = k.tasks[me.task].account;
+    send::hand_over(k, me.task, envelope);
     let mut rights = core::mem::take(&mut envelope.rights);
     let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null };
     answer.results(&ReplyHead::default());
@@ -106,11 +106,11 @@ fn handle(
 /// Sends the reply, straight into the caller's buffer where that is what it waits for.
 fn reply(
     k: &mut Kernel,
-    me: ThreadId,
+    me: &Caller,
     request: &Envelope,
     result: Result<()>,
     mut answer: Answer,
-    then: Option<call::Receive>,
+    then: &Option<call::Receive>,
 ) -> Result<Sent> {
     let head = ReplyHead { code: error::code_of(&result), reserved: 0 };
     answer.body[..size_of::<ReplyHead>()].copy_from_slice(head.as_bytes());
@@ -124,7 +124,7 @@ fn reply(
         envelope.rights.push(Carried::from_kernel(answer.right));
     }
     let through = request.reply.right;
-    if k.threads.get(me).is_none() {
+    if k.threads.get(me.thread).is_none() {
         // The caller has ended itself.
         death::discard_rights(k, &envelope);
         right::discard(k, through);
@@ -135,7 +135,7 @@ fn reply(
     {
         return Ok(Sent::Answered(completion));
     }
-    let payer = k.tasks[k.threads[me].task].account;
+    let payer = k.tasks[me.task].account;
     send::send_from_kernel(k, through, &mut envelope, &answer.body, payer);
     Ok(Sent::Done)
 }

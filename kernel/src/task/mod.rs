@@ -54,6 +54,17 @@ pub struct Task {
     pub notify_name: Name,
 }
 
+/// The thread that makes a call, and its task.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
+    /// The thread.
+    pub thread: ThreadId,
+    /// Its task.
+    pub task: TaskId,
+    /// The number of the message that it received last.
+    pub handling: u64,
+}
+
 /// A task's name, as its maker wrote it.
 #[derive(Clone, Copy)]
 pub struct TaskName(pub [u8; 32]);
@@ -225,7 +236,7 @@ fn leave(k: &mut Kernel, id: ThreadId) {
         State::Running => {}
         State::Ready => k.scheduler.remove(&mut k.threads, id),
         State::Waiting(Wait::Send(_)) => send::abandon(k, id),
-        State::Waiting(Wait::Receive(_)) => receive::abandon(k, id),
+        State::Waiting(Wait::Receive(_)) => receive::abandon(k, id, |_| {}),
         State::Waiting(Wait::Sleep) => k.timers.clear(&mut k.threads, id),
     }
 }

@@ -8,7 +8,8 @@
 
 use super::TaskId;
 use crate::arena::{Arena, Id};
-use crate::ipc::{PortId, message::MessageId};
+use crate::ipc::PortId;
+use crate::ipc::message::{MessageId, Waiter};
 use crate::list::{Link, Linked};
 use alloc::boxed::Box;
 use portolan_abi::message::Options;
@@ -158,6 +159,14 @@ impl Thread {
             queue: Link::default(),
             sibling: Link::default(),
         }
+    }
+
+    /// Begins to wait for the one message through a send-once right that is about to be made.
+    #[inline]
+    pub fn await_reply(&mut self, id: ThreadId) -> Waiter {
+        self.rpc_serial = self.rpc_serial.wrapping_add(1);
+        self.reply = Reply::Awaited(self.rpc_serial);
+        Waiter { thread: id, serial: self.rpc_serial }
     }
 
     /// Puts a call's end where user code will see it.

@@ -15,7 +15,7 @@ use portolan_abi::PAGE_SIZE;
 use portolan_abi::message::{MESSAGE_MAX, Trailer};
 use portolan_abi::vm::USER_END;
 use portolan_machine::{Access, Memory, PhysAddr, VirtAddr};
-use zerocopy::{FromBytes, FromZeros, Immutable, IntoBytes};
+use zerocopy::IntoBytes;
 
 /// Most pages that a message buffer touches, after the first.
 const FURTHER: usize = (MESSAGE_MAX + Trailer::SIZE) / PAGE_SIZE + 1;
@@ -44,8 +44,29 @@ impl Default for Piece {
 
 impl Window {
     /// Opens it on `size` bytes, at most [`WINDOW_MAX`], from `address`.
-    #[inline]
+    #[inline(always)]
     pub fn open(
+        &mut self,
+        vm: &mut Vm,
+        accounts: &mut Accounts,
+        map: &mut Map,
+        address: u64,
+        size: usize,
+        access: Access,
+    ) -> Result<(), Fault> {
+        let start = VirtAddr(address);
+        match map.pmap.recent(start, access) {
+            Some(frame) if size <= PAGE_SIZE - start.offset() => {
+                self.first = Piece { at: frame.start().plus(start.offset()), size };
+                self.further.clear();
+                Ok(())
+            }
+            _ => self.open_pieces(vm, accounts, map, address, size, access),
+        }
+    }
+
+    #[inline(never)]
+    fn open_pieces(
         &mut self,
         vm: &mut Vm,
         accounts: &mut Accounts,
@@ -57,21 +78,7 @@ impl Window {
         let end = address.checked_add(size as u64).filter(|end| *end <= USER_END).ok_or(Fault::Unmapped)?;
         self.first = piece(vm, accounts, map, VirtAddr(address), end, access)?;
         self.further.clear();
-        if self.first.size < size {
-            self.open_further(vm, accounts, map, address + self.first.size as u64, end, access)?;
-        }
-        Ok(())
-    }
-
-    fn open_further(
-        &mut self,
-        vm: &mut Vm,
-        accounts: &mut Accounts,
-        map: &mut Map,
-        mut next: u64,
-        end: u64,
-        access: Access,
-    ) -> Result<(), Fault> {
+        let mut next = address + self.first.size as u64;
         while next < end {
             let piece = piece(vm, accounts, map, VirtAddr(next), end, access)?;
             self.further.try_push(piece).map_err(|_| Fault::Unmapped)?;
@@ -122,22 +129,30 @@ impl Window {
         });
     }
 
-    /// A structure read from `offset`.
+    /// Words read from `offset`, each once; the window is at a multiple of 8, and so is `offset`.
     #[inline(always)]
-    pub fn read_value<T: FromBytes + IntoBytes + FromZeros>(&self, memory: &Memory, offset: usize) -> T {
-        let mut value = T::new_zeroed();
-        self.read(memory, offset, value.as_mut_bytes());
-        value
+    pub fn read_words<const N: usize>(&self, memory: &Memory, offset: usize) -> [u64; N] {
+        match self.near(offset, N * size_of::<u64>()) {
+            Some(at) => memory.read_words(at),
+            None => {
+                let mut words = [0; N];
+                self.read_pieces(memory, offset, words.as_mut_bytes());
+                words
+            }
+        }
     }
 
-    /// Writes a structure to `offset`.
+    /// Writes words to `offset`; the window is at a multiple of 8, and so is `offset`.
     #[inline(always)]
-    pub fn write_value<T: IntoBytes + Immutable>(&self, memory: &mut Memory, offset: usize, value: &T) {
-        self.write(memory, offset, value.as_bytes());
+    pub fn write_words<const N: usize>(&self, memory: &mut Memory, offset: usize, words: [u64; N]) {
+        match self.near(offset, N * size_of::<u64>()) {
+            Some(at) => memory.write_words(at, words),
+            None => self.write_pieces(memory, offset, words.as_bytes()),
+        }
     }
 
     /// Copies `size` bytes at `offset` to `target`'s `target_offset`.
-    #[inline]
+    #[inline(always)]
     pub fn copy_to(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
         match (self.near(offset, size), target.near(target_offset, size)) {
             (Some(from), Some(to)) => memory.copy(from, to, size),
@@ -145,6 +160,7 @@ impl Window {
         }
     }
 
+    #[inline(never)]
     fn copy_pieces(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
         let mut done = 0;
         self.each_piece(offset, size, |at, size| {
