@@ -1,14 +1,14 @@
 //! Start: the kernel's state from what the machine found, and the first task.
 //!
-//! The first task is the ELF program `first` of the boot archive. It gets the host
-//! port, the archive as a memory object, and the command line; it starts all others.
+//! The first task is the ELF program `first` of the boot archive. It gets both host
+//! ports, the archive as a memory object, and the command line; it starts all others.
 //! Invariant: whatever is wrong with the archive is said in one line.
 //! Neighbours: the binary, `elf`, `run`.
 
 use crate::arena::{Arena, OutOfMemory};
 use crate::elf::{BadProgram, Program, Segment};
 use crate::ipc::message::CarriedRight;
-use crate::ipc::port::{KernelObject, Owner, Ports};
+use crate::ipc::port::{HostAccess, KernelObject, Owner, Ports};
 use crate::ipc::{self, death, right};
 use crate::kernel::{CPUS_MAX, Kernel};
 use crate::sched::Scheduler;
@@ -22,6 +22,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use core::fmt;
 use portolan_abi::boot::{COMMAND_LINE_FILE, FIRST_PROGRAM, Startup};
+use portolan_abi::host::Door;
 use portolan_abi::task::Limits;
 use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::USER_END;
@@ -113,6 +114,8 @@ struct Parts {
     root_account: AccountId,
     ports: Ports,
     host_port: ipc::PortId,
+    host_privileged: ipc::PortId,
+    door: Door,
     traces: ArrayVec<Ring, CPUS_MAX>,
 }
 
@@ -123,16 +126,19 @@ impl Parts {
         let everything = Limits { memory: u64::MAX, ports: u64::MAX, frames: u64::MAX };
         let root_account = accounts.create_root(everything)?;
         let mut ports = Ports::default();
-        let host = ipc::Port::new(Owner::Kernel(KernelObject::Host), root_account, Capacity::DEFAULT);
-        let host_port = ports.insert(host)?;
+        let mut host = |access| {
+            let owner = Owner::Kernel(KernelObject::Host(access));
+            ports.insert(ipc::Port::new(owner, root_account, Capacity::DEFAULT))
+        };
+        let (host_port, host_privileged) = (host(HostAccess::Plain)?, host(HostAccess::Privileged)?);
         let mut traces = ArrayVec::new();
         traces.push(Ring::new().ok_or(BootError::Memory)?);
-        Ok(Parts { frames, accounts, root_account, ports, host_port, traces })
+        Ok(Parts { frames, accounts, root_account, ports, host_port, host_privileged, door: boot.door, traces })
     }
 }
 
 fn empty_kernel(memory: Memory, console: Console, parts: Parts) -> Kernel {
-    let Parts { frames, accounts, root_account, ports, host_port, traces } = parts;
+    let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, traces } = parts;
     Kernel {
         vm: Vm { memory, frames, objects: Arena::default() },
         accounts,
@@ -144,6 +150,8 @@ fn empty_kernel(memory: Memory, console: Console, parts: Parts) -> Kernel {
         timers: Timers::default(),
         graveyard: death::Graveyard::default(),
         host_port,
+        host_privileged,
+        door,
         current: None,
         armed: Instant(u64::MAX),
         now: Instant(0),
@@ -176,8 +184,10 @@ fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments
     let startup = Startup {
         version: Startup::VERSION,
         bootstrap: Name::NULL,
-        host: give_host(k, task)?,
+        host: give(k, task, k.host_port)?,
+        host_privileged: give(k, task, k.host_privileged)?,
         archive: give_archive(k, task, boot)?,
+        reserved: 0,
         archive_size: boot.archive_size as u64,
         arguments_size: arguments.len().min(Startup::ARGUMENTS_MAX) as u64,
     };
@@ -187,11 +197,6 @@ fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments
     write(k, task, STARTUP_ADDRESS + Startup::SIZE as u64, shown)?;
     task::create_thread(k, task, program.entry, STACK_TOP, STARTUP_ADDRESS, PRIORITY_DEFAULT as u8)?;
     Ok(())
-}
-
-fn give_host(k: &mut Kernel, task: TaskId) -> Result<Name, BootError> {
-    let port = k.host_port;
-    give(k, task, port)
 }
 
 fn give_archive(k: &mut Kernel, task: TaskId, boot: &BootInfo) -> Result<Name, BootError> {

@@ -277,7 +277,7 @@ fn money(k: &Kernel) {
         let memory = TASK_COST + task.space.charged() + regions * REGION_COST + threads * THREAD_COST;
         add(task.account, [memory, 0, task.map.tables]);
     }
-    for (_, port) in k.ports.iter().filter(|(id, _)| *id != k.host_port) {
+    for (_, port) in k.ports.iter().filter(|(id, _)| *id != k.host_port && *id != k.host_privileged) {
         add(port.account, [PORT_COST, 1, 0]);
     }
     for (_, message) in k.messages.iter() {

@@ -14,6 +14,7 @@ use crate::task::{AccountId, Accounts, Task, ThreadId, Threads};
 use crate::trace::Ring;
 use crate::vm::Vm;
 use arrayvec::ArrayVec;
+use portolan_abi::host::Door;
 use portolan_abi::trace::{Event, Step};
 use portolan_machine::{Console, CpuId, Instant};
 
@@ -40,8 +41,12 @@ pub struct Kernel {
     pub timers: Timers,
     /// Ports that have died and are to be cleared away.
     pub graveyard: Graveyard,
-    /// The port that stands for the machine.
+    /// The port that tells what the machine is.
     pub host_port: PortId,
+    /// The port that allows everything that can be asked of the machine.
+    pub host_privileged: PortId,
+    /// How the kernel was loaded.
+    pub door: Door,
     /// The thread that goes on without giving up its turn.
     pub current: Option<ThreadId>,
     /// What the timer is set to; the end of time if it is not.

@@ -18,10 +18,14 @@ pub struct Startup {
     pub version: u32,
     /// A send right to whoever started the task, or null.
     pub bootstrap: Name,
-    /// A send right to the host port, or null; the kernel gives it to the first task.
+    /// A send right to the plain host port, or null.
     pub host: Name,
+    /// A send right to the privileged host port; null but in the first task.
+    pub host_privileged: Name,
     /// A send right to the memory object that holds the boot archive, or null.
     pub archive: Name,
+    /// Always 0.
+    pub reserved: u32,
     /// Bytes of the archive.
     pub archive_size: u64,
     /// Bytes of argument text after this block.
@@ -32,7 +36,7 @@ impl Startup {
     /// Its length in bytes.
     pub const SIZE: usize = size_of::<Startup>();
     /// The layout described here.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
     /// Most bytes of argument text: block and text share one page.
     pub const ARGUMENTS_MAX: usize = crate::vm::PAGE_SIZE - Self::SIZE;
 }

@@ -1,29 +1,56 @@
-//! Routines behind the host port, which the kernel gives to the first task only.
+//! Routines behind the two host ports, which stand for the machine.
 //!
-//! Neighbour: `boot`, how the first task learns the port's name; `trace`.
+//! The **plain** one tells what the machine is, and any task may have it: a task is given it by
+//! its starter, in its start-up block. The **privileged** one allows all routines, and the kernel
+//! gives it to the first task only (Mach's `host_priv`). Through the plain port a routine that
+//! needs the privileged one is refused with `NoAccess`. There is no port for the clock: whoever
+//! runs can tell the time (`clock_get`) and sleep (`thread_switch`, a receive's timeout), so
+//! there is nothing that a right could allow.
+//!
+//! Neighbours: `boot`, how a task learns the ports' names; `trace`.
 
 use crate::interface;
 use crate::trace::Event;
 
 /// Events in one reply of [`trace`].
 pub const TRACE_EVENTS: usize = 64;
+/// Most processors that [`processors`] tells of.
+pub const PROCESSORS_MAX: usize = 8;
+/// The clock's step, in nanoseconds.
+pub const CLOCK_RESOLUTION: u64 = 1;
 
 interface! {
     base 2600;
 
     /// How much there is of everything that could leak. Equal numbers before and
-    /// after a piece of work mean that it left nothing behind.
+    /// after a piece of work mean that it left nothing behind. Takes time in proportion
+    /// to the number of tasks.
+    ///
+    /// `NoAccess`: through the plain port.
     1 statistics / GetStatistics () -> (statistics: Statistics);
 
     /// The events of processor `cpu` from number `from` on, at most [`TRACE_EVENTS`].
     /// Events are numbered from 0 since start; `first` is the number of the first
     /// one returned (later than `from` if that has been overwritten), `count` how many.
     ///
-    /// `InvalidArgument`: no such processor.
+    /// `InvalidArgument`: no such processor. `NoAccess`: through the plain port.
     2 trace / Trace (from: u64, cpu: u32, reserved: u32) -> (first: u64, count: u64, events: [Event; TRACE_EVENTS]);
 
     /// Ends the machine: success if `code` is 0. Does not return.
+    ///
+    /// `NoAccess`: through the plain port.
     3 exit / Exit (code: u32, reserved: u32) -> ();
+
+    /// What the machine and its kernel are. Through either port. (Mach's `host_info`.)
+    4 info / Info () -> (info: HostInfo);
+
+    /// The time in nanoseconds since the machine started, and the smallest step of the clock
+    /// that can be told from none, as what `clock_get` returns. Through either port.
+    5 time / Time () -> (now: u64, resolution: u64);
+
+    /// The processors that are known: the first `count` of the list. Through either port.
+    /// (Mach's `host_processors`.)
+    6 processors / Processors () -> (count: u32, reserved: u32, list: [Processor; PROCESSORS_MAX]);
 }
 
 /// What [`statistics`] returns.
@@ -59,4 +86,74 @@ pub struct Statistics {
     pub memory_objects: u64,
     /// Accounts.
     pub accounts: u64,
+    /// Names in use, in all tasks.
+    pub names: u64,
+    /// Map entries, in all tasks.
+    pub regions: u64,
+    /// Deadlines that are set.
+    pub deadlines: u64,
+}
+
+/// What [`info`] returns.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Default,
+    zerocopy::IntoBytes,
+    zerocopy::FromBytes,
+    zerocopy::KnownLayout,
+    zerocopy::Immutable,
+)]
+#[repr(C)]
+pub struct HostInfo {
+    /// The kernel's name: ASCII, padded with zeros.
+    pub name: [u8; 16],
+    /// Its version, as `name`.
+    pub version: [u8; 16],
+    /// Bytes of memory that was there to be given out when the kernel had started.
+    pub memory: u64,
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// Processors that run threads.
+    pub processors: u32,
+    /// How the kernel was loaded: a [`Door`].
+    pub door: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// By which door the kernel came into the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Door {
+    /// PVH: QEMU's `-kernel`.
+    Pvh = 1,
+    /// A disk image, by BIOS or UEFI.
+    Firmware = 2,
+    /// None: the machine is simulated.
+    Simulation = 3,
+}
+
+/// A processor, as [`processors`] tells of it.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Default,
+    zerocopy::IntoBytes,
+    zerocopy::FromBytes,
+    zerocopy::KnownLayout,
+    zerocopy::Immutable,
+)]
+#[repr(C)]
+pub struct Processor {
+    /// Its number, as in [`trace`].
+    pub number: u32,
+    /// 1: it runs threads. No other state is known.
+    pub running: u32,
 }

@@ -6,6 +6,7 @@
 
 use crate::{FrameRange, PhysAddr};
 use arrayvec::{ArrayString, ArrayVec};
+use portolan_abi::host::Door;
 
 /// Most ranges of free memory that are passed on; the smallest ones beyond are dropped.
 pub(crate) const RANGES_MAX: usize = 32;
@@ -27,6 +28,8 @@ pub struct BootInfo {
     pub rsdp: Option<PhysAddr>,
     /// The screen, if the loader has set one up.
     pub framebuffer: Option<Framebuffer>,
+    /// How the kernel came in.
+    pub door: Door,
 }
 
 /// A linear framebuffer.

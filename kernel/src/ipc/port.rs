@@ -79,7 +79,16 @@ pub enum KernelObject {
     /// A memory object, to be mapped with at most this protection.
     Memory(ObjectId, Protection),
     /// The machine.
-    Host,
+    Host(HostAccess),
+}
+
+/// What a host port allows to ask of the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum HostAccess {
+    /// What it is.
+    Plain,
+    /// Everything.
+    Privileged,
 }
 
 /// A name in some task.

@@ -1,21 +1,61 @@
-//! Routines behind the host port. Reference: `abi::host`.
+//! Routines behind the host ports. Reference: `abi::host`.
 
 use super::Answer;
 use crate::ipc::message::Rights;
+use crate::ipc::port::HostAccess;
 use crate::kernel::Kernel;
-use portolan_abi::host::{Request, Statistics, TRACE_EVENTS, results};
+use portolan_abi::host::{
+    CLOCK_RESOLUTION, HostInfo, PROCESSORS_MAX, Processor, Request, Statistics, TRACE_EVENTS, results,
+};
 use portolan_abi::trace::Event;
-use portolan_abi::{Error, Result};
+use portolan_abi::{Error, PAGE_SIZE, Result};
 
-pub(super) fn handle(k: &mut Kernel, id: u32, body: &[u8], rights: &mut Rights, answer: &mut Answer) -> Result<()> {
-    match Request::decode(id, body, rights.len())? {
-        Request::GetStatistics(_) => {
-            answer.results(&results::GetStatistics { statistics: statistics(k) });
-            Ok(())
-        }
-        Request::Trace(request) => trace(k, request.cpu, request.from, answer),
-        Request::Exit(request) => portolan_machine::exit(request.code == 0),
+pub(super) fn handle(
+    k: &mut Kernel,
+    access: HostAccess,
+    id: u32,
+    body: &[u8],
+    rights: &mut Rights,
+    answer: &mut Answer,
+) -> Result<()> {
+    match (Request::decode(id, body, rights.len())?, access) {
+        (Request::Info(_), _) => answer.results(&results::Info { info: info(k) }),
+        (Request::Time(_), _) => answer.results(&results::Time { now: k.now.0, resolution: CLOCK_RESOLUTION }),
+        (Request::Processors(_), _) => processors(k, answer),
+        (_, HostAccess::Plain) => return Err(Error::NoAccess),
+        (Request::GetStatistics(_), _) => answer.results(&results::GetStatistics { statistics: statistics(k) }),
+        (Request::Trace(request), _) => trace(k, request.cpu, request.from, answer)?,
+        (Request::Exit(request), _) => portolan_machine::exit(request.code == 0),
     }
+    Ok(())
+}
+
+fn info(k: &Kernel) -> HostInfo {
+    HostInfo {
+        name: padded("Portolan"),
+        version: padded(env!("CARGO_PKG_VERSION")),
+        memory: k.vm.frames.total() * PAGE_SIZE as u64,
+        page_size: PAGE_SIZE as u32,
+        processors: k.traces.len() as u32,
+        door: k.door as u32,
+        reserved: 0,
+    }
+}
+
+fn padded(text: &str) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(text.bytes()).for_each(|(to, from)| *to = from);
+    bytes
+}
+
+/// Each processor that runs threads has a trace.
+fn processors(k: &Kernel, answer: &mut Answer) {
+    let mut list = [Processor::default(); PROCESSORS_MAX];
+    let count = k.traces.len() as u32;
+    for (number, processor) in (0..count).zip(&mut list) {
+        *processor = Processor { number, running: 1 };
+    }
+    answer.results(&results::Processors { count, reserved: 0, list });
 }
 
 /// How much there is of everything that could leak.
@@ -30,6 +70,9 @@ pub fn statistics(k: &Kernel) -> Statistics {
         messages: k.messages.len().into(),
         memory_objects: k.vm.objects.len().into(),
         accounts: k.accounts.len().into(),
+        names: k.tasks.iter().map(|(_, task)| u64::from(task.space.len())).sum(),
+        regions: k.tasks.iter().map(|(_, task)| task.map.regions().len() as u64).sum(),
+        deadlines: k.timers.iter().count() as u64,
     }
 }
 

@@ -99,7 +99,7 @@ fn handle(
         KernelObject::Memory(object, protection) => {
             memory_object::handle(k, object, protection, payer, id, body, rights, answer)
         }
-        KernelObject::Host => host::handle(k, id, body, rights, answer),
+        KernelObject::Host(access) => host::handle(k, access, id, body, rights, answer),
     }
 }
 

@@ -289,6 +289,50 @@ fn only_the_first_task_has_the_host_port() {
 }
 
 #[test]
+fn the_plain_host_port_tells_and_does_nothing_else() {
+    let system = System::boot();
+    let (first, task) = (system.first(), system.task("task"));
+    let plain = first.give(&task, first.plain_host_port(), Disposition::CopySend);
+    let info = host::info(&*task, plain).expect("information").results.info;
+    assert_eq!((info.page_size, info.processors, info.door), (4096, 1, host::Door::Simulation as u32));
+    assert_eq!(info.memory, system.statistics().total_frames * 4096);
+    assert_eq!(&info.name, b"Portolan\0\0\0\0\0\0\0\0");
+    system.advance_ms(7);
+    let time = host::time(&*task, plain).expect("the time").results;
+    assert_eq!(time, host::results::Time { now: system.now().0, resolution: 1 });
+    let processors = host::processors(&*task, plain).expect("processors").results;
+    assert_eq!((processors.count, processors.list[0], processors.list[1]), {
+        (1, host::Processor { number: 0, running: 1 }, host::Processor::default())
+    });
+    assert_eq!(host::statistics(&*task, plain).map(drop), Err(Error::NoAccess));
+    assert_eq!(host::trace(&*task, plain, 0, 0, 0).map(drop), Err(Error::NoAccess));
+    assert_eq!(host::exit(&*task, plain, 0, 0).map(drop), Err(Error::NoAccess));
+    assert_eq!(system.exit(), None);
+    assert_eq!(host::info(&**first, first.host_port()).expect("through the other, too").results.info, info);
+}
+
+#[test]
+fn statistics_count_names_regions_and_deadlines() {
+    let system = System::boot();
+    let (task, other) = (system.task("task"), system.task("other"));
+    let reply = task.task_self();
+    let before = system.statistics();
+    let port = task.port(Capacity::DEFAULT);
+    let waiting = other.thread();
+    let sleep = waiting.sleep(1000);
+    let now = system.statistics();
+    // Another thread has a name for itself.
+    assert_eq!((now.names, now.deadlines), (before.names + 2, before.deadlines + 1));
+    let (protection, flags) = (3, vm::MapFlags::ANYWHERE.bits());
+    vm::vm_map(&*task, reply, 0, 4096, 0, protection, flags, super::harness::no_right()).expect("memory");
+    task.port_deallocate(port).expect("the port's end");
+    let now = system.statistics();
+    assert_eq!(now.regions, before.regions + 1);
+    system.advance_ms(1000);
+    assert_eq!((sleep.done(), system.statistics().deadlines), (Ok(()), before.deadlines));
+}
+
+#[test]
 fn the_host_port_ends_the_machine() {
     for code in [0, 1, 77] {
         let system = System::boot();

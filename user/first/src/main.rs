@@ -62,6 +62,7 @@ fn limits() -> Result<Limits> {
 
 /// What the kernel gave to this task, and this task gives to the program.
 struct Given {
+    /// The privileged host port.
     host: &'static SendRight,
     archive: &'static MemoryObject,
     archive_size: u64,
@@ -70,7 +71,7 @@ struct Given {
 impl Given {
     fn take() -> Result<Given> {
         let startup = startup();
-        let host = startup.host.as_ref().ok_or(Error::InvalidCapability)?;
+        let host = startup.host_privileged.as_ref().ok_or(Error::InvalidCapability)?;
         let (archive, archive_size) = startup.archive.as_ref().ok_or(Error::InvalidCapability)?;
         Ok(Given { host, archive, archive_size: *archive_size })
     }

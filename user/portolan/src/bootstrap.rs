@@ -21,7 +21,7 @@ pub mod routine {
     portolan_abi::interface! {
         base 3000;
 
-        /// A send right to the host port.
+        /// A send right to the privileged host port.
         1 host / Host () -> (; host);
 
         /// A send right to the boot archive's memory object that allows reading, and
@@ -45,7 +45,7 @@ pub fn port() -> Result<&'static SendRight> {
     startup().bootstrap.as_ref().ok_or(Error::InvalidCapability)
 }
 
-/// Asks for the host port.
+/// Asks for the privileged host port.
 ///
 /// # Errors
 /// Those of the call, and what the other side says.

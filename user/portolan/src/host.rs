@@ -1,13 +1,48 @@
-//! The machine: counts of all there is, the trace, and the end.
+//! The machine: what it is, counts of all there is, the trace, and the end.
 //!
-//! Each takes the host right, which the kernel gives to the first task and
-//! `bootstrap` hands on. Neighbour: [`abi::host`](portolan_abi::host).
+//! [`info`], [`time`] and [`processors`] take either host right; a task has the plain one from
+//! its starter ([`this`]). The others take the privileged one, which the kernel gives to the first
+//! task and `bootstrap` hands on. Neighbour: [`abi::host`](portolan_abi::host).
 
 use crate::Result;
 use crate::interface::MsgRpc;
 use crate::right::SendRight;
-use portolan_abi::host;
-use portolan_abi::host::{Statistics, results};
+use crate::start::startup;
+use portolan_abi::Error;
+use portolan_abi::host::{self, HostInfo, Processor, Statistics, results};
+
+/// The plain host port.
+///
+/// # Errors
+/// `InvalidCapability`: the task was started without it.
+pub fn this() -> Result<&'static SendRight> {
+    startup().host.as_ref().ok_or(Error::InvalidCapability)
+}
+
+/// What the machine and its kernel are.
+///
+/// # Errors
+/// Those of the call.
+pub fn info(host: &SendRight) -> Result<HostInfo> {
+    Ok(host::info(&MsgRpc, host.name())?.results.info)
+}
+
+/// Nanoseconds since the machine started, and the clock's step.
+///
+/// # Errors
+/// Those of the call.
+pub fn time(host: &SendRight) -> Result<results::Time> {
+    Ok(host::time(&MsgRpc, host.name())?.results)
+}
+
+/// The number of processors known, and a list that begins with as many.
+///
+/// # Errors
+/// Those of the call.
+pub fn processors(host: &SendRight) -> Result<(usize, [Processor; host::PROCESSORS_MAX])> {
+    let told = host::processors(&MsgRpc, host.name())?.results;
+    Ok((told.count as usize, told.list))
+}
 
 /// How much there is of everything that could leak.
 ///

@@ -9,7 +9,7 @@ use core::panic::PanicInfo;
 fn panic(info: &PanicInfo<'_>) -> ! {
     let startup = STARTUP.get();
     println!("panic in task `{}`: {info}", startup.map_or("", |startup| startup.arguments));
-    if let Some(host) = startup.and_then(|startup| startup.host.as_ref()) {
+    if let Some(host) = startup.and_then(|startup| startup.host_privileged.as_ref()) {
         host::exit(host, 1);
     }
     task::end()

@@ -9,7 +9,8 @@
 //! the first task, lays out the same.
 
 use crate::Result;
-use crate::right::Right;
+use crate::right::{Right, SendRight};
+use crate::start::startup;
 use crate::task::{Place, Task};
 use alloc::vec::Vec;
 use core::fmt;
@@ -164,7 +165,8 @@ impl<'a> Program<'a> {
             return Err(Error::ResourceShortage);
         }
         let (task, bootstrap) = launch.parent.create(launch.name, launch.limits, launch.bootstrap)?;
-        match self.fill(&task, bootstrap, launch.arguments, launch.priority) {
+        let given = give(&task, launch.host).map(|host| Startup { bootstrap, host, ..Startup::default() });
+        match given.and_then(|given| self.fill(&task, given, launch.arguments, launch.priority)) {
             Ok(()) => Ok(task),
             Err(error) => {
                 let _ = task.terminate();
@@ -173,13 +175,13 @@ impl<'a> Program<'a> {
         }
     }
 
-    fn fill(&self, task: &Task, bootstrap: Name, arguments: &str, priority: u32) -> Result<()> {
+    fn fill(&self, task: &Task, given: Startup, arguments: &str, priority: u32) -> Result<()> {
         for segment in &self.segments {
             let size = segment.pages_size();
             let at = segment.offset_in_page() as usize;
             place(task, segment.page(), size, segment.protection, &[(at, segment.bytes)])?;
         }
-        place_startup(task, bootstrap, arguments)?;
+        place_startup(task, given, arguments)?;
         task.map(None, STACK_SIZE, Protection::READ_WRITE, Place::At(STACK_TOP - STACK_SIZE))?;
         task.thread_create(self.entry, STACK_TOP, STARTUP_ADDRESS, priority).map(drop)
     }
@@ -197,16 +199,19 @@ pub struct Launch<'a> {
     pub limits: Limits,
     /// Its bootstrap port.
     pub bootstrap: Right<'a>,
+    /// Its plain host port.
+    pub host: Option<&'a SendRight>,
     /// Priority of its first thread.
     pub priority: u32,
 }
 
 impl<'a> Launch<'a> {
-    /// As a child of this task, with [`LIMITS_SMALL`], ordinary priority and no bootstrap port.
+    /// As a child of this task, with [`LIMITS_SMALL`], ordinary priority, this task's plain host
+    /// port and no bootstrap port.
     #[must_use]
     pub fn new(name: &'a str, arguments: &'a str) -> Launch<'a> {
-        let (parent, limits) = (Task::this(), LIMITS_SMALL);
-        Launch { parent, name, arguments, limits, bootstrap: Right::Null, priority: PRIORITY_DEFAULT }
+        let (parent, limits, host) = (Task::this(), LIMITS_SMALL, startup().host.as_ref());
+        Launch { parent, name, arguments, limits, bootstrap: Right::Null, host, priority: PRIORITY_DEFAULT }
     }
 }
 
@@ -250,12 +255,17 @@ fn place(task: &Task, address: u64, size: u64, protection: Protection, contents:
     task.map(Some(&object), size, protection, Place::At(address)).map(drop)
 }
 
-fn place_startup(task: &Task, bootstrap: Name, arguments: &str) -> Result<()> {
+/// Gives the task a right; its name there, null for none.
+fn give(task: &Task, right: Option<&SendRight>) -> Result<Name> {
+    right.map_or(Ok(Name::NULL), |right| task.insert_send(right))
+}
+
+fn place_startup(task: &Task, given: Startup, arguments: &str) -> Result<()> {
     if arguments.len() > Startup::ARGUMENTS_MAX {
         return Err(Error::InvalidValue);
     }
     let arguments_size = arguments.len() as u64;
-    let block = Startup { version: Startup::VERSION, bootstrap, arguments_size, ..Startup::default() };
+    let block = Startup { version: Startup::VERSION, arguments_size, ..given };
     let contents = [(0, block.as_bytes()), (Startup::SIZE, arguments.as_bytes())];
     place(task, STARTUP_ADDRESS, PAGE, Protection::READ, &contents)
 }

@@ -19,8 +19,10 @@ pub struct Startup {
     pub arguments: &'static str,
     /// A send right to whoever started the task.
     pub bootstrap: Option<SendRight>,
-    /// A send right to the host port: the first task only.
+    /// A send right to the plain host port.
     pub host: Option<SendRight>,
+    /// A send right to the privileged host port: the first task only.
+    pub host_privileged: Option<SendRight>,
     /// The boot archive's memory object, to be read only, and the archive's bytes: the first task only.
     pub archive: Option<(MemoryObject, u64)>,
 }
@@ -91,7 +93,7 @@ impl<T: Termination, E: Debug> Termination for Result<T, E> {
 /// Reports the code to whoever started the task, and ends the task. The first
 /// task has been started by the machine: its end is the machine's.
 pub fn exit(code: u32) -> ! {
-    match &startup().host {
+    match &startup().host_privileged {
         Some(host) => host::exit(host, code),
         None => bootstrap::report_exit(code),
     }

@@ -15,7 +15,7 @@ use portolan_abi::interface::Routine;
 use portolan_abi::message::Options;
 use portolan_abi::task::{Limits, TaskInfo};
 use portolan_abi::vm::{self, MapFlags};
-use portolan_abi::{Disposition, Error, Name, Protection, task};
+use portolan_abi::{Disposition, Error, Name, Protection, port, task};
 
 /// A task, by a send right to its kernel port.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,6 +79,15 @@ impl Task {
     /// `SendInvalidPort`: it has ended.
     pub fn info(&self) -> Result<TaskInfo> {
         Ok(task::info(&MsgRpc, self.port())?.results.info)
+    }
+
+    /// Gives the task a send right of one's own; its name there.
+    ///
+    /// # Errors
+    /// `NoSpace`, `UrefsOverflow`, `ResourceShortage`.
+    pub fn insert_send(&self, right: &SendRight) -> Result<Name> {
+        let right = Right::CopySend(right).descriptor();
+        Ok(port::port_insert_right(&MsgRpc, self.port(), Name::NULL, 0, right)?.results.name)
     }
 
     /// Starts a thread.

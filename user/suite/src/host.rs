@@ -1,6 +1,6 @@
 //! The host port: counts of everything, and the trace of every message's way.
 //!
-//! Only the first task is given a right to it; the runner lends it to these cases.
+//! Only the first task is given the privileged right; the runner lends it to these cases.
 
 use crate::case::Verdict;
 use crate::hand::Hand;
@@ -29,6 +29,9 @@ cases!("host":
     the_trace_is_in_the_order_of_time,
     the_trace_forgets_the_oldest,
     there_is_no_other_processor,
+    every_task_has_the_plain_port,
+    the_plain_port_is_refused_the_rest,
+    the_clock_is_the_same_everywhere,
 );
 
 fn host() -> Result<Name> {
@@ -204,5 +207,31 @@ fn there_is_no_other_processor() -> Verdict {
     for cpu in [1, 2, 1000, u32::MAX] {
         same!(host::trace(&MsgRpc, host, 0, cpu, 0).map(drop), Err(Error::InvalidArgument));
     }
+    Ok(())
+}
+
+fn every_task_has_the_plain_port() -> Verdict {
+    let info = portolan::host::info(portolan::host::this()?)?;
+    same!((info.page_size, info.processors, info.door), (4096, 1, host::Door::Pvh as u32));
+    same!(info.memory, 4096 * statistics(host()?)?.total_frames);
+    same!(&info.name[..9], b"Portolan\0");
+    let (count, list) = portolan::host::processors(portolan::host::this()?)?;
+    same!((count, list[0].number, list[0].running), (1, 0, 1));
+    Ok(())
+}
+
+fn the_plain_port_is_refused_the_rest() -> Verdict {
+    let plain = portolan::host::this()?.name();
+    same!(host::exit(&MsgRpc, plain, 0, 0).map(drop), Err(Error::NoAccess));
+    same!(host::statistics(&MsgRpc, plain).map(drop), Err(Error::NoAccess));
+    same!(host::trace(&MsgRpc, plain, 0, 0, 0).map(drop), Err(Error::NoAccess));
+    Ok(())
+}
+
+fn the_clock_is_the_same_everywhere() -> Verdict {
+    let before = trap::clock_get();
+    let told = portolan::host::time(portolan::host::this()?)?;
+    holds!(before <= told.now && told.now <= trap::clock_get(), before, told.now);
+    same!(told.resolution, 1);
     Ok(())
 }

@@ -282,6 +282,9 @@ fn difference(before: &Statistics, now: &Statistics) -> String {
         ("messages", before.messages, now.messages),
         ("memory objects", before.memory_objects, now.memory_objects),
         ("accounts", before.accounts, now.accounts),
+        ("names", before.names, now.names),
+        ("regions", before.regions, now.regions),
+        ("deadlines", before.deadlines, now.deadlines),
     ];
     let differ = counts.iter().filter(|(_, before, now)| before != now);
     differ.map(|(what, before, now)| format!("{what} {before} -> {now} ")).collect()

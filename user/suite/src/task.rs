@@ -232,7 +232,7 @@ fn a_task_starts_with_its_arguments() -> Verdict {
     same!(portolan::argument("case"), Some("task::a_task_starts_with_its_arguments"));
     same!(portolan::argument("test"), None);
     let startup = portolan::start::startup();
-    holds!(startup.bootstrap.is_some() && startup.host.is_none() && startup.archive.is_none());
+    holds!(startup.bootstrap.is_some() && startup.host_privileged.is_none() && startup.archive.is_none());
     Ok(())
 }
 

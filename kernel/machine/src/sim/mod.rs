@@ -27,6 +27,7 @@ pub(crate) use mmu::{flush, share_kernel_half, unload};
 use crate::{BootInfo, Frame, FrameRange};
 use arrayvec::{ArrayString, ArrayVec};
 use portolan_abi::PAGE_SIZE;
+use portolan_abi::host::Door;
 
 /// What start-up yields, besides the processor.
 pub struct Machine {
@@ -67,6 +68,7 @@ impl Hardware {
             command_line: ArrayString::from(self.command_line).expect("a command line that fits"),
             rsdp: None,
             framebuffer: None,
+            door: Door::Simulation,
         };
         let cpu = Cpu::new(memory.share());
         (Machine { memory, console: Console::default() }, boot, cpu)

@@ -54,10 +54,11 @@ pub(super) fn build(cpu: &PerCpu, handover: Handover) -> Result<(BootInfo, Regio
     }
     address_space::adopt(cpu, KernelHalf::new(private, &tables));
 
-    let Handover { archive, archive_size, command_line, rsdp, framebuffer, .. } = handover;
+    let Handover { archive, archive_size, command_line, rsdp, framebuffer, door, .. } = handover;
     clear_tail(archive, archive_size);
     let memory = memory.ranges().iter().copied().collect();
-    Ok((BootInfo { memory, archive, archive_size, command_line, rsdp, framebuffer }, heap(private, tables.count())))
+    let boot = BootInfo { memory, archive, archive_size, command_line, rsdp, framebuffer, door };
+    Ok((boot, heap(private, tables.count())))
 }
 
 /// Decides which memory is handed out and which the kernel keeps for its tables and heap.

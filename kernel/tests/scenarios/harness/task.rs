@@ -41,6 +41,7 @@ pub struct Task {
     /// Its kernel port, as its keeper names it.
     kept_as: Name,
     host: Name,
+    plain_host: Name,
     archive: Name,
     threads: Cell<u64>,
 }
@@ -119,7 +120,15 @@ impl Task {
         let kept_as = small.task_self();
         map_memory(&small, kept_as).expect("memory for the first task");
         let main = Thread { buffers: Buffers::of(0), ..small };
-        Task { main, keeper: None, kept_as, host: startup.host, archive: startup.archive, threads: Cell::new(1) }
+        Task {
+            main,
+            keeper: None,
+            kept_as,
+            host: startup.host_privileged,
+            plain_host: startup.host,
+            archive: startup.archive,
+            threads: Cell::new(1),
+        }
     }
 
     /// Gives a new task, of which `first` has the kernel port, memory and a thread.
@@ -132,6 +141,7 @@ impl Task {
             keeper: Some(first.main.clone()),
             kept_as,
             host: Name::NULL,
+            plain_host: Name::NULL,
             archive: Name::NULL,
             threads: Cell::new(1),
         })
@@ -167,9 +177,14 @@ impl Task {
         self.kept_as
     }
 
-    /// The host port; null but in the first task.
+    /// The privileged host port; null but in the first task.
     pub fn host_port(&self) -> Name {
         self.host
+    }
+
+    /// The plain host port; null but in the first task.
+    pub fn plain_host_port(&self) -> Name {
+        self.plain_host
     }
 
     /// The memory object that holds the boot archive; null but in the first task.

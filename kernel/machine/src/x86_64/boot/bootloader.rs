@@ -17,6 +17,7 @@ use bootloader_api::info::{self, FrameBuffer, MemoryRegion, MemoryRegionKind};
 use bootloader_api::{BootInfo, BootloaderConfig};
 use core::arch::naked_asm;
 use portolan_abi::PAGE_SIZE;
+use portolan_abi::host::Door;
 
 const CONFIG: BootloaderConfig = {
     let mut config = BootloaderConfig::new_default();
@@ -62,6 +63,7 @@ fn read(info: &BootInfo) -> Result<Handover, Refusal> {
         command_line: ArrayString::new(),
         rsdp: info.rsdp_addr.into_option().map(PhysAddr),
         framebuffer: info.framebuffer.as_ref().and_then(framebuffer),
+        door: Door::Firmware,
     })
 }
 

@@ -2,7 +2,7 @@
 //!
 //! QEMU loads the kernel by its PVH note, firmware by way of the `bootloader` crate. Each
 //! door sets up as little as it can, reads what its loader has left into a [`Handover`],
-//! and nothing behind it knows which one it was.
+//! and nothing behind it depends on which one it was.
 
 mod bootloader;
 mod pvh;
@@ -11,6 +11,7 @@ use crate::boot_info::COMMAND_LINE_MAX;
 use crate::memory_map::MemoryMap;
 use crate::{FrameRange, Framebuffer, PhysAddr};
 use arrayvec::ArrayString;
+use portolan_abi::host::Door;
 
 /// What a loader has left.
 #[derive(Debug)]
@@ -29,4 +30,6 @@ pub(super) struct Handover {
     pub(super) rsdp: Option<PhysAddr>,
     /// The screen.
     pub(super) framebuffer: Option<Framebuffer>,
+    /// Which door it was, for whoever wants to know.
+    pub(super) door: Door,
 }

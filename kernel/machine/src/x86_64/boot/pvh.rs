@@ -15,6 +15,7 @@ use arrayvec::ArrayString;
 use core::arch::global_asm;
 use core::ptr::with_exposed_provenance;
 use portolan_abi::PAGE_SIZE;
+use portolan_abi::host::Door;
 
 /// What a start info block begins with.
 const MAGIC: u32 = 0x336e_c578;
@@ -87,6 +88,7 @@ fn read(info: PhysAddr) -> Result<Handover, Refusal> {
         command_line: command_line(info.command_line)?,
         rsdp: Some(PhysAddr(info.rsdp)).filter(|at| at.0 != 0),
         framebuffer: None,
+        door: Door::Pvh,
     })
 }
 
