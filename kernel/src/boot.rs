@@ -27,7 +27,7 @@ use portolan_abi::task::Limits;
 use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::USER_END;
 use portolan_abi::{Capacity, Error, Name, PAGE_SIZE, Protection};
-use portolan_machine::{Access, BootInfo, Console, CpuId, Instant, Machine, Memory};
+use portolan_machine::{Access, BootInfo, Console, CpuId, Instant, Interrupts, Machine, Memory};
 use tar_no_std::TarArchiveRef;
 use zerocopy::IntoBytes;
 
@@ -83,12 +83,12 @@ impl From<Error> for BootError {
 /// # Errors
 /// As [`BootError`] says; the console comes back, to say it there.
 pub fn kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, (BootError, Console)> {
-    let Machine { memory, console, .. } = machine;
+    let Machine { memory, console, interrupts } = machine;
     let parts = match Parts::new(boot) {
         Ok(parts) => parts,
         Err(why) => return Err((why, console)),
     };
-    let mut k = empty_kernel(memory, console, parts);
+    let mut k = empty_kernel(memory, console, interrupts, parts);
     match start(&mut k, boot) {
         Ok(()) => Ok(k),
         Err(why) => Err((why, k.console)),
@@ -137,7 +137,7 @@ impl Parts {
     }
 }
 
-fn empty_kernel(memory: Memory, console: Console, parts: Parts) -> Kernel {
+fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, parts: Parts) -> Kernel {
     let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, traces } = parts;
     Kernel {
         vm: Vm { memory, frames, objects: Arena::default() },
@@ -151,6 +151,8 @@ fn empty_kernel(memory: Memory, console: Console, parts: Parts) -> Kernel {
         graveyard: death::Graveyard::default(),
         host_port,
         host_privileged,
+        interrupts,
+        bindings: Default::default(),
         door,
         current: None,
         armed: Instant(u64::MAX),

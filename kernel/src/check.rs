@@ -6,6 +6,7 @@
 //!
 //! Neighbours: everything; nothing depends on this.
 
+use crate::ipc::interrupt::Binding;
 use crate::ipc::message::{Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
 use crate::ipc::port::{Holder, KernelObject, Owner, PORT_COST, PortId};
 use crate::ipc::space::Right;
@@ -26,6 +27,7 @@ pub fn all(k: &Kernel) {
     threads(k);
     timers(k);
     names(k);
+    interrupts(k);
     memory(k);
     money(k);
 }
@@ -75,6 +77,9 @@ fn rights(k: &Kernel) {
             count(&mut found, &envelope.destination);
         }
     }
+    for binding in k.bindings.iter().flatten().filter(|binding| k.ports.get(binding.told_to).is_some()) {
+        found.entry(binding.told_to).or_default().send += 1;
+    }
     for (id, port) in k.ports.iter() {
         let found = found.remove(&id).unwrap_or_default();
         let receive = u32::from(!matches!(port.owner, Owner::Kernel(_)));
@@ -113,7 +118,8 @@ fn queues(k: &Kernel) {
     let mut queued = 0;
     for (id, port) in k.ports.iter() {
         assert!(port.senders.is_empty() || !port.has_room(), "a sender waits at {id:?}, which has room");
-        let nothing_there = port.queue.is_empty() && port.senders.is_empty() && port.notices.send_once == 0;
+        let told = port.notices.send_once == 0 && port.notices.interrupts.is_none();
+        let nothing_there = port.queue.is_empty() && port.senders.is_empty() && told;
         assert!(port.receivers.is_empty() || nothing_there, "a receiver waits at {id:?}, which has something");
         let messages: alloc::vec::Vec<&Message> = port.queue.iter(&k.messages).map(|id| &k.messages[id]).collect();
         assert_eq!(messages.len() as u32, port.queue.len(), "length of {id:?}");
@@ -206,6 +212,29 @@ fn names(k: &Kernel) {
         assert_eq!(used, task.space.len(), "names of {}", task.name);
     }
     assert!(held.is_empty(), "holds on no name: {held:?}");
+}
+
+/// A line is bound while its interrupt port lives, and stands at the port it is told to as
+/// long as there is something to tell.
+fn interrupts(k: &Kernel) {
+    let mut standing = BTreeMap::new();
+    for (id, port) in k.ports.iter() {
+        if let Owner::Kernel(KernelObject::Interrupt(line)) = port.owner {
+            assert_eq!(k.bindings[line.index()].map(|binding| binding.port), Some(id), "the binding of {line:?}");
+        }
+        let mut next = port.notices.interrupts;
+        while let Some(line) = next {
+            assert_eq!(standing.insert(line.index(), id), None, "{line:?} stands twice");
+            next = k.bindings[line.index()].expect("a line that stands is bound").next;
+        }
+    }
+    for (index, binding) in k.bindings.iter().enumerate() {
+        let Some(Binding { port, told_to, count, .. }) = binding else { continue };
+        assert!(matches!(k.ports[*port].owner, Owner::Kernel(KernelObject::Interrupt(_))), "the port of line {index}");
+        let stands_at = (*count > 0).then_some(*told_to);
+        assert_eq!(standing.remove(&index), stands_at, "where line {index} stands");
+    }
+    assert!(standing.is_empty(), "lines that are not bound stand: {standing:?}");
 }
 
 /// Whether the entry's neighbours in its port's list agree with it.

@@ -5,6 +5,7 @@
 use crate::arena::Arena;
 use crate::ipc::PortId;
 use crate::ipc::death::Graveyard;
+use crate::ipc::interrupt::Bindings;
 use crate::ipc::message::{Envelope, MessageId, Messages};
 use crate::ipc::port::Ports;
 use crate::sched::Scheduler;
@@ -16,7 +17,7 @@ use crate::vm::Vm;
 use arrayvec::ArrayVec;
 use portolan_abi::host::Door;
 use portolan_abi::trace::{Event, Step};
-use portolan_machine::{Console, CpuId, Instant};
+use portolan_machine::{Console, CpuId, Instant, Interrupts};
 
 /// Most processors; one is in use so far.
 pub const CPUS_MAX: usize = 8;
@@ -45,6 +46,10 @@ pub struct Kernel {
     pub host_port: PortId,
     /// The port that allows everything that can be asked of the machine.
     pub host_privileged: PortId,
+    /// The lines of devices.
+    pub interrupts: Interrupts,
+    /// What each of them is bound to.
+    pub bindings: Bindings,
     /// How the kernel was loaded.
     pub door: Door,
     /// The thread that goes on without giving up its turn.

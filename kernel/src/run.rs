@@ -4,7 +4,7 @@
 //! port is left, and every deadline that the timer announced has been acted on.
 //! Neighbours: `syscall` for calls, `sched` for who is next, `vm::fault` for pages.
 
-use crate::ipc::{self, death, receive, send};
+use crate::ipc::{self, death, interrupt, receive, send};
 use crate::kernel::{Kernel, Outcome};
 use crate::sched::Verdict;
 use crate::syscall;
@@ -133,16 +133,17 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
                 Trap::PageFault { address, access } => page_fault(k, &me, address, access),
                 Trap::Exception(exception) => exception_in(k, &me, exception),
                 Trap::Timer => timer(k),
+                Trap::Interrupt(lines) => interrupt::arrived(k, lines),
                 Trap::Spurious => {}
             }
             death::clear_away(k);
             settle(k, id);
         }
-        Turn::Idle => {
-            if trap == Trap::Timer {
-                timer(k);
-            }
-        }
+        Turn::Idle => match trap {
+            Trap::Timer => timer(k),
+            Trap::Interrupt(lines) => interrupt::arrived(k, lines),
+            _ => {}
+        },
     }
     end_trap(k);
 }

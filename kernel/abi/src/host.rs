@@ -51,6 +51,15 @@ interface! {
     /// The processors that are known: the first `count` of the list. Through either port.
     /// (Mach's `host_processors`.)
     6 processors / Processors () -> (count: u32, reserved: u32, list: [Processor; PROCESSORS_MAX]);
+
+    /// Binds an interrupt line, 0 to 15, to the port whose send right is in the message, and lets
+    /// it in. Returns the interrupt right ([`interrupt`](crate::interrupt)), which whoever asks
+    /// pays for.
+    ///
+    /// `NoAccess`: through the plain port. `InvalidArgument`: no device can have this line.
+    /// `NoSpace`: the line is bound. `InvalidCapability`: the right is no send right to a port
+    /// that a task can receive from. `ResourceShortage`.
+    7 interrupt_bind / InterruptBind (line: u32, reserved: u32; port) -> (; interrupt);
 }
 
 /// What [`statistics`] returns.
@@ -92,6 +101,8 @@ pub struct Statistics {
     pub regions: u64,
     /// Deadlines that are set.
     pub deadlines: u64,
+    /// Interrupt lines that are bound.
+    pub interrupts: u64,
 }
 
 /// What [`info`] returns.

@@ -11,6 +11,7 @@
 //! | [`Pmap`] | one task's page tables: enter, remove, protect, look up |
 //! | [`Context`] | a thread's user registers and floating-point state |
 //! | [`Cpu`] | one processor: `run` a context until it traps, `idle` until something happens, clock and deadline |
+//! | [`Interrupts`] | the lines of devices: which are let in |
 //! | [`Console`] | bytes out; on the real machine the serial line |
 //! | [`KernelLock`] | the one lock around the kernel's state |
 //! | [`BootInfo`] | what there is: memory, boot archive, command line |
@@ -26,6 +27,7 @@ extern crate alloc;
 mod address;
 mod boot_info;
 mod boxed;
+mod line;
 mod lock;
 #[cfg(any(target_os = "none", test))]
 mod memory_map;
@@ -47,9 +49,10 @@ mod x86_64;
 use crate::x86_64 as backend;
 
 pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
-pub use backend::{Console, Context, Cpu, Machine, Memory, exit, heap_used};
+pub use backend::{Console, Context, Cpu, Interrupts, Machine, Memory, exit, heap_used};
 pub use boot_info::{BootInfo, Framebuffer, PixelFormat};
 pub use boxed::try_box;
+pub use line::{Line, Lines};
 pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pmap::{Mapping, NoTable, Pmap};
 pub use trap::{Access, Exception, Trap};

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a trap is a return value; the machine never calls the kernel.
 
-use crate::VirtAddr;
+use crate::{Lines, VirtAddr};
 
 /// What user code tried to do to memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +58,8 @@ pub enum Trap {
     Exception(Exception),
     /// The deadline has come.
     Timer,
+    /// Devices on these lines want attention. The lines are masked until they are let in again.
+    Interrupt(Lines),
     /// An interrupt that needs nothing done: spurious, or only to end idling.
     Spurious,
 }

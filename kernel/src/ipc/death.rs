@@ -13,15 +13,19 @@
 use super::message::{self, Envelope, MessageId};
 use super::port::{Holder, InGraveyard, KernelObject, Owner, Port, PortId};
 use super::space::Right;
-use super::{receive, right, send};
+use super::{interrupt, receive, right, send};
 use crate::kernel::Kernel;
 use crate::list::List;
 use crate::task::TaskId;
 use crate::task::account::Resource;
 use crate::task::thread::Completion;
-use portolan_abi::notification::Kind;
+use portolan_abi::interrupt::INTERRUPT;
+use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::trace::Step;
 use portolan_abi::{Error, Name};
+
+/// The inline bytes of what the kernel says by itself.
+pub type NoticeBody = [u8; size_of::<Notification>()];
 
 /// The ports that are to be cleared away.
 pub type Graveyard = List<Port, InGraveyard>;
@@ -32,9 +36,13 @@ pub fn bury(k: &mut Kernel, id: PortId) {
     let Some(port) = ports.get_mut(id).filter(|port| port.is_alive()) else { return };
     let owner = core::mem::replace(&mut port.owner, Owner::Dead);
     graveyard.push_back(ports, id);
-    if let Owner::Kernel(KernelObject::Memory(object, _)) = owner {
-        vm.objects[object].ports -= 1;
-        vm.release_object(accounts, object);
+    match owner {
+        Owner::Kernel(KernelObject::Memory(object, _)) => {
+            vm.objects[object].ports -= 1;
+            vm.release_object(accounts, object);
+        }
+        Owner::Kernel(KernelObject::Interrupt(line)) => interrupt::unbind(k, line),
+        _ => {}
     }
 }
 
@@ -66,6 +74,7 @@ fn clear_port(k: &mut Kernel, id: PortId) {
         ports[id].queue.remove(messages, message);
         destroy(k, id, message);
     }
+    interrupt::forget_port(k, id);
     while let Some(holder) = k.ports[id].holders {
         make_dead(k, id, holder);
     }
@@ -145,17 +154,22 @@ pub fn withdraw_notice(k: &mut Kernel, holder: Holder) {
     }
 }
 
-/// Takes the next thing that the kernel has to say to the receiver of a port.
-pub fn next_notice(k: &mut Kernel, port: PortId) -> Option<(Kind, Name)> {
+/// Takes the next thing that the kernel has to say to the receiver of a port: its message's
+/// id and body. An interrupt comes first: a device waits for it.
+pub fn next_notice(k: &mut Kernel, port: PortId) -> Option<(u32, NoticeBody)> {
+    let told = |kind: Kind, name| (kind as u32, zerocopy::transmute!(Notification { name, reserved: 0 }));
+    if let Some(arrived) = interrupt::take(k, port) {
+        return Some((INTERRUPT, zerocopy::transmute!(arrived)));
+    }
     let notices = &mut k.ports[port].notices;
     if notices.send_once > 0 {
         notices.send_once -= 1;
-        return Some((Kind::SendOnce, Name::NULL));
+        return Some(told(Kind::SendOnce, Name::NULL));
     }
     let task: TaskId = notices.dead_names_of?;
     let space = &k.tasks.get(task)?.space;
     let slot = space.notices.0?;
     let name = space.name(slot);
     withdraw_notice(k, Holder { task, slot });
-    Some((Kind::DeadName, name))
+    Some(told(Kind::DeadName, name))
 }

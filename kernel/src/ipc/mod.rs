@@ -15,6 +15,7 @@
 //! threads and the scheduler; `service` answers what is sent to kernel ports.
 
 pub mod death;
+pub mod interrupt;
 pub mod message;
 pub mod port;
 pub mod receive;

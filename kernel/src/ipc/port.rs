@@ -13,6 +13,7 @@ use crate::task::account::AccountId;
 use crate::task::thread::{InQueue, Thread, ThreadId};
 use crate::vm::ObjectId;
 use portolan_abi::{Capacity, Name, Protection};
+use portolan_machine::Line;
 
 /// Names a port.
 pub type PortId = Id<Port>;
@@ -80,6 +81,8 @@ pub enum KernelObject {
     Memory(ObjectId, Protection),
     /// The machine.
     Host(HostAccess),
+    /// An interrupt line that is bound.
+    Interrupt(Line),
 }
 
 /// What a host port allows to ask of the machine.
@@ -105,6 +108,8 @@ pub struct Holder {
 pub struct Notices {
     /// Send-once rights for this port that were destroyed unused.
     pub send_once: u32,
+    /// The first of the lines that have interrupted and whose message is to come here.
+    pub interrupts: Option<Line>,
     /// The task whose dead names are told here: the port is its notify port.
     pub dead_names_of: Option<TaskId>,
 }
@@ -113,7 +118,14 @@ impl Notices {
     /// Whether there may be one; if not, there is none.
     #[inline]
     pub fn may_be_due(&self) -> bool {
-        self.send_once > 0 || self.dead_names_of.is_some()
+        self.send_once > 0 || self.interrupts.is_some() || self.dead_names_of.is_some()
+    }
+}
+
+impl KernelObject {
+    /// Whether the port, and what it stands for, ends with its last send right.
+    pub fn ends_with_its_rights(self) -> bool {
+        matches!(self, KernelObject::Memory(..) | KernelObject::Interrupt(_))
     }
 }
 

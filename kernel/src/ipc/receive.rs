@@ -7,6 +7,7 @@
 //! Neighbours: `send`, `right`, `death` (whose notices are received here).
 
 use super::death;
+use super::death::NoticeBody;
 use super::message::{self, CacheSlot, CarriedRight, Envelope, Message, MessageId, Source};
 use super::port::{Owner, PortId};
 use super::{right, send};
@@ -378,6 +379,7 @@ fn free_cache_slot(k: &mut Kernel, slot: CacheSlot) -> Option<(PortId, Name)> {
 fn has_notice(k: &Kernel, port: PortId) -> bool {
     let notices = &k.ports[port].notices;
     notices.send_once > 0
+        || notices.interrupts.is_some()
         || notices.dead_names_of.and_then(|task| k.tasks.get(task)).is_some_and(|task| task.space.notices.0.is_some())
 }
 
@@ -387,17 +389,16 @@ fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Completion> {
         return None;
     }
     let mut window = Window::default();
-    let size = Header::SIZE + size_of::<Notification>();
+    let size = Header::SIZE + size_of::<NoticeBody>();
     if let Err(completion) = check(k, &to, size, 0, &mut window) {
         return Some(completion);
     }
     // Nothing below may fail.
-    let (kind, name) = death::next_notice(k, to.port)?;
-    let mut envelope = Envelope::from_kernel(k.next_number(), kind as u32, size_of::<Notification>());
+    let (id, body) = death::next_notice(k, to.port)?;
+    let mut envelope = Envelope::from_kernel(k.next_number(), id, body.len());
     envelope.destination.right = CarriedRight::SendOnce(to.port, None);
     k.trace(Step::Notify, &envelope, to.port, Some(to.thread));
-    let body = Notification { name, reserved: 0 };
-    Some(make(k, &to, &envelope, Source::Kernel(body.as_bytes()), &window))
+    Some(make(k, &to, &envelope, Source::Kernel(&body), &window))
 }
 
 /// Gives notices to waiting receivers, as far as there are both.

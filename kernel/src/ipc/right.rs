@@ -11,7 +11,7 @@
 
 use super::death;
 use super::message::{Carried, CarriedRight, Waiter};
-use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
+use super::port::{Holder, Owner, PortId, Ports, living};
 use super::receive;
 use super::space::{Right, Space};
 use crate::kernel::Kernel;
@@ -306,7 +306,10 @@ pub fn discard(k: &mut Kernel, right: CarriedRight) {
 pub fn drop_send_right(k: &mut Kernel, id: PortId) {
     let Some(port) = k.ports.get_mut(id) else { return };
     port.send_rights -= 1;
-    if port.send_rights == 0 && matches!(port.owner, Owner::Kernel(KernelObject::Memory(..))) {
+    if port.send_rights == 0
+        && let Owner::Kernel(object) = port.owner
+        && object.ends_with_its_rights()
+    {
         death::bury(k, id);
     }
 }

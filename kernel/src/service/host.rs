@@ -1,18 +1,22 @@
 //! Routines behind the host ports. Reference: `abi::host`.
 
 use super::Answer;
-use crate::ipc::message::Rights;
+use crate::ipc::interrupt;
+use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::HostAccess;
 use crate::kernel::Kernel;
+use crate::task::AccountId;
 use portolan_abi::host::{
     CLOCK_RESOLUTION, HostInfo, PROCESSORS_MAX, Processor, Request, Statistics, TRACE_EVENTS, results,
 };
 use portolan_abi::trace::Event;
 use portolan_abi::{Error, PAGE_SIZE, Result};
+use portolan_machine::Line;
 
 pub(super) fn handle(
     k: &mut Kernel,
     access: HostAccess,
+    payer: AccountId,
     id: u32,
     body: &[u8],
     rights: &mut Rights,
@@ -25,6 +29,7 @@ pub(super) fn handle(
         (_, HostAccess::Plain) => return Err(Error::NoAccess),
         (Request::GetStatistics(_), _) => answer.results(&results::GetStatistics { statistics: statistics(k) }),
         (Request::Trace(request), _) => trace(k, request.cpu, request.from, answer)?,
+        (Request::InterruptBind(request), _) => answer.right = interrupt_bind(k, payer, request.line, rights)?,
         (Request::Exit(request), _) => portolan_machine::exit(request.code == 0),
     }
     Ok(())
@@ -58,6 +63,15 @@ fn processors(k: &Kernel, answer: &mut Answer) {
     answer.results(&results::Processors { count, reserved: 0, list });
 }
 
+fn interrupt_bind(k: &mut Kernel, payer: AccountId, line: u32, rights: &mut Rights) -> Result<CarriedRight> {
+    let line = Line::new(line).ok_or(Error::InvalidArgument)?;
+    let told_to = rights.last().map_or(CarriedRight::Null, |carried| carried.right);
+    let bound = interrupt::bind(k, payer, line, told_to)?;
+    // It is the binding's now.
+    rights.pop();
+    Ok(bound)
+}
+
 /// How much there is of everything that could leak.
 pub fn statistics(k: &Kernel) -> Statistics {
     Statistics {
@@ -73,6 +87,7 @@ pub fn statistics(k: &Kernel) -> Statistics {
         names: k.tasks.iter().map(|(_, task)| u64::from(task.space.len())).sum(),
         regions: k.tasks.iter().map(|(_, task)| task.map.regions().len() as u64).sum(),
         deadlines: k.timers.iter().count() as u64,
+        interrupts: k.bindings.iter().flatten().count() as u64,
     }
 }
 

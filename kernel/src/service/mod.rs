@@ -8,6 +8,7 @@
 //! Neighbours: `ipc::send` calls; `task`, `vm` and `ipc` do the work.
 
 mod host;
+mod interrupt;
 mod memory_object;
 mod port;
 mod task;
@@ -99,7 +100,8 @@ fn handle(
         KernelObject::Memory(object, protection) => {
             memory_object::handle(k, object, protection, payer, id, body, rights, answer)
         }
-        KernelObject::Host(access) => host::handle(k, access, id, body, rights, answer),
+        KernelObject::Host(access) => host::handle(k, access, payer, id, body, rights, answer),
+        KernelObject::Interrupt(line) => interrupt::handle(k, line, id, body, rights, answer),
     }
 }
 

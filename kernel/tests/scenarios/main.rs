@@ -9,6 +9,7 @@ mod capacity;
 mod death;
 mod faults;
 mod harness;
+mod interrupts;
 mod kernel_ports;
 mod memory;
 mod notify;

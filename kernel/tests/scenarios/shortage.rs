@@ -4,7 +4,7 @@
 use crate::harness::{MEMORY, Mailbox, Message, Task, WhenFull, no_right, program};
 use portolan_abi::call::{Receive, Send};
 use portolan_abi::interface::Routine;
-use portolan_abi::message::{Options, received_size};
+use portolan_abi::message::{Descriptor, Options, received_size};
 use portolan_abi::task as routine;
 use portolan_abi::vm::{self, MapFlags, Protection};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Result, host, memory_object};
@@ -228,6 +228,28 @@ fn while_the_kernel_answers_the_long_way() {
                 assert!(sent.is_ok() || sent == Err(Error::SendNoBuffer), "{sent:?}");
             }
             first.port_deallocate(reply).expect("ours");
+        },
+    );
+}
+
+#[test]
+fn while_interrupts_are_bound_and_told() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let first = mailbox.system.first();
+            let Ok(port) = first.port_allocate(Capacity::DEFAULT) else { return };
+            for line in [0, 1, 3, 15] {
+                let right = Descriptor::port(port, Disposition::MakeSend as u8);
+                if let Some(bound) = granted(host::interrupt_bind(&**first, first.host_port(), line, 0, right)) {
+                    mailbox.system.interrupt(line);
+                    // Telling needs no memory but the receiver's name for nothing.
+                    let told = first.receive_now(port).result();
+                    assert!(told.is_some());
+                    first.port_deallocate(bound.rights[0]).expect("ours");
+                }
+            }
+            first.port_deallocate(port).expect("ours");
         },
     );
 }

@@ -7,10 +7,11 @@
 
 use super::context::{Asked, Context};
 use super::heap;
+use super::interrupts::Interrupts;
 use super::memory::Memory;
 use super::mmu::is_canonical;
 use super::script::{Action, Outcome, Script};
-use crate::{Access, CpuId, Exception, Frame, Instant, PhysAddr, Trap, VirtAddr};
+use crate::{Access, CpuId, Exception, Frame, Instant, Line, Lines, PhysAddr, Trap, VirtAddr};
 use portolan_abi::{Call, Name, PAGE_SIZE};
 use std::collections::BTreeMap;
 
@@ -21,7 +22,7 @@ pub enum Activity {
     Ran(VirtAddr),
     /// The thread with this entry had nothing left to do.
     Starved(VirtAddr),
-    /// It waited, and the deadline came.
+    /// It waited, and the deadline or an interrupt came.
     Woken,
     /// It waits: nothing can run, and nothing will happen until the clock is moved.
     Idle,
@@ -34,6 +35,7 @@ const FAULTS_MAX: usize = 2 * (1 << 20) / PAGE_SIZE;
 /// The one processor.
 pub struct Cpu {
     memory: Memory,
+    interrupts: Interrupts,
     clock: Instant,
     deadline: Option<Instant>,
     scripts: BTreeMap<VirtAddr, Script>,
@@ -48,9 +50,9 @@ enum Stop {
 }
 
 impl Cpu {
-    pub(super) fn new(memory: Memory) -> Cpu {
+    pub(super) fn new(memory: Memory, interrupts: Interrupts) -> Cpu {
         let (clock, deadline) = (Instant::default(), None);
-        Cpu { memory, clock, deadline, scripts: BTreeMap::new(), faults: 0, activity: Activity::Idle }
+        Cpu { memory, interrupts, clock, deadline, scripts: BTreeMap::new(), faults: 0, activity: Activity::Idle }
     }
 
     /// Its number.
@@ -67,15 +69,15 @@ impl Cpu {
             script.starts(context.start());
             deliver_answer(context, &script);
             self.activity = Activity::Ran(context.instruction());
-            self.fire().unwrap_or_else(|| self.play(context, &script))
+            self.happens().unwrap_or_else(|| self.play(context, &script))
         })
     }
 
     /// Waits. Here: sees whether the deadline has come; time stands still meanwhile.
     pub fn idle(&mut self) -> Trap {
-        let timer = self.fire();
-        self.activity = if timer.is_some() { Activity::Woken } else { Activity::Idle };
-        timer.unwrap_or(Trap::Spurious)
+        let trap = self.happens();
+        self.activity = if trap.is_some() { Activity::Woken } else { Activity::Idle };
+        trap.unwrap_or(Trap::Spurious)
     }
 
     /// The time.
@@ -113,6 +115,22 @@ impl Cpu {
     pub fn set_clock(&mut self, now: Instant) {
         assert!(now >= self.clock, "the clock cannot go back");
         self.clock = now;
+    }
+
+    /// A device pulls a line.
+    pub fn interrupt(&self, line: Line) {
+        self.interrupts.pull(line);
+    }
+
+    /// Whether the line is let in.
+    #[must_use]
+    pub fn lets_in(&self, line: Line) -> bool {
+        self.interrupts.is_open(line)
+    }
+
+    /// What comes from outside, if anything does.
+    fn happens(&mut self) -> Option<Trap> {
+        self.fire().or_else(|| self.interrupts.take().map(|line| Trap::Interrupt(Lines::NONE.with(line))))
     }
 
     /// The timer trap, once, if the deadline has come.

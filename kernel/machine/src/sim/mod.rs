@@ -11,6 +11,7 @@ mod console;
 mod context;
 mod cpu;
 pub mod heap;
+mod interrupts;
 mod memory;
 mod mmu;
 pub mod script;
@@ -21,6 +22,7 @@ pub use console::Console;
 pub use context::Context;
 pub use cpu::{Activity, Cpu};
 pub use heap::used as heap_used;
+pub use interrupts::Interrupts;
 pub use memory::Memory;
 pub(crate) use mmu::{flush, share_kernel_half, unload};
 
@@ -35,6 +37,8 @@ pub struct Machine {
     pub memory: Memory,
     /// Where the kernel writes its lines.
     pub console: Console,
+    /// The lines of devices.
+    pub interrupts: Interrupts,
 }
 
 /// What to build a machine from.
@@ -70,8 +74,9 @@ impl Hardware {
             framebuffer: None,
             door: Door::Simulation,
         };
-        let cpu = Cpu::new(memory.share());
-        (Machine { memory, console: Console::default() }, boot, cpu)
+        let interrupts = Interrupts::default();
+        let cpu = Cpu::new(memory.share(), interrupts.clone());
+        (Machine { memory, console: Console::default(), interrupts }, boot, cpu)
     }
 
     /// Free memory, the archive, free memory.

@@ -1,10 +1,10 @@
 //! The processor's local interrupt controller: its timer, and the end of interrupts.
 //!
 //! Used by its memory-mapped registers (xAPIC), which every PC has; they are mapped at
-//! `layout::APIC`, uncached. The timer fires once. Nothing else is let in but the line
-//! for non-maskable interrupts. Neighbours: `clock` measures the timer's speed.
+//! `layout::APIC`, uncached. The timer fires once. Let in are the line for non-maskable
+//! interrupts, and the one on which the old controllers speak for the devices. Neighbours: `clock` measures the timer's speed.
 
-use super::{Refusal, layout, pic};
+use super::{Refusal, layout};
 use crate::PhysAddr;
 use ::x86_64::registers::model_specific::{ApicBase, ApicBaseFlags};
 use core::ptr::{NonNull, without_provenance_mut};
@@ -21,6 +21,8 @@ const SPURIOUS: u8 = 0xff;
 const MASKED: u32 = 1 << 16;
 /// Delivery mode of the line for non-maskable interrupts.
 const AS_NMI: u32 = 4 << 8;
+/// Delivery mode of the line on which an old controller says the vector itself.
+const AS_EXTERNAL: u32 = 7 << 8;
 /// Software enable, in the register of the spurious vector.
 const ENABLED: u32 = 1 << 8;
 /// Divides the timer's clock by 16: a second and more fits in 32 bits on all machines.
@@ -56,13 +58,13 @@ pub(super) fn address() -> Result<PhysAddr, Refusal> {
     Ok(PhysAddr(frame.start_address().as_u64()))
 }
 
-/// Turns the controller on, with the timer stopped and everything else masked.
+/// Turns the controller on, with the timer stopped.
 pub(super) fn enable() {
     let (frame, flags) = ApicBase::read();
     // SAFETY: the address stays as it is and is mapped as a device.
     unsafe { ApicBase::write(frame, flags | ApicBaseFlags::LAPIC_ENABLE) };
     write(Register::TaskPriority, 0);
-    write(Register::Line0, MASKED);
+    write(Register::Line0, AS_EXTERNAL);
     write(Register::Line1, AS_NMI);
     write(Register::ThermalSensor, MASKED);
     write(Register::PerformanceCounter, MASKED);
@@ -89,9 +91,9 @@ pub(super) fn acknowledge(vector: u8) {
     if vector == ERROR {
         write(Register::ErrorStatus, 0);
     }
-    // The controller does not wait for an answer to a spurious interrupt, its own or the
-    // one that the old controllers can still raise; answering would end another one.
-    if vector != SPURIOUS && !pic::is_mine(vector) {
+    // The controller does not wait for an answer to a spurious interrupt; answering would
+    // end another one.
+    if vector != SPURIOUS {
         write(Register::EndOfInterrupt, 0);
     }
 }

@@ -7,11 +7,12 @@
 use super::clock::Clock;
 use super::context::Context;
 use super::entry::{self, Exit, Resume};
+use super::interrupts::{self, Source};
 use super::layout::USER_LIMIT;
 use super::per_cpu::PerCpu;
 use super::{address_space, apic, panic, vectors};
-use crate::{Access, CpuId, Exception, Frame, Instant, Trap, VirtAddr};
-use ::x86_64::instructions::interrupts;
+use crate::{Access, CpuId, Exception, Frame, Instant, Lines, Trap, VirtAddr};
+use ::x86_64::instructions::interrupts::{disable, enable_and_hlt};
 use ::x86_64::registers::control::Cr2;
 use core::marker::PhantomData;
 
@@ -68,12 +69,19 @@ impl Cpu {
 
     /// Waits, interrupts on, for the deadline or another interrupt.
     pub fn idle(&mut self) -> Trap {
-        self.per_cpu.interrupt.set(None);
-        interrupts::enable_and_hlt();
-        interrupts::disable();
-        match self.per_cpu.interrupt.take() {
-            Some(vector) => self.interrupted_by(vector),
-            None => Trap::Spurious,
+        enable_and_hlt();
+        disable();
+        let (timer, lines) = (self.per_cpu.timer.take(), self.per_cpu.lines.take());
+        match (timer, lines) {
+            (false, Lines::NONE) => Trap::Spurious,
+            (true, Lines::NONE) => self.timer_fired(),
+            (timer, lines) => {
+                if timer {
+                    // The deadline may have come, too: that is the next trap.
+                    self.arm();
+                }
+                Trap::Interrupt(lines)
+            }
         }
     }
 
@@ -104,20 +112,20 @@ impl Cpu {
         match vector {
             vectors::PAGE_FAULT => page_fault(exit.error),
             vectors::NMI | vectors::DOUBLE_FAULT | vectors::MACHINE_CHECK => panic::from_user(vector, at),
-            vectors::FIRST_INTERRUPT.. => {
-                apic::acknowledge(vector);
-                self.interrupted_by(vector)
-            }
+            vectors::FIRST_INTERRUPT.. => match interrupts::take(vector) {
+                Source::Timer => self.timer_fired(),
+                Source::Device(line) => Trap::Interrupt(Lines::NONE.with(line)),
+                Source::Nobody => {
+                    self.per_cpu.count_spurious();
+                    Trap::Spurious
+                }
+            },
             _ => Trap::Exception(exception(vector)),
         }
     }
 
-    /// What an interrupt, already acknowledged, is to the kernel.
-    fn interrupted_by(&mut self, vector: u8) -> Trap {
-        if vector != apic::TIMER {
-            self.per_cpu.spurious.set(self.per_cpu.spurious.get() + 1);
-            return Trap::Spurious;
-        }
+    /// What the timer's interrupt is to the kernel.
+    fn timer_fired(&mut self) -> Trap {
         match self.deadline {
             Some(at) if self.now() >= at => {
                 self.deadline = None;

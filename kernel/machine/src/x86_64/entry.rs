@@ -20,9 +20,10 @@
 
 use super::context::Registers;
 use super::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
+use super::interrupts::{self, Source};
+use super::panic;
 use super::per_cpu::PerCpu;
 use super::vectors::FIRST_INTERRUPT;
-use super::{apic, panic};
 use ::x86_64::VirtAddr;
 use ::x86_64::registers::model_specific::{LStar, SFMask, Star};
 use ::x86_64::registers::rflags::RFlags;
@@ -132,11 +133,12 @@ extern "C" fn handle_from_kernel(fault: &Fault) {
     if vector < FIRST_INTERRUPT {
         panic::kernel_fault(fault);
     }
+    // More than one may come before idling has ended; none hides another.
     let cpu = PerCpu::current();
-    apic::acknowledge(vector);
-    // The deadline is never hidden by another interrupt that came with it.
-    if cpu.interrupt.get() != Some(apic::TIMER) {
-        cpu.interrupt.set(Some(vector));
+    match interrupts::take(vector) {
+        Source::Timer => cpu.timer.set(true),
+        Source::Device(line) => cpu.lines.set(cpu.lines.get().with(line)),
+        Source::Nobody => cpu.count_spurious(),
     }
 }
 

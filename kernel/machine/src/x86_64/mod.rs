@@ -19,6 +19,7 @@ mod entry;
 mod features;
 mod fpu;
 mod heap;
+mod interrupts;
 mod kernel_half;
 mod layout;
 mod machine_check;
@@ -37,6 +38,7 @@ pub use console::Console;
 pub use context::Context;
 pub use cpu::Cpu;
 pub use heap::used as heap_used;
+pub use interrupts::Interrupts;
 pub use memory::Memory;
 pub use power::exit;
 
@@ -52,6 +54,8 @@ pub struct Machine {
     pub memory: Memory,
     /// Where the kernel writes its lines.
     pub console: Console,
+    /// The lines of devices.
+    pub interrupts: Interrupts,
 }
 
 /// Names the function that the machine is given to once it is made:
@@ -90,7 +94,10 @@ fn start(read: impl FnOnce() -> Result<Handover, Refusal>) -> ! {
     let cpu = per_cpu::start_first();
     let console = Console::open();
     match make(cpu, read) {
-        Ok((boot, clock)) => portolan_start(Machine { memory: Memory::new(), console }, boot, Cpu::new(cpu, clock)),
+        Ok((boot, clock)) => {
+            let machine = Machine { memory: Memory::new(), console, interrupts: Interrupts::new() };
+            portolan_start(machine, boot, Cpu::new(cpu, clock))
+        }
         Err(why) => refuse(&why),
     }
 }
@@ -109,7 +116,7 @@ fn make(cpu: &'static PerCpu, read: impl FnOnce() -> Result<Handover, Refusal>) 
     heap::open(heap);
     panic::know_archive(&boot);
     entry::enable_syscall();
-    pic::silence();
+    pic::reset();
     apic::enable();
     Ok((boot, clock::calibrate()?))
 }

@@ -9,7 +9,7 @@ use super::context::Registers;
 use super::fpu::FpuState;
 use super::stacks::{self, Stacks};
 use super::{descriptors, entry};
-use crate::{CpuId, Frame};
+use crate::{CpuId, Frame, Lines};
 use ::x86_64::VirtAddr;
 use ::x86_64::registers::model_specific::{GsBase, KernelGsBase};
 use ::x86_64::structures::gdt::GlobalDescriptorTable;
@@ -39,8 +39,10 @@ pub(super) struct PerCpu {
     pub(super) root: Cell<Frame>,
     /// Whose floating-point state is in the processor.
     pub(super) fpu_owner: Cell<*mut FpuState>,
-    /// The last interrupt that ended idling.
-    pub(super) interrupt: Cell<Option<u8>>,
+    /// Whether the timer has fired while idling.
+    pub(super) timer: Cell<bool>,
+    /// The devices that have interrupted idling.
+    pub(super) lines: Cell<Lines>,
     /// Interrupts that nobody asked for.
     pub(super) spurious: Cell<u64>,
     /// The registers of the kernel's fault, for the panic it leads to.
@@ -77,7 +79,8 @@ impl PerCpu {
             gdt: UnsafeCell::new(GlobalDescriptorTable::new()),
             root: Cell::new(Frame(0)),
             fpu_owner: Cell::new(ptr::null_mut()),
-            interrupt: Cell::new(None),
+            timer: Cell::new(false),
+            lines: Cell::new(Lines::NONE),
             spurious: Cell::new(0),
             fault: Cell::new(ptr::null()),
             id: CpuId(id),
@@ -94,6 +97,11 @@ impl PerCpu {
         }
         // SAFETY: the address is that of a static.
         unsafe { &*block }
+    }
+
+    /// One interrupt more that nobody asked for.
+    pub(super) fn count_spurious(&self) {
+        self.spurious.set(self.spurious.get() + 1);
     }
 
     /// Its stacks.

@@ -24,7 +24,7 @@ use portolan_abi::task::{self as routine, Limits};
 use portolan_abi::{Name, Result};
 use portolan_machine::sim::heap::{self, Fail};
 use portolan_machine::sim::{Activity, Console, Cpu, Exit, Hardware};
-use portolan_machine::{Instant, VirtAddr};
+use portolan_machine::{Instant, Line, VirtAddr};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -131,6 +131,17 @@ impl System {
         }
         self.board.set_clock(end);
         self.board.settle();
+    }
+
+    /// A device pulls this line.
+    pub fn interrupt(&self, line: u32) {
+        self.board.running.borrow().cpu.interrupt(Line::new(line).expect("a line"));
+        self.board.settle();
+    }
+
+    /// Whether the line is let in.
+    pub fn lets_in(&self, line: u32) -> bool {
+        self.board.running.borrow().cpu.lets_in(Line::new(line).expect("a line"))
     }
 
     /// Lets all threads do what is planned, until each waits or has nothing left to do.

@@ -59,7 +59,7 @@ pub fn is_wanted(boot: &BootInfo) -> bool {
 /// Runs the tests, or what the command line's `test=` or `crash=` names. True: all passed.
 #[must_use]
 pub fn run(machine: Machine, boot: BootInfo, cpu: Cpu) -> bool {
-    let Machine { memory, mut console } = machine;
+    let Machine { memory, mut console, .. } = machine;
     let line = boot.command_line;
     let value = |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key)?.strip_prefix('='));
     if let Some(name) = value("crash") {
