@@ -6,6 +6,7 @@
 //! Neighbours: the binary, `elf`, `run`.
 
 use crate::arena::{Arena, OutOfMemory};
+use crate::claims::Claims;
 use crate::elf::{BadProgram, Program, Segment};
 use crate::ipc::message::CarriedRight;
 use crate::ipc::port::{HostAccess, KernelObject, Owner, Ports};
@@ -27,7 +28,7 @@ use portolan_abi::task::Limits;
 use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::USER_END;
 use portolan_abi::{Capacity, Error, Name, PAGE_SIZE, Protection};
-use portolan_machine::{Access, BootInfo, Console, CpuId, Instant, Interrupts, Machine, Memory};
+use portolan_machine::{Access, BootInfo, Console, CpuId, Instant, Interrupts, IoPorts, Machine, Memory};
 use tar_no_std::TarArchiveRef;
 use zerocopy::IntoBytes;
 
@@ -83,12 +84,12 @@ impl From<Error> for BootError {
 /// # Errors
 /// As [`BootError`] says; the console comes back, to say it there.
 pub fn kernel(machine: Machine, boot: &BootInfo) -> Result<Kernel, (BootError, Console)> {
-    let Machine { memory, console, interrupts } = machine;
+    let Machine { memory, console, interrupts, io_ports } = machine;
     let parts = match Parts::new(boot) {
         Ok(parts) => parts,
         Err(why) => return Err((why, console)),
     };
-    let mut k = empty_kernel(memory, console, interrupts, parts);
+    let mut k = empty_kernel(memory, console, interrupts, io_ports, parts);
     match start(&mut k, boot) {
         Ok(()) => Ok(k),
         Err(why) => Err((why, k.console)),
@@ -116,6 +117,7 @@ struct Parts {
     host_port: ipc::PortId,
     host_privileged: ipc::PortId,
     door: Door,
+    claims: Claims,
     traces: ArrayVec<Ring, CPUS_MAX>,
 }
 
@@ -133,12 +135,13 @@ impl Parts {
         let (host_port, host_privileged) = (host(HostAccess::Plain)?, host(HostAccess::Privileged)?);
         let mut traces = ArrayVec::new();
         traces.push(Ring::new().ok_or(BootError::Memory)?);
-        Ok(Parts { frames, accounts, root_account, ports, host_port, host_privileged, door: boot.door, traces })
+        let claims = Claims::new().ok_or(BootError::Memory)?;
+        Ok(Parts { frames, accounts, root_account, ports, host_port, host_privileged, door: boot.door, claims, traces })
     }
 }
 
-fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, parts: Parts) -> Kernel {
-    let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, traces } = parts;
+fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_ports: IoPorts, parts: Parts) -> Kernel {
+    let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces } = parts;
     Kernel {
         vm: Vm { memory, frames, objects: Arena::default() },
         accounts,
@@ -153,6 +156,8 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, parts:
         host_privileged,
         interrupts,
         bindings: Default::default(),
+        io_ports,
+        claims,
         door,
         current: None,
         armed: Instant(u64::MAX),

@@ -27,7 +27,7 @@ pub fn all(k: &Kernel) {
     threads(k);
     timers(k);
     names(k);
-    interrupts(k);
+    devices(k);
     memory(k);
     money(k);
 }
@@ -215,8 +215,8 @@ fn names(k: &Kernel) {
 }
 
 /// A line is bound while its interrupt port lives, and stands at the port it is told to as
-/// long as there is something to tell.
-fn interrupts(k: &Kernel) {
+/// long as there is something to tell; I/O ports are claimed while a right stands for them.
+fn devices(k: &Kernel) {
     let mut standing = BTreeMap::new();
     for (id, port) in k.ports.iter() {
         if let Owner::Kernel(KernelObject::Interrupt(line)) = port.owner {
@@ -228,6 +228,12 @@ fn interrupts(k: &Kernel) {
             next = k.bindings[line.index()].expect("a line that stands is bound").next;
         }
     }
+    let ranges = k.ports.iter().filter_map(|(_, port)| match port.owner {
+        Owner::Kernel(KernelObject::IoPorts(range)) => Some(range),
+        _ => None,
+    });
+    let claimed: u64 = ranges.map(|range| u64::from(range.count())).sum();
+    assert_eq!(claimed, k.claims.count(), "I/O ports that are claimed");
     for (index, binding) in k.bindings.iter().enumerate() {
         let Some(Binding { port, told_to, count, .. }) = binding else { continue };
         assert!(matches!(k.ports[*port].owner, Owner::Kernel(KernelObject::Interrupt(_))), "the port of line {index}");

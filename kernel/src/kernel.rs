@@ -3,6 +3,7 @@
 //! Invariant: see `check`, which states them all. Neighbours: everything.
 
 use crate::arena::Arena;
+use crate::claims::Claims;
 use crate::ipc::PortId;
 use crate::ipc::death::Graveyard;
 use crate::ipc::interrupt::Bindings;
@@ -17,7 +18,7 @@ use crate::vm::Vm;
 use arrayvec::ArrayVec;
 use portolan_abi::host::Door;
 use portolan_abi::trace::{Event, Step};
-use portolan_machine::{Console, CpuId, Instant, Interrupts};
+use portolan_machine::{Console, CpuId, Instant, Interrupts, IoPorts, IoRange};
 
 /// Most processors; one is in use so far.
 pub const CPUS_MAX: usize = 8;
@@ -50,6 +51,10 @@ pub struct Kernel {
     pub interrupts: Interrupts,
     /// What each of them is bound to.
     pub bindings: Bindings,
+    /// The I/O ports.
+    pub io_ports: IoPorts,
+    /// Which of them have been given out.
+    pub claims: Claims,
     /// How the kernel was loaded.
     pub door: Door,
     /// The thread that goes on without giving up its turn.
@@ -94,6 +99,24 @@ impl Kernel {
     pub fn next_task_serial(&mut self) -> u64 {
         self.last_task_serial += 1;
         self.last_task_serial
+    }
+
+    /// Gives out a range of I/O ports of which nothing is claimed. With the serial line goes the
+    /// console.
+    pub fn claim_io(&mut self, range: IoRange) {
+        if range.overlaps(IoRange::CONSOLE) {
+            self.console.lend();
+        }
+        self.claims.claim(range);
+    }
+
+    /// Takes a range of I/O ports back.
+    pub fn release_io(&mut self, range: IoRange) {
+        let lent = self.claims.touch(IoRange::CONSOLE);
+        self.claims.release(range);
+        if lent && !self.claims.touch(IoRange::CONSOLE) {
+            self.console.take_back();
+        }
     }
 
     /// Records a step of a message's way.

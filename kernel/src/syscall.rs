@@ -11,7 +11,7 @@ use crate::task::{self, Caller, TaskId};
 use crate::vm::copy::Window;
 use portolan_abi::call::{Call, DEBUG_WRITE_MAX};
 use portolan_abi::{Error, Name, Result};
-use portolan_machine::Access;
+use portolan_machine::{Access, IoRange};
 
 /// Does the call that a thread has asked for.
 #[inline]
@@ -92,6 +92,9 @@ fn hinted_thread(k: &Kernel, me: ThreadId, hint: Name) -> Result<Option<ThreadId
 fn debug_write(k: &mut Kernel, task: TaskId, address: u64, size: u64) -> Result<u64> {
     if size > DEBUG_WRITE_MAX {
         return Err(Error::InvalidArgument);
+    }
+    if k.claims.touch(IoRange::CONSOLE) {
+        return Err(Error::NoAccess);
     }
     let Kernel { vm, accounts, tasks, console, .. } = k;
     let mut window = Window::default();

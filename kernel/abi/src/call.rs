@@ -103,7 +103,8 @@ pub enum Call {
     },
     /// Nanoseconds since start, as second result.
     ClockGet,
-    /// Writes bytes to the kernel's debug console.
+    /// Writes bytes to the kernel's debug console. `NoAccess` while a driver has claimed its
+    /// serial line ([`io_ports`](crate::io_ports)).
     DebugWrite {
         /// Where they are.
         address: u64,

@@ -60,6 +60,14 @@ interface! {
     /// `NoSpace`: the line is bound. `InvalidCapability`: the right is no send right to a port
     /// that a task can receive from. `ResourceShortage`.
     7 interrupt_bind / InterruptBind (line: u32, reserved: u32; port) -> (; interrupt);
+
+    /// Claims `count` I/O ports from `first` on. Returns a right to them
+    /// ([`io_ports`](crate::io_ports)), which whoever asks pays for.
+    ///
+    /// `NoAccess`: through the plain port, or the kernel itself stands on one of them (interrupt
+    /// controllers, debug exit). `InvalidArgument`: there are no such ports. `NoSpace`: one of
+    /// them is claimed. `ResourceShortage`.
+    8 io_claim / IoClaim (first: u32, count: u32) -> (; io_ports);
 }
 
 /// What [`statistics`] returns.
@@ -103,6 +111,8 @@ pub struct Statistics {
     pub deadlines: u64,
     /// Interrupt lines that are bound.
     pub interrupts: u64,
+    /// I/O ports that are claimed.
+    pub io_ports: u64,
 }
 
 /// What [`info`] returns.

@@ -2,7 +2,7 @@
 //!
 //! A user program reaches the kernel in two ways: by a handful of traps
 //! ([`call`]), and by messages to kernel ports ([`interface`] and the modules
-//! [`task`], [`port`], [`vm`], [`thread`], [`memory_object`], [`host`], [`interrupt`]), which are themselves
+//! [`task`], [`port`], [`vm`], [`thread`], [`memory_object`], [`host`], [`interrupt`], [`io_ports`]), which are themselves
 //! sent with the message traps. Everything both sides must lay out the same
 //! way is here, once: names and rights, messages, results, notifications.
 //!
@@ -18,6 +18,7 @@ pub mod error;
 pub mod host;
 pub mod interface;
 pub mod interrupt;
+pub mod io_ports;
 pub mod memory_object;
 pub mod message;
 pub mod name;

@@ -12,6 +12,7 @@
 //! | [`Context`] | a thread's user registers and floating-point state |
 //! | [`Cpu`] | one processor: `run` a context until it traps, `idle` until something happens, clock and deadline |
 //! | [`Interrupts`] | the lines of devices: which are let in |
+//! | [`IoPorts`] | the processor's I/O ports: read, write |
 //! | [`Console`] | bytes out; on the real machine the serial line |
 //! | [`KernelLock`] | the one lock around the kernel's state |
 //! | [`BootInfo`] | what there is: memory, boot archive, command line |
@@ -27,6 +28,7 @@ extern crate alloc;
 mod address;
 mod boot_info;
 mod boxed;
+mod io;
 mod line;
 mod lock;
 #[cfg(any(target_os = "none", test))]
@@ -49,9 +51,10 @@ mod x86_64;
 use crate::x86_64 as backend;
 
 pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
-pub use backend::{Console, Context, Cpu, Interrupts, Machine, Memory, exit, heap_used};
+pub use backend::{Console, Context, Cpu, Interrupts, IoPorts, Machine, Memory, exit, heap_used};
 pub use boot_info::{BootInfo, Framebuffer, PixelFormat};
 pub use boxed::try_box;
+pub use io::{IoRange, Width};
 pub use line::{Line, Lines};
 pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pmap::{Mapping, NoTable, Pmap};

@@ -42,6 +42,7 @@ pub fn bury(k: &mut Kernel, id: PortId) {
             vm.release_object(accounts, object);
         }
         Owner::Kernel(KernelObject::Interrupt(line)) => interrupt::unbind(k, line),
+        Owner::Kernel(KernelObject::IoPorts(range)) => k.release_io(range),
         _ => {}
     }
 }

@@ -13,7 +13,7 @@ use crate::task::account::AccountId;
 use crate::task::thread::{InQueue, Thread, ThreadId};
 use crate::vm::ObjectId;
 use portolan_abi::{Capacity, Name, Protection};
-use portolan_machine::Line;
+use portolan_machine::{IoRange, Line};
 
 /// Names a port.
 pub type PortId = Id<Port>;
@@ -83,6 +83,8 @@ pub enum KernelObject {
     Host(HostAccess),
     /// An interrupt line that is bound.
     Interrupt(Line),
+    /// A range of I/O ports.
+    IoPorts(IoRange),
 }
 
 /// What a host port allows to ask of the machine.
@@ -125,7 +127,7 @@ impl Notices {
 impl KernelObject {
     /// Whether the port, and what it stands for, ends with its last send right.
     pub fn ends_with_its_rights(self) -> bool {
-        matches!(self, KernelObject::Memory(..) | KernelObject::Interrupt(_))
+        matches!(self, KernelObject::Memory(..) | KernelObject::Interrupt(_) | KernelObject::IoPorts(_))
     }
 }
 

@@ -1,17 +1,17 @@
 //! Routines behind the host ports. Reference: `abi::host`.
 
 use super::Answer;
-use crate::ipc::interrupt;
 use crate::ipc::message::{CarriedRight, Rights};
-use crate::ipc::port::HostAccess;
+use crate::ipc::port::{HostAccess, KernelObject, Owner};
+use crate::ipc::{self, interrupt};
 use crate::kernel::Kernel;
 use crate::task::AccountId;
 use portolan_abi::host::{
     CLOCK_RESOLUTION, HostInfo, PROCESSORS_MAX, Processor, Request, Statistics, TRACE_EVENTS, results,
 };
 use portolan_abi::trace::Event;
-use portolan_abi::{Error, PAGE_SIZE, Result};
-use portolan_machine::Line;
+use portolan_abi::{Capacity, Error, PAGE_SIZE, Result};
+use portolan_machine::{IoRange, Line};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -30,6 +30,7 @@ pub(super) fn handle(
         (Request::GetStatistics(_), _) => answer.results(&results::GetStatistics { statistics: statistics(k) }),
         (Request::Trace(request), _) => trace(k, request.cpu, request.from, answer)?,
         (Request::InterruptBind(request), _) => answer.right = interrupt_bind(k, payer, request.line, rights)?,
+        (Request::IoClaim(request), _) => answer.right = io_claim(k, payer, request.first, request.count)?,
         (Request::Exit(request), _) => portolan_machine::exit(request.code == 0),
     }
     Ok(())
@@ -72,6 +73,21 @@ fn interrupt_bind(k: &mut Kernel, payer: AccountId, line: u32, rights: &mut Righ
     Ok(bound)
 }
 
+fn io_claim(k: &mut Kernel, payer: AccountId, first: u32, count: u32) -> Result<CarriedRight> {
+    let range = IoRange::new(first, count).ok_or(Error::InvalidArgument)?;
+    if IoRange::OWN.iter().any(|own| own.overlaps(range)) {
+        return Err(Error::NoAccess);
+    }
+    if k.claims.touch(range) {
+        return Err(Error::NoSpace);
+    }
+    let port = ipc::create(k, Owner::Kernel(KernelObject::IoPorts(range)), payer, Capacity::DEFAULT)?;
+    // Nothing below may fail.
+    k.ports[port].send_rights += 1;
+    k.claim_io(range);
+    Ok(CarriedRight::Send(port))
+}
+
 /// How much there is of everything that could leak.
 pub fn statistics(k: &Kernel) -> Statistics {
     Statistics {
@@ -88,6 +104,7 @@ pub fn statistics(k: &Kernel) -> Statistics {
         regions: k.tasks.iter().map(|(_, task)| task.map.regions().len() as u64).sum(),
         deadlines: k.timers.iter().count() as u64,
         interrupts: k.bindings.iter().flatten().count() as u64,
+        io_ports: k.claims.count(),
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod host;
 mod interrupt;
+mod io_ports;
 mod memory_object;
 mod port;
 mod task;
@@ -101,6 +102,7 @@ fn handle(
             memory_object::handle(k, object, protection, payer, id, body, rights, answer)
         }
         KernelObject::Host(access) => host::handle(k, access, payer, id, body, rights, answer),
+        KernelObject::IoPorts(range) => io_ports::handle(k, range, id, body, rights, answer),
         KernelObject::Interrupt(line) => interrupt::handle(k, line, id, body, rights, answer),
     }
 }

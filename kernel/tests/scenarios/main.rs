@@ -10,6 +10,7 @@ mod death;
 mod faults;
 mod harness;
 mod interrupts;
+mod io_ports;
 mod kernel_ports;
 mod memory;
 mod notify;

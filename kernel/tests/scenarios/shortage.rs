@@ -255,6 +255,21 @@ fn while_interrupts_are_bound_and_told() {
 }
 
 #[test]
+fn while_io_ports_are_claimed() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let first = mailbox.system.first();
+            for start in [0x40, 0x3f8] {
+                if let Some(claimed) = granted(host::io_claim(&**first, first.host_port(), start, 8)) {
+                    first.port_deallocate(claimed.rights[0]).expect("ours");
+                }
+            }
+        },
+    );
+}
+
+#[test]
 fn while_tasks_die() {
     at_every_allocation(
         |mailbox| {

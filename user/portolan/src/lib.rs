@@ -10,6 +10,7 @@
 //! interface, reply, layout           stubs of kernel routines and servers, beneath
 //! task, thread, host                 kernel objects, through their ports
 //! memory_object, mapping             shared memory
+//! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
 //! ```
 //!
@@ -23,6 +24,7 @@ extern crate alloc;
 
 pub mod archive;
 pub mod bootstrap;
+pub mod device;
 #[cfg(target_os = "none")]
 mod entry;
 mod heap;

@@ -9,7 +9,7 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights capacity notify death vm fault cpu task thread account host bad_input meta   the cases
+//! ipc rights capacity notify death vm fault cpu task thread account host device bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -26,6 +26,7 @@ mod case;
 mod clock;
 mod cpu;
 mod death;
+mod device;
 mod fault;
 mod hand;
 mod host;
@@ -64,6 +65,7 @@ const CASES: &[&[Case]] = &[
     thread::CASES,
     account::CASES,
     host::CASES,
+    device::CASES,
     bad_input::CASES,
 ];
 

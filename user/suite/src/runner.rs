@@ -285,6 +285,8 @@ fn difference(before: &Statistics, now: &Statistics) -> String {
         ("names", before.names, now.names),
         ("regions", before.regions, now.regions),
         ("deadlines", before.deadlines, now.deadlines),
+        ("interrupts", before.interrupts, now.interrupts),
+        ("io ports", before.io_ports, now.io_ports),
     ];
     let differ = counts.iter().filter(|(_, before, now)| before != now);
     differ.map(|(what, before, now)| format!("{what} {before} -> {now} ")).collect()

@@ -12,6 +12,7 @@ mod context;
 mod cpu;
 pub mod heap;
 mod interrupts;
+mod io_ports;
 mod memory;
 mod mmu;
 pub mod script;
@@ -23,6 +24,7 @@ pub use context::Context;
 pub use cpu::{Activity, Cpu};
 pub use heap::used as heap_used;
 pub use interrupts::Interrupts;
+pub use io_ports::IoPorts;
 pub use memory::Memory;
 pub(crate) use mmu::{flush, share_kernel_half, unload};
 
@@ -39,6 +41,8 @@ pub struct Machine {
     pub console: Console,
     /// The lines of devices.
     pub interrupts: Interrupts,
+    /// The I/O ports.
+    pub io_ports: IoPorts,
 }
 
 /// What to build a machine from.
@@ -76,7 +80,7 @@ impl Hardware {
         };
         let interrupts = Interrupts::default();
         let cpu = Cpu::new(memory.share(), interrupts.clone());
-        (Machine { memory, console: Console::default(), interrupts }, boot, cpu)
+        (Machine { memory, console: Console::default(), interrupts, io_ports: IoPorts::default() }, boot, cpu)
     }
 
     /// Free memory, the archive, free memory.

@@ -1,7 +1,8 @@
 //! The debug console: the first serial line, 115200 baud, 8 data bits.
 //!
 //! Invariant: writing never hangs. A line that is not there, or takes nothing for too
-//! long, is given up for good, and its bytes are lost.
+//! long, is given up for good, and its bytes are lost. While the line is lent to a driver,
+//! each write leaves it empty, so that what the driver knew of it still is true.
 
 use core::fmt;
 use uart_16550::backend::PioBackend;
@@ -17,6 +18,8 @@ const PATIENCE: usize = 200_000;
 pub struct Console {
     /// The line; `None` if it is not there.
     line: Option<Uart16550<PioBackend>>,
+    /// A driver uses the line, too.
+    lent: bool,
 }
 
 impl Console {
@@ -36,7 +39,17 @@ impl Console {
     pub(super) fn seize() -> Console {
         // SAFETY: these ports are a serial line's or nobody's; nothing but a console uses
         // them, and a panic outlives every other console.
-        Console { line: unsafe { Uart16550::new_port(PORT) }.ok() }
+        Console { line: unsafe { Uart16550::new_port(PORT) }.ok(), lent: false }
+    }
+
+    /// A driver is given the line. What is written here from now on goes between what it sends.
+    pub fn lend(&mut self) {
+        self.lent = true;
+    }
+
+    /// The driver has gone: sets the line up again.
+    pub fn take_back(&mut self) {
+        *self = Console::open();
     }
 
     /// Writes bytes; a line feed becomes the two bytes that a terminal wants.
@@ -59,6 +72,9 @@ impl Console {
             let sent = line.send_bytes(bytes);
             bytes = &bytes[sent..];
             patience = if sent > 0 { PATIENCE } else { patience - 1 };
+        }
+        while self.lent && line.ready_to_send().is_err() && patience > 0 {
+            patience -= 1;
         }
         if patience == 0 {
             self.line = None;

@@ -20,6 +20,7 @@ mod features;
 mod fpu;
 mod heap;
 mod interrupts;
+mod io_ports;
 mod kernel_half;
 mod layout;
 mod machine_check;
@@ -39,6 +40,7 @@ pub use context::Context;
 pub use cpu::Cpu;
 pub use heap::used as heap_used;
 pub use interrupts::Interrupts;
+pub use io_ports::IoPorts;
 pub use memory::Memory;
 pub use power::exit;
 
@@ -56,6 +58,8 @@ pub struct Machine {
     pub console: Console,
     /// The lines of devices.
     pub interrupts: Interrupts,
+    /// The I/O ports.
+    pub io_ports: IoPorts,
 }
 
 /// Names the function that the machine is given to once it is made:
@@ -95,7 +99,8 @@ fn start(read: impl FnOnce() -> Result<Handover, Refusal>) -> ! {
     let console = Console::open();
     match make(cpu, read) {
         Ok((boot, clock)) => {
-            let machine = Machine { memory: Memory::new(), console, interrupts: Interrupts::new() };
+            let (interrupts, io_ports) = (Interrupts::new(), IoPorts::new());
+            let machine = Machine { memory: Memory::new(), console, interrupts, io_ports };
             portolan_start(machine, boot, Cpu::new(cpu, clock))
         }
         Err(why) => refuse(&why),
