@@ -62,6 +62,9 @@ gdb: $(guest)/release/archive.tar qemu ## boot halted, with gdb on the kernel
 	gdb -q $(guest)/release/portolan -x setup/kernel.gdb -ex 'target remote | exec $(boot) run --kernel $(guest)/release/portolan \
 		--archive $< --words "$(words)" $(vm) --serial file:target/serial.log -- -S -gdb stdio'
 
+docs: | target/toolchain/ready ## write docs/reference.md from the definitions in kernel/abi
+	cargo run --quiet -p portolan-tests --bin reference
+
 check: | target/toolchain/ready ## formatting, lints, and which part may use which
 	cargo fmt --all --check
 	cargo fmt --manifest-path boot/image/Cargo.toml --check
@@ -75,7 +78,7 @@ clean: ## remove what was built, but not the toolchain
 doctor: ## say which tools are here, and how to get the missing ones
 	@setup/doctor
 
-.PHONY: help run run-kernel run-bios run-uefi test bench image test-image gdb check clean doctor qemu ovmf FORCE
+.PHONY: help run run-kernel run-bios run-uefi test bench image test-image gdb docs check clean doctor qemu ovmf FORCE
 .SECONDARY:
 
 # The kernel, the programs, and the archive that the kernel finds in memory; the stem is the build profile.

@@ -2,7 +2,7 @@
 //!
 //! [`guest`] runs a machine within limits of time and hands over its serial lines, [`record`] reads the
 //! records among them, [`report`] decides whether they add up to a pass, and [`session`] is the three in one.
-//! [`figures`] sets measurements beside the peers', [`breakdown`] says what they consist of.
+//! [`reference`] makes the reference documentation. [`figures`] sets measurements beside the peers', [`breakdown`] says what they consist of.
 //! The rule of the house: a pass must be said by the guest, twice (in its final record and by its exit
 //! code), and must agree with what was counted here. Silence is a failure.
 
@@ -13,5 +13,6 @@ pub mod figures;
 pub mod guest;
 pub mod options;
 pub mod record;
+pub mod reference;
 pub mod report;
 pub mod session;

@@ -11,11 +11,11 @@
 pub type Result<T> = core::result::Result<T, Error>;
 
 macro_rules! errors {
-    ($($(#[$doc:meta])* $name:ident = $code:literal, $classic:literal;)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $code:literal, $classic:literal;)*) => {
         /// Why a call did not succeed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(i32)]
-        pub enum Error { $($(#[$doc])* $name = $code,)* }
+        pub enum Error { $($(#[doc = $doc])* $name = $code,)* }
 
         impl Error {
             /// Every error, in the order of its definition.
@@ -25,6 +25,12 @@ macro_rules! errors {
             #[must_use]
             pub const fn from_code(code: i32) -> Option<Error> {
                 match code { $($code => Some(Error::$name),)* _ => None }
+            }
+
+            /// The lines of its text, for documents.
+            #[must_use]
+            pub const fn lines(self) -> &'static [&'static str] {
+                match self { $(Error::$name => &[$($doc),*],)* }
             }
 
             /// The name a Mach programmer knows it by.

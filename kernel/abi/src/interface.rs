@@ -3,7 +3,8 @@
 //! [`interface!`](crate::interface!) turns a list of routines into: a request and
 //! a reply structure for each, its message id, the user's stub (generic over
 //! how a program sends, [`Transport`]), an enum of decoded requests for the
-//! kernel, and the reference text of each (its doc comment). This is what MIG did.
+//! kernel, and the reference text of each (its doc comment, also as data: [`RoutineText`], of
+//! which `docs/reference.md` is made). This is what MIG did.
 //!
 //! A request is a message with the routine's id, the argument structure as inline
 //! bytes, and exactly the rights it takes. The reply's id is the request's plus
@@ -57,6 +58,26 @@ pub struct Reply<R: Routine> {
     pub rights: [Name; REPLY_RIGHTS_MAX],
 }
 
+/// What the definition of a routine says, for documents. A program that does not look at it
+/// does not carry it.
+#[derive(Clone, Copy, Debug)]
+pub struct RoutineText {
+    /// The message id of its request.
+    pub id: u32,
+    /// Its name.
+    pub name: &'static str,
+    /// The lines of its text.
+    pub lines: &'static [&'static str],
+    /// The arguments: name and type.
+    pub arguments: &'static [(&'static str, &'static str)],
+    /// The rights that its request carries.
+    pub rights_in: &'static [&'static str],
+    /// The results: name and type.
+    pub results: &'static [(&'static str, &'static str)],
+    /// The rights that its reply carries.
+    pub rights_out: &'static [&'static str],
+}
+
 /// How a stub gets its request to the kernel: the user library's `msg_rpc`.
 pub trait Transport {
     /// Sends one request to `port` and waits for its reply.
@@ -72,7 +93,7 @@ macro_rules! interface {
     (
         base $base:literal;
         $(
-            $(#[$doc:meta])*
+            $(#[doc = $doc:literal])*
             $number:literal $routine:ident / $type:ident
             ( $($argument:ident : $argument_type:ty),* $(; $($right_in:ident),+)? )
             -> ( $($result:ident : $result_type:ty),* $(; $($right_out:ident),+)? );
@@ -83,8 +104,21 @@ macro_rules! interface {
         /// The message ids that are this interface's.
         pub const IDS: ::core::ops::Range<u32> = $base..$base + $crate::interface::REPLY_OFFSET;
 
+        /// What the definition says of each routine.
+        pub const ROUTINES: &[$crate::interface::RoutineText] = &[$(
+            $crate::interface::RoutineText {
+                id: $base + $number,
+                name: stringify!($routine),
+                lines: &[$($doc),*],
+                arguments: &[$((stringify!($argument), stringify!($argument_type))),*],
+                rights_in: &[$($(stringify!($right_in)),+)?],
+                results: &[$((stringify!($result), stringify!($result_type))),*],
+                rights_out: &[$($(stringify!($right_out)),+)?],
+            },
+        )*];
+
         $(
-            $(#[$doc])*
+            $(#[doc = $doc])*
             #[derive(Clone, Copy, Debug)]
             pub struct $type;
 
@@ -127,7 +161,7 @@ macro_rules! interface {
         /// A request, decoded.
         #[derive(Clone, Copy, Debug)]
         pub enum Request {
-            $( $(#[$doc])* $type(arguments::$type), )*
+            $( $(#[doc = $doc])* $type(arguments::$type), )*
         }
 
         impl Request {
@@ -154,7 +188,7 @@ macro_rules! interface {
         }
 
         $(
-            $(#[$doc])*
+            $(#[doc = $doc])*
             ///
             /// # Errors
             /// What the message call or the routine returned.
