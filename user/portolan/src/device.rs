@@ -34,7 +34,6 @@ impl Interrupt {
     }
 
     /// The right, to be moved.
-    #[must_use]
     pub fn into_right(self) -> SendRight {
         self.0
     }
@@ -83,7 +82,6 @@ impl IoPorts {
     }
 
     /// The right, to be moved.
-    #[must_use]
     pub fn into_right(self) -> SendRight {
         self.0
     }
