@@ -18,7 +18,8 @@ use crate::task::{self, AccountId, Accounts, TaskId, TaskName};
 use crate::trace::Ring;
 use crate::vm::copy::Window;
 use crate::vm::map::{Place, Range, Showing};
-use crate::vm::{Frames, Vm};
+use crate::vm::object::Reach;
+use crate::vm::{Counters, Frames, Vm};
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use core::fmt;
@@ -26,7 +27,7 @@ use portolan_abi::boot::{COMMAND_LINE_FILE, FIRST_PROGRAM, Startup};
 use portolan_abi::host::Door;
 use portolan_abi::task::Limits;
 use portolan_abi::thread::PRIORITY_DEFAULT;
-use portolan_abi::vm::USER_END;
+use portolan_abi::vm::{Inheritance, USER_END};
 use portolan_abi::{Capacity, Error, Name, PAGE_SIZE, Protection};
 use portolan_machine::{Access, BootInfo, Console, CpuId, Instant, Interrupts, IoPorts, Machine, Memory};
 use tar_no_std::TarArchiveRef;
@@ -143,7 +144,7 @@ impl Parts {
 fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_ports: IoPorts, parts: Parts) -> Kernel {
     let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces } = parts;
     Kernel {
-        vm: Vm { memory, frames, objects: Arena::default() },
+        vm: Vm { memory, frames, objects: Arena::default(), counters: Counters::default() },
         accounts,
         tasks: Arena::default(),
         threads: Arena::default(),
@@ -183,7 +184,7 @@ fn read_archive(k: &Kernel, boot: &BootInfo) -> Result<Vec<u8>, BootError> {
 }
 
 fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments: &str) -> Result<(), BootError> {
-    let task = task::create(k, TaskName::new(FIRST_PROGRAM), k.root_account)?;
+    let task = task::create(k, TaskName::new(FIRST_PROGRAM), k.root_account, None)?;
     for segment in program.segments() {
         load(k, task, &segment.map_err(BootError::Program)?)?;
     }
@@ -233,8 +234,9 @@ fn load(k: &mut Kernel, task: TaskId, segment: &Segment<'_>) -> Result<(), BootE
 
 fn map_zeros(k: &mut Kernel, task: TaskId, address: u64, size: u64, protection: Protection) -> Result<(), BootError> {
     let Kernel { vm, accounts, tasks, root_account, .. } = k;
-    let object = vm.create_object(accounts, *root_account, size.div_ceil(PAGE))?;
-    let what = Showing { object, offset: 0, protection, maximum: Protection::all() };
+    let object = vm.create_object(accounts, *root_account, size.div_ceil(PAGE), Reach::Private)?;
+    let (maximum, inheritance) = (Protection::all(), Inheritance::Copy);
+    let what = Showing { object, offset: 0, protection, maximum, inheritance };
     tasks[task].map.map(vm, accounts, Place::At(address), size, what)?;
     Ok(())
 }

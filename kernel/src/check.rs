@@ -16,8 +16,10 @@ use crate::task::thread::{Receiving, Sending, State, Wait};
 use crate::task::{TASK_COST, THREAD_COST, ThreadId};
 use crate::vm::ObjectId;
 use crate::vm::map::REGION_COST;
+use crate::vm::object::Reach;
 use alloc::collections::{BTreeMap, BTreeSet};
-use portolan_abi::{Disposition, Name};
+use portolan_abi::{Disposition, Name, Protection};
+use portolan_machine::Frame;
 
 /// Checks them all.
 pub fn all(k: &Kernel) {
@@ -253,28 +255,36 @@ fn is_holder(k: &Kernel, port: PortId, holder: Holder) -> bool {
     before && entry(holder).next.is_none_or(|next| entry(next).previous == Some(holder))
 }
 
-/// Frames are free, in one object, in one message, or page tables; mappings show what
-/// regions say.
+/// Frames are free, in one object or several private ones, in one message, or page tables;
+/// mappings show what regions say.
 fn memory(k: &Kernel) {
     let tables: u64 = k.tasks.iter().map(|(_, task)| task.map.tables).sum();
-    let resident: u64 = k.vm.objects.iter().map(|(_, object)| object.charged_frames()).sum();
     let messages: u64 = k.messages.iter().map(|(_, message)| frames_of(message)).sum();
+    let resident = resident(k);
     let used = tables + resident + messages;
     assert_eq!(used + k.vm.frames.available(), k.vm.frames.total(), "frames: {tables} + {resident} + {messages} used");
     let mut regions = BTreeMap::<ObjectId, u32>::new();
-    for (_, task) in k.tasks.iter() {
+    let mut bases = BTreeMap::new();
+    for (id, task) in k.tasks.iter() {
         let mut end = 0;
-        for region in task.map.regions() {
+        for region in task.map.regions().iter() {
             assert!(region.range.start >= end, "regions of {} overlap", task.name);
             assert!(!region.protection.breaks_w_xor_x() && region.maximum.contains(region.protection));
             end = region.range.end;
             *regions.entry(region.object).or_default() += 1;
+            let base = (id, region.range.start.wrapping_sub(region.offset));
+            if k.vm.objects[region.object].reach == Reach::Private {
+                assert_eq!(*bases.entry(region.object).or_insert(base), base, "places of {:?}", region.object);
+            }
         }
+        assert!(task.map.regions().is_consistent(), "regions of {}", task.name);
         task.map.pmap.visit(&k.vm.memory, &mut |address, mapping| {
             let region = task.map.region_at(address.0).expect("a mapped page is in a region");
             let page = (region.offset + (address.0 - region.range.start)) / portolan_abi::PAGE_SIZE as u64;
             assert_eq!(k.vm.objects[region.object].frame(page), Some(mapping.frame), "frame at {address:?}");
             assert!(region.protection.contains(mapping.protection), "protection at {address:?}");
+            let writable = mapping.protection.contains(Protection::WRITE);
+            assert!(!writable || !k.vm.frames.is_shared(mapping.frame), "a shared frame at {address:?} is writable");
         });
     }
     let mut stands_for = BTreeMap::<ObjectId, u32>::new();
@@ -286,9 +296,36 @@ fn memory(k: &Kernel) {
     for (id, object) in k.vm.objects.iter() {
         assert_eq!(regions.remove(&id).unwrap_or(0), object.mappings, "mappings of {id:?}");
         assert_eq!(stands_for.remove(&id).unwrap_or(0), object.ports, "ports of {id:?}");
-        assert!(object.mappings > 0 || object.ports > 0, "{id:?} is nobody's");
+        assert!(object.mappings > 0 || object.ports > 0 || object.detached, "{id:?} is nobody's");
+        assert!(object.ports == 0 || object.reach == Reach::Shared, "{id:?} has a port and is private");
     }
     assert!(regions.is_empty() && stands_for.is_empty(), "objects that are no more");
+}
+
+/// How many frames objects have. A frame has as many holders as it counts, and those of a
+/// shared object are its own.
+fn resident(k: &Kernel) -> u64 {
+    let mut own = 0;
+    let mut shared = BTreeMap::<Frame, u32>::new();
+    for (id, object) in k.vm.objects.iter() {
+        let mut pages = 0;
+        for (_, frame) in object.pages() {
+            pages += 1;
+            match k.vm.frames.holders(frame) {
+                None => {}
+                Some(1) => own += 1,
+                Some(_) => {
+                    assert_eq!(object.reach, Reach::Private, "{id:?} is shared, and so is {frame:?}");
+                    *shared.entry(frame).or_default() += 1;
+                }
+            }
+        }
+        assert_eq!(pages, object.charged_frames(), "pages of {id:?}");
+    }
+    for (frame, found) in &shared {
+        assert_eq!(k.vm.frames.holders(*frame), Some(*found), "holders of {frame:?}");
+    }
+    own + shared.len() as u64
 }
 
 fn frames_of(message: &Message) -> u64 {

@@ -160,6 +160,7 @@ macro_rules! interface {
 
         /// A request, decoded.
         #[derive(Clone, Copy, Debug)]
+        #[allow(clippy::large_enum_variant, clippy::allow_attributes, reason = "it lives on the stack, for one call")]
         pub enum Request {
             $( $(#[doc = $doc])* $type(arguments::$type), )*
         }
@@ -192,6 +193,7 @@ macro_rules! interface {
             ///
             /// # Errors
             /// What the message call or the routine returned.
+            #[allow(clippy::too_many_arguments, clippy::allow_attributes, reason = "some routines have as many")]
             pub fn $routine(
                 transport: &impl $crate::interface::Transport,
                 port: $crate::Name,

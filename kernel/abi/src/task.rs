@@ -17,14 +17,17 @@ interface! {
     /// A task that ends itself gets no reply.
     1 terminate / Terminate () -> ();
 
-    /// Makes a task with an empty address space and no thread. `name` is UTF-8 for
+    /// Makes a task with no thread, and with an empty address space, or one made of this
+    /// task's as each region's inheritance says if `flags` ([`CreateFlags`](crate::task::CreateFlags))
+    /// say so; the new account pays for every page that is copied. `name` is UTF-8 for
     /// messages, padded with zeros. `limits` are taken out of the account of the
     /// task asked, and go back to it at the new task's end. `bootstrap`, a send
     /// right or null, is put into the new task; its name there is `bootstrap_name`.
     /// Returns a send right to the new task's kernel port. (Mach's `task_create`.)
     ///
-    /// `ResourceShortage`: the account has not that much left.
-    2 create / Create (name: [u8; 32], limits: Limits; bootstrap) -> (bootstrap_name: Name, reserved: u32; task);
+    /// `ResourceShortage`: the account has not that much left, or `limits` are too small for
+    /// what the task is made with. `InvalidArgument`: unknown flags.
+    2 create / Create (name: [u8; 32], limits: Limits, flags: u32, reserved: u32; bootstrap) -> (bootstrap_name: Name, reserved: u32; task);
 
     /// What the task has and uses.
     3 info / Info () -> (info: TaskInfo);
@@ -35,6 +38,15 @@ interface! {
     /// `InvalidAddress`: `entry` or `stack` is outside user memory.
     /// `InvalidValue`: `priority` is above [`PRIORITY_MAX`](crate::thread::PRIORITY_MAX).
     4 thread_create / ThreadCreate (entry: u64, stack: u64, argument: u64, priority: u32, reserved: u32) -> (; thread);
+}
+
+bitflags::bitflags! {
+    /// How [`create`] makes a task.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct CreateFlags: u32 {
+        /// With memory inherited from the task that is asked, for a `fork`.
+        const INHERIT = 1;
+    }
 }
 
 /// What an account may spend.

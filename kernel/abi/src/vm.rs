@@ -6,34 +6,40 @@
 //! `syscall` there would return to a non-canonical address).
 
 use crate::interface;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 interface! {
     base 3800;
 
     /// Maps `size` bytes of the memory object whose right is in the message, from
-    /// `offset`, or fresh zero-filled memory if that is null, with this protection
-    /// ([`Protection`](crate::Protection) bits), at `address`, or anywhere if `flags` ([`MapFlags`](crate::vm::MapFlags)) say so.
+    /// `offset`, or fresh zero-filled memory if that is null, at `address`, or anywhere
+    /// if `flags` ([`MapFlags`](crate::vm::MapFlags)) say so; or a copy of them as they are now, if
+    /// flags say so. `protection` ([`Protection`](crate::Protection) bits) can later be raised up to
+    /// `maximum`, and to no more than the right allows; `inheritance` ([`Inheritance`](crate::vm::Inheritance)) is for child tasks.
     /// `size` is rounded up to whole pages. Pages come when they are touched.
-    /// Returns the address.
+    /// Returns the address. (Mach's `vm_map` and `vm_allocate`.)
     ///
     /// `InvalidArgument`: size 0, address or offset not at a page, the object ends
-    /// before `offset + size`, unknown bits, writable and executable at once.
-    /// `InvalidAddress`: outside user memory. `NoSpace`: the range is taken, or none
-    /// is free. `ProtectionFailure`: the right allows less. `InvalidCapability`:
+    /// before `offset + size`, unknown bits, writable and executable at once (`maximum` may
+    /// be both). `InvalidAddress`: outside user memory. `NoSpace`: the range is taken, or none
+    /// is free. `ProtectionFailure`: `maximum` or the right allows less than
+    /// `protection`; for a copy, the right does not allow reading. `InvalidCapability`:
     /// the right is not a memory object's. `ResourceShortage`.
-    1 vm_map / VmMap (address: u64, size: u64, offset: u64, protection: u32, flags: u32; object) -> (address: u64);
+    1 vm_map / VmMap (address: u64, size: u64, offset: u64, protection: u32, maximum: u32, inheritance: u32, flags: u32; object) -> (address: u64);
 
-    /// Unmaps all pages in the range; what was not mapped is passed over.
+    /// Unmaps all pages in the range; what was not mapped is passed over. Frames that
+    /// nobody can reach any more are free at once.
     ///
     /// `InvalidArgument`: size 0, or address not at a page. `InvalidAddress`.
     /// `ResourceShortage`: cutting a mapping in two needs memory that is not there.
     2 vm_deallocate / VmDeallocate (address: u64, size: u64) -> ();
 
-    /// Sets the protection of all pages in the range, all of which must be mapped.
+    /// Sets the protection of all pages in the range, all of which must be mapped; or,
+    /// if `set_maximum` is 1, what it can be raised to, and takes away what is above that.
     ///
-    /// `InvalidArgument`, `InvalidAddress`: as above, or not all mapped.
-    /// `ProtectionFailure`: more than the right allowed. `ResourceShortage`.
-    3 vm_protect / VmProtect (address: u64, size: u64, protection: u32, reserved: u32) -> ();
+    /// `InvalidArgument`, `InvalidAddress`: as above, or not all mapped, or `set_maximum`
+    /// neither 0 nor 1. `ProtectionFailure`: more than the maximum so far. `ResourceShortage`.
+    3 vm_protect / VmProtect (address: u64, size: u64, protection: u32, set_maximum: u32) -> ();
 
     /// Makes a memory object of `size` bytes, rounded up to whole pages, all zero;
     /// frames are charged to this task's account when pages are first touched.
@@ -41,6 +47,121 @@ interface! {
     ///
     /// `InvalidArgument`: size 0 or above [`SIZE_MAX`](crate::memory_object::SIZE_MAX). `ResourceShortage`.
     4 memory_object_create / MemoryObjectCreate (size: u64) -> (; object);
+
+    /// Sets what a child task that inherits memory gets of all pages in the range, all of
+    /// which must be mapped.
+    ///
+    /// `InvalidArgument`: size 0, address not at a page, no [`Inheritance`](crate::vm::Inheritance).
+    /// `InvalidAddress`: as above, or not all mapped. `ResourceShortage`.
+    5 vm_inherit / VmInherit (address: u64, size: u64, inheritance: u32, reserved: u32) -> ();
+
+    /// The first region that ends after `address`. Each time asked with the end of the
+    /// last one, it goes through the whole map. (Mach's `vm_region`.)
+    ///
+    /// `InvalidAddress`: there is none.
+    6 vm_region / VmRegion (address: u64) -> (info: RegionInfo);
+
+    /// Reads `size` bytes, at most [`INLINE_MAX`](crate::vm::INLINE_MAX), at any alignment; the
+    /// rest of `data` is zero.
+    ///
+    /// `InvalidArgument`: larger. `InvalidAddress`: not all mapped. `ProtectionFailure`:
+    /// not readable. `ResourceShortage`: no memory for a page that is not there yet.
+    7 vm_read / VmRead (address: u64, size: u64) -> (data: [u8; INLINE_MAX]);
+
+    /// Writes the first `size` bytes of `data`, at any alignment: all of them or none.
+    ///
+    /// As for `vm_read`; `ProtectionFailure`: not writable.
+    8 vm_write / VmWrite (address: u64, size: u64, data: [u8; INLINE_MAX]) -> ();
+
+    /// Copies `size` bytes from `source` over those at `target`, both of this task, of any
+    /// alignment, and as if at one moment if they overlap. Of whole pages from private
+    /// memory (which no right stands for and no other task inherited) no bytes are copied before one of the two is
+    /// written. (Mach's `vm_copy`.)
+    ///
+    /// `InvalidArgument`: size 0. `InvalidAddress`: not all mapped. `ProtectionFailure`:
+    /// the source not readable, or the target not writable. `ResourceShortage`: the
+    /// account pays for the copy before what was there is given back. The target is
+    /// then as before.
+    9 vm_copy / VmCopy (source: u64, size: u64, target: u64) -> ();
+
+    /// Figures of the task's map, and of the machine's memory. (Mach's `vm_statistics`.)
+    10 vm_statistics / VmStatistics () -> (statistics: Statistics);
+}
+
+/// Most bytes that `vm_read` and `vm_write` carry.
+pub const INLINE_MAX: usize = 1024;
+
+/// What a child task gets of its parent's region.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u32)]
+pub enum Inheritance {
+    /// The same memory: each sees what the other writes.
+    Share = 0,
+    /// A copy, from the moment the child is made.
+    #[default]
+    Copy = 1,
+    /// Nothing.
+    None = 2,
+}
+
+impl Inheritance {
+    /// The one with this code.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<Inheritance> {
+        match code {
+            0 => Some(Inheritance::Share),
+            1 => Some(Inheritance::Copy),
+            2 => Some(Inheritance::None),
+            _ => None,
+        }
+    }
+}
+
+/// What [`vm_region`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct RegionInfo {
+    /// Its first byte.
+    pub address: u64,
+    /// Bytes.
+    pub size: u64,
+    /// The byte of its memory object that it begins with.
+    pub offset: u64,
+    /// Bytes of that object.
+    pub object_size: u64,
+    /// Pages of that object that have a frame.
+    pub object_resident: u64,
+    /// Regions, in all tasks, that show a part of it.
+    pub object_mappings: u32,
+    /// 1 if others may see it: a right has stood for it, or a child inherited it shared.
+    pub shared: u32,
+    /// [`Protection`] bits now.
+    pub protection: u32,
+    /// Those it can be raised to.
+    pub maximum: u32,
+    /// An [`Inheritance`].
+    pub inheritance: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// What [`vm_statistics`] returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Statistics {
+    /// Bytes that the task's regions cover.
+    pub virtual_size: u64,
+    /// Its regions.
+    pub regions: u64,
+    /// Frames of its page tables.
+    pub tables: u64,
+    /// Pages of the machine that were filled with zeros when touched, since start.
+    pub zero_fills: u64,
+    /// Pages of the machine whose bytes were copied, since start: written while shared,
+    /// or copied from memory that others can see.
+    pub copies: u64,
+    /// Frames of the machine that are free.
+    pub free_frames: u64,
 }
 
 /// Bytes of a page.
@@ -86,10 +207,12 @@ impl Protection {
 }
 
 bitflags::bitflags! {
-    /// How `vm_map` chooses the address.
+    /// How `vm_map` chooses the address, and what it maps.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
     pub struct MapFlags: u32 {
         /// Anywhere; the address given is ignored.
         const ANYWHERE = 1;
+        /// A copy of the object's pages, private to the task.
+        const COPY = 2;
     }
 }

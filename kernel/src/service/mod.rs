@@ -31,7 +31,7 @@ use portolan_abi::{Error, Result, call, error};
 use zerocopy::{Immutable, IntoBytes};
 
 /// Most inline bytes that a request has.
-const REQUEST_MAX: usize = 128;
+const REQUEST_MAX: usize = size_of::<portolan_abi::vm::arguments::VmWrite>();
 /// Most inline bytes that a reply has.
 const REPLY_MAX: usize = size_of::<ReplyHead>() + size_of::<portolan_abi::host::results::Trace>();
 

@@ -5,8 +5,8 @@ use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::right;
 use crate::kernel::Kernel;
 use crate::task::{self, TaskId, TaskName};
-use portolan_abi::Result;
-use portolan_abi::task::{Request, TaskInfo, arguments, results};
+use portolan_abi::task::{CreateFlags, Request, TaskInfo, arguments, results};
+use portolan_abi::{Error, Result};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -32,8 +32,10 @@ fn create(
     rights: &mut Rights,
     answer: &mut Answer,
 ) -> Result<()> {
+    let flags = CreateFlags::from_bits(request.flags).ok_or(Error::InvalidArgument)?;
+    let heir_of = flags.contains(CreateFlags::INHERIT).then_some(parent);
     let account = k.accounts.create(k.tasks[parent].account, request.limits)?;
-    let child = task::create(k, TaskName(request.name), account).inspect_err(|_| k.accounts.close(account))?;
+    let child = task::create(k, TaskName(request.name), account, heir_of).inspect_err(|_| k.accounts.close(account))?;
     let bootstrap_name = right::insert(k, child, only_right(rights));
     let port = k.tasks[child].kernel_port;
     k.ports[port].send_rights += 1;

@@ -6,11 +6,16 @@ use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{KernelObject, Owner};
 use crate::kernel::Kernel;
 use crate::task::{Accounts, TaskId};
+use crate::vm::copy::Window;
 use crate::vm::map::{Place, Range, Showing};
-use crate::vm::{Map, ObjectId, Vm};
+use crate::vm::object::Reach;
+use crate::vm::{Map, MapCopy, ObjectId, Vm};
 use portolan_abi::memory_object::SIZE_MAX;
-use portolan_abi::vm::{MapFlags, Request, arguments, results};
+use portolan_abi::vm::{INLINE_MAX, Inheritance, MapFlags, RegionInfo, Request, Statistics, arguments, results};
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
+use portolan_machine::Access;
+
+const PAGE: u64 = PAGE_SIZE as u64;
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -32,12 +37,32 @@ pub(super) fn handle(
         }
         Request::VmProtect(request) => {
             let range = Range::new(request.address, request.size)?;
-            let protection = usable(request.protection)?;
             let (map, vm, accounts) = memory_of(k, target);
-            map.protect(vm, accounts, range, protection)?;
+            match request.set_maximum {
+                0 => map.protect(vm, accounts, range, usable(request.protection)?)?,
+                1 => map.set_maximum(vm, accounts, range, protection(request.protection)?)?,
+                _ => return Err(Error::InvalidArgument),
+            }
         }
+        Request::VmInherit(request) => {
+            let range = Range::new(request.address, request.size)?;
+            let inheritance = inheritance(request.inheritance)?;
+            let (map, vm, accounts) = memory_of(k, target);
+            map.inherit(vm, accounts, range, inheritance)?;
+        }
+        Request::VmRegion(request) => {
+            let info = region_info(k, target, request.address)?;
+            answer.results(&results::VmRegion { info });
+        }
+        Request::VmRead(request) => {
+            let data = vm_read(k, target, &request)?;
+            answer.results(&results::VmRead { data });
+        }
+        Request::VmWrite(request) => vm_write(k, target, &request)?,
+        Request::VmCopy(request) => vm_copy(k, target, &request)?,
+        Request::VmStatistics(_) => answer.results(&results::VmStatistics { statistics: statistics(k, target) }),
         Request::MemoryObjectCreate(request) => {
-            let object = create_object(k, target, request.size)?;
+            let object = create_object(k, target, request.size, Reach::Shared)?;
             let payer = k.tasks[target].account;
             answer.right = make_right(k, payer, object, Protection::all())?;
         }
@@ -56,50 +81,133 @@ fn usable(bits: u32) -> Result<Protection> {
     if protection.breaks_w_xor_x() { Err(Error::InvalidArgument) } else { Ok(protection) }
 }
 
+fn inheritance(code: u32) -> Result<Inheritance> {
+    Inheritance::from_code(code).ok_or(Error::InvalidArgument)
+}
+
 fn vm_map(k: &mut Kernel, target: TaskId, request: &arguments::VmMap, rights: &Rights) -> Result<u64> {
-    let protection = usable(request.protection)?;
+    let (protection, maximum) = (usable(request.protection)?, protection(request.maximum)?);
+    let inheritance = inheritance(request.inheritance)?;
     let flags = MapFlags::from_bits(request.flags).ok_or(Error::InvalidArgument)?;
     let place = if flags.contains(MapFlags::ANYWHERE) { Place::Anywhere } else { Place::At(request.address) };
     let right = rights.last().map_or(CarriedRight::Null, |carried| carried.right);
-    let (object, maximum) = mapped_object(k, target, right, request)?;
-    let (map, vm, accounts) = memory_of(k, target);
-    let what = Showing { object, offset: request.offset, protection, maximum };
-    let mapped = if maximum.contains(protection) {
-        map.map(vm, accounts, place, request.size, what)
-    } else {
-        Err(Error::ProtectionFailure)
-    };
-    if mapped.is_err() {
-        // A new object that was not mapped has no other use.
-        vm.release_object(accounts, object);
+    let (object, offset, allowed) = mapped_object(k, target, right, request, flags)?;
+    let maximum = maximum.intersection(allowed);
+    if !maximum.contains(protection) {
+        k.vm.release_object(&mut k.accounts, object);
+        return Err(Error::ProtectionFailure);
     }
-    mapped
+    let (map, vm, accounts) = memory_of(k, target);
+    let what = Showing { object, offset, protection, maximum, inheritance };
+    // A new object that was not mapped has no other use.
+    map.map(vm, accounts, place, request.size, what).inspect_err(|_| vm.release_object(accounts, object))
 }
 
-/// The object that a right allows to map, or a new one for a null right; and the most
-/// that may be done to it.
+/// The object to map, from which byte, and what may be done to it: what a right stands
+/// for, or a copy of it, or fresh memory for a null right.
 fn mapped_object(
     k: &mut Kernel,
     target: TaskId,
     right: CarriedRight,
     request: &arguments::VmMap,
-) -> Result<(ObjectId, Protection)> {
-    match right {
-        CarriedRight::Null if request.offset != 0 => Err(Error::InvalidArgument),
-        CarriedRight::Null => Ok((create_object(k, target, request.size)?, Protection::all())),
-        CarriedRight::Send(port) => match k.ports.get(port).map(|port| port.owner) {
-            Some(Owner::Kernel(KernelObject::Memory(object, allowed))) => Ok((object, allowed)),
-            _ => Err(Error::InvalidCapability),
-        },
-        _ => Err(Error::InvalidCapability),
+    flags: MapFlags,
+) -> Result<(ObjectId, u64, Protection)> {
+    let port = match right {
+        CarriedRight::Null if request.offset != 0 => return Err(Error::InvalidArgument),
+        CarriedRight::Null => {
+            return Ok((create_object(k, target, request.size, Reach::Private)?, 0, Protection::all()));
+        }
+        CarriedRight::Send(port) => port,
+        _ => return Err(Error::InvalidCapability),
+    };
+    let Some(Owner::Kernel(KernelObject::Memory(object, allowed))) = k.ports.get(port).map(|port| port.owner) else {
+        return Err(Error::InvalidCapability);
+    };
+    if !flags.contains(MapFlags::COPY) {
+        Ok((object, request.offset, allowed))
+    } else if allowed.contains(Protection::READ) {
+        Ok((copy_object(k, target, object, request)?, 0, Protection::all()))
+    } else {
+        Err(Error::ProtectionFailure)
     }
 }
 
-fn create_object(k: &mut Kernel, target: TaskId, size: u64) -> Result<ObjectId> {
+/// A copy of the part of an object that is to be mapped.
+fn copy_object(k: &mut Kernel, target: TaskId, object: ObjectId, request: &arguments::VmMap) -> Result<ObjectId> {
+    let size = request.size.checked_next_multiple_of(PAGE).filter(|size| *size > 0).ok_or(Error::InvalidArgument)?;
+    let end = request.offset.checked_add(size).ok_or(Error::InvalidArgument)?;
+    if !request.offset.is_multiple_of(PAGE) || end > k.vm.objects[object].size() {
+        return Err(Error::InvalidArgument);
+    }
+    let account = k.tasks[target].account;
+    k.vm.copy_object(&mut k.accounts, account, object, request.offset / PAGE..end / PAGE)
+}
+
+fn create_object(k: &mut Kernel, target: TaskId, size: u64, reach: Reach) -> Result<ObjectId> {
     if size == 0 || size > SIZE_MAX {
         return Err(Error::InvalidArgument);
     }
     let account = k.tasks[target].account;
     let Kernel { vm, accounts, .. } = k;
-    vm.create_object(accounts, account, size.div_ceil(PAGE_SIZE as u64))
+    vm.create_object(accounts, account, size.div_ceil(PAGE), reach)
+}
+
+fn region_info(k: &Kernel, target: TaskId, address: u64) -> Result<RegionInfo> {
+    let region = k.tasks[target].map.regions().next(address).ok_or(Error::InvalidAddress)?;
+    let object = &k.vm.objects[region.object];
+    Ok(RegionInfo {
+        address: region.range.start,
+        size: region.range.size(),
+        offset: region.offset,
+        object_size: object.size(),
+        object_resident: object.resident(),
+        object_mappings: object.mappings,
+        shared: (object.reach == Reach::Shared).into(),
+        protection: region.protection.bits(),
+        maximum: region.maximum.bits(),
+        inheritance: region.inheritance as u32,
+        reserved: 0,
+    })
+}
+
+fn vm_read(k: &mut Kernel, target: TaskId, request: &arguments::VmRead) -> Result<[u8; INLINE_MAX]> {
+    let mut data = [0; INLINE_MAX];
+    let (window, size) = inline_window(k, target, request.address, request.size, Access::Read)?;
+    window.read(&k.vm.memory, 0, &mut data[..size]);
+    Ok(data)
+}
+
+fn vm_write(k: &mut Kernel, target: TaskId, request: &arguments::VmWrite) -> Result<()> {
+    let (window, size) = inline_window(k, target, request.address, request.size, Access::Write)?;
+    window.write(&mut k.vm.memory, 0, &request.data[..size]);
+    Ok(())
+}
+
+/// A window on bytes of the task that fit into a request or reply, and their number.
+fn inline_window(k: &mut Kernel, target: TaskId, address: u64, size: u64, access: Access) -> Result<(Window, usize)> {
+    let size = usize::try_from(size).ok().filter(|size| *size <= INLINE_MAX).ok_or(Error::InvalidArgument)?;
+    let (map, vm, accounts) = memory_of(k, target);
+    let mut window = Window::default();
+    if size > 0 {
+        window.open(vm, accounts, map, address, size, access)?;
+    }
+    Ok((window, size))
+}
+
+fn vm_copy(k: &mut Kernel, target: TaskId, request: &arguments::VmCopy) -> Result<()> {
+    let (map, vm, accounts) = memory_of(k, target);
+    let copy = MapCopy::take(vm, accounts, map, map.account(), request.source, request.size)?;
+    copy.overwrite(vm, accounts, map, request.target)
+}
+
+fn statistics(k: &Kernel, target: TaskId) -> Statistics {
+    let map = &k.tasks[target].map;
+    Statistics {
+        virtual_size: map.regions().iter().map(|region| region.range.size()).sum(),
+        regions: map.regions().len() as u64,
+        tables: map.tables,
+        zero_fills: k.vm.counters.zero_fills,
+        copies: k.vm.counters.copies,
+        free_frames: k.vm.frames.available(),
+    }
 }

@@ -96,14 +96,15 @@ pub const TASK_COST: u64 = Arena::<Task>::SLOT_SIZE as u64;
 /// What a thread costs its task's account, apart from its port and name.
 pub const THREAD_COST: u64 = (Threads::SLOT_SIZE + size_of::<Context>() + Context::HEAP_SIZE) as u64;
 
-/// Makes a task that pays from `account`, which is its own.
+/// Makes a task that pays from `account`, which is its own; its memory is empty, or
+/// inherited from another.
 ///
 /// # Errors
 /// `ResourceShortage`; the account is then still the caller's to close.
-pub fn create(k: &mut Kernel, name: TaskName, account: AccountId) -> Result<TaskId> {
+pub fn create(k: &mut Kernel, name: TaskName, account: AccountId, heir_of: Option<TaskId>) -> Result<TaskId> {
     k.tasks.reserve()?;
     k.accounts.charge(account, Resource::Memory, TASK_COST)?;
-    let made = create_ports(k, account).and_then(|(kernel_port, notify_port)| match make_spaces(k, account) {
+    let made = create_ports(k, account).and_then(|(kernel_port, notify_port)| match make_spaces(k, account, heir_of) {
         Ok((map, space)) => Ok((kernel_port, notify_port, map, space)),
         Err(error) => {
             death::bury(k, kernel_port);
@@ -153,10 +154,13 @@ fn create_ports(k: &mut Kernel, account: AccountId) -> Result<(PortId, PortId)> 
 /// Names that a new task has room for: those of its two ports, and of a right from its maker.
 const FIRST_NAMES: u32 = 3;
 
-fn make_spaces(k: &mut Kernel, account: AccountId) -> Result<(Map, Space)> {
-    let Kernel { vm, accounts, .. } = k;
+fn make_spaces(k: &mut Kernel, account: AccountId, heir_of: Option<TaskId>) -> Result<(Map, Space)> {
+    let Kernel { vm, accounts, tasks, .. } = k;
     let mut space = Space::new(account);
-    let map = space.reserve(accounts, FIRST_NAMES).and_then(|()| Map::new(vm, accounts, account));
+    let map = space.reserve(accounts, FIRST_NAMES).and_then(|()| match heir_of {
+        Some(parent) => tasks[parent].map.fork(vm, accounts, account),
+        None => Map::new(vm, accounts, account),
+    });
     match map {
         Ok(map) => Ok((map, space)),
         Err(error) => {

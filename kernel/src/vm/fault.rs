@@ -1,11 +1,12 @@
 //! A page that the pmap lacks: looked up in map and object, and entered.
 //!
 //! The only place where pages are entered on demand, for faults of user code and
-//! for the kernel's own copies alike. Neighbours: `map`, `object`, `copy`, `run`.
+//! for the kernel's own copies alike; so the only place, too, where a page that is
+//! shared until written is written, and gets a frame of its own. Neighbours: `map`, `object`, `copy`, `run`.
 
-use super::{Map, Vm};
+use super::{Frames, Map, Vm};
 use crate::task::account::{Accounts, Resource, Spent};
-use portolan_abi::{PAGE_SIZE, Protection};
+use portolan_abi::{Error, PAGE_SIZE, Protection};
 use portolan_machine::{Access, Frame, VirtAddr};
 
 /// Why a page cannot be had.
@@ -25,6 +26,16 @@ impl From<Spent> for Fault {
     }
 }
 
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Error {
+        match fault {
+            Fault::Unmapped => Error::InvalidAddress,
+            Fault::Protection => Error::ProtectionFailure,
+            Fault::Shortage => Error::ResourceShortage,
+        }
+    }
+}
+
 /// Whether a protection allows an access.
 #[inline]
 pub fn allows(protection: Protection, access: Access) -> bool {
@@ -33,6 +44,12 @@ pub fn allows(protection: Protection, access: Access) -> bool {
         Access::Write => protection.contains(Protection::WRITE),
         Access::Execute => protection.contains(Protection::EXECUTE),
     }
+}
+
+/// What a mapping of a frame may allow: no writing while others hold it, too.
+#[inline]
+pub(super) fn writable_if_alone(frames: &Frames, frame: Frame, protection: Protection) -> Protection {
+    if frames.is_shared(frame) { protection.difference(Protection::WRITE) } else { protection }
 }
 
 /// Makes the page around `address` present for `access` and returns its frame.
@@ -49,7 +66,8 @@ pub fn resolve(
         return Err(Fault::Protection);
     }
     let number = (region.offset + (page.0 - region.range.start)) / PAGE_SIZE as u64;
-    let frame = vm.object_page(accounts, region.object, number)?;
+    let frame = vm.object_page(accounts, region.object, number, access)?;
+    let protection = writable_if_alone(&vm.frames, frame, region.protection);
     let Vm { memory, frames, .. } = vm;
     let account = map.account();
     let mut tables = 0;
@@ -62,7 +80,7 @@ pub fn resolve(
         }
         frame
     };
-    let entered = map.pmap.enter(memory, page, frame, region.protection, &mut table);
+    let entered = map.pmap.enter(memory, page, frame, protection, &mut table);
     map.tables += tables;
     entered.map(|_| frame).map_err(|_| Fault::Shortage)
 }

@@ -2,15 +2,19 @@
 //!
 //! Invariant: regions are sorted, do not overlap, lie in user memory at page
 //! boundaries, and none is writable and executable; the pmap maps only pages of
-//! regions, with no more than the region's protection.
-//! Neighbours: `fault` fills the pmap, `object` holds the pages.
+//! regions, with no more than the region's protection, and writable only where the
+//! frame is held once.
+//! Neighbours: `regions` keeps them in order, `fault` fills the pmap, `object` holds the
+//! pages, `map_copy` takes copies of ranges.
 
+use super::fault::{allows, writable_if_alone};
+use super::object::Reach;
+use super::regions::Regions;
 use super::{ObjectId, Vm};
 use crate::task::account::{AccountId, Accounts, Resource};
-use alloc::vec::Vec;
-use portolan_abi::vm::{ANYWHERE_START, USER_END, USER_START};
+use portolan_abi::vm::{ANYWHERE_START, Inheritance, USER_END, USER_START};
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
-use portolan_machine::{Memory, Pmap, VirtAddr};
+use portolan_machine::{Access, Mapping, Pmap, VirtAddr};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -39,9 +43,24 @@ impl Range {
         }
     }
 
+    /// The pages that `size` bytes from `address` touch, wherever that is.
+    pub fn around(address: u64, size: u64) -> Result<Range> {
+        let end = address.checked_add(size).ok_or(Error::InvalidAddress)?;
+        if size == 0 {
+            return Err(Error::InvalidArgument);
+        }
+        let start = address - address % PAGE;
+        Range::new(start, end - start)
+    }
+
     /// Its length in bytes.
     pub fn size(self) -> u64 {
         self.end - self.start
+    }
+
+    /// The part of it that lies in another.
+    pub(super) fn within(self, other: Range) -> Range {
+        Range { start: self.start.max(other.start), end: self.end.min(other.end) }
     }
 }
 
@@ -58,13 +77,29 @@ pub struct Region {
     pub protection: Protection,
     /// What it may be raised to.
     pub maximum: Protection,
+    /// What a child gets of it.
+    pub inheritance: Inheritance,
+}
+
+impl Region {
+    /// The pages of its object that a range inside it shows.
+    pub(super) fn pages(&self, range: Range) -> core::ops::Range<u64> {
+        let first = (self.offset + (range.start - self.range.start)) / PAGE;
+        first..first + range.size() / PAGE
+    }
+
+    /// Where its object's first page is, or would be: the same for every region of a
+    /// private object, as all of them were cut from one.
+    fn base(&self) -> u64 {
+        self.range.start.wrapping_sub(self.offset)
+    }
 }
 
 /// An address space.
 pub struct Map {
     /// The page tables.
     pub pmap: Pmap,
-    regions: Vec<Region>,
+    pub(super) regions: Regions,
     account: AccountId,
     /// Frames of page tables, which the account has paid for.
     pub tables: u64,
@@ -87,7 +122,7 @@ impl Map {
             accounts.credit(account, Resource::Frames, 1);
             return Err(Error::ResourceShortage);
         };
-        Ok(Map { pmap: Pmap::new(&mut vm.memory, root), regions: Vec::new(), account, tables: 1 })
+        Ok(Map { pmap: Pmap::new(&mut vm.memory, root), regions: Regions::default(), account, tables: 1 })
     }
 
     /// Who pays for it.
@@ -95,29 +130,28 @@ impl Map {
         self.account
     }
 
-    /// The regions, in the order of their addresses.
-    pub fn regions(&self) -> &[Region] {
+    /// The regions.
+    pub fn regions(&self) -> &Regions {
         &self.regions
     }
 
     /// The region that an address is in.
+    #[inline]
     pub fn region_at(&self, address: u64) -> Option<&Region> {
-        let region = self.regions.get(self.first_ending_after(address))?;
-        (region.range.start <= address).then_some(region)
+        self.regions.at(address)
     }
 
     /// Adds a region that shows `size` bytes of an object from `offset`, both at pages.
     pub fn map(&mut self, vm: &mut Vm, accounts: &mut Accounts, place: Place, size: u64, what: Showing) -> Result<u64> {
-        let range = self.place(place, size)?;
+        let range = self.find_place(place, size)?;
         let end = what.offset.checked_add(range.size()).ok_or(Error::InvalidArgument)?;
         if !what.offset.is_multiple_of(PAGE) || end > vm.objects[what.object].size() {
             return Err(Error::InvalidArgument);
         }
         self.pay_for_regions(accounts, 1)?;
         // Nothing below may fail.
-        let index = self.first_ending_after(range.start);
-        let Showing { object, offset, protection, maximum } = what;
-        self.regions.insert(index, Region { range, object, offset, protection, maximum });
+        let Showing { object, offset, protection, maximum, inheritance } = what;
+        self.regions.insert(Region { range, object, offset, protection, maximum, inheritance });
         vm.objects[object].mappings += 1;
         Ok(range.start)
     }
@@ -125,13 +159,10 @@ impl Map {
     /// Removes all that is mapped in the range.
     pub fn unmap(&mut self, vm: &mut Vm, accounts: &mut Accounts, range: Range) -> Result<()> {
         self.cut_at_ends(vm, accounts, range)?;
-        let first = self.first_ending_after(range.start);
-        while let Some(region) = self.regions.get(first).copied() {
-            if region.range.start >= range.end {
-                break;
-            }
-            self.regions.remove(first);
-            self.forget(vm, accounts, region);
+        // Nothing below may fail.
+        while let Some(region) = self.regions.remove_first(range) {
+            accounts.credit(self.account, Resource::Memory, REGION_COST);
+            self.leave(vm, accounts, &region);
         }
         Ok(())
     }
@@ -144,68 +175,187 @@ impl Map {
         range: Range,
         protection: Protection,
     ) -> Result<()> {
+        self.require(range, |region| region.maximum.contains(protection))?;
+        self.cut_at_ends(vm, accounts, range)?;
+        // Nothing below may fail.
+        self.each_region(range, |region| region.protection = protection);
+        self.limit_pages(vm, range, |_| protection);
+        Ok(())
+    }
+
+    /// Sets what the protection of the range, all of which must be mapped, can be raised
+    /// to, and takes away what is above that.
+    pub fn set_maximum(
+        &mut self,
+        vm: &mut Vm,
+        accounts: &mut Accounts,
+        range: Range,
+        maximum: Protection,
+    ) -> Result<()> {
+        self.require(range, |region| region.maximum.contains(maximum))?;
+        self.cut_at_ends(vm, accounts, range)?;
+        // Nothing below may fail.
+        self.each_region(range, |region| {
+            region.maximum = maximum;
+            region.protection = region.protection.intersection(maximum);
+        });
+        self.limit_pages(vm, range, |mapping| mapping.protection.intersection(maximum));
+        Ok(())
+    }
+
+    /// Sets what children get of the range, all of which must be mapped.
+    pub fn inherit(
+        &mut self,
+        vm: &mut Vm,
+        accounts: &mut Accounts,
+        range: Range,
+        inheritance: Inheritance,
+    ) -> Result<()> {
+        self.require(range, |_| true)?;
+        self.cut_at_ends(vm, accounts, range)?;
+        // Nothing below may fail.
+        self.each_region(range, |region| region.inheritance = inheritance);
+        Ok(())
+    }
+
+    /// Sees that all of a range is mapped and allows an access.
+    pub fn require_access(&self, range: Range, access: Access) -> Result<()> {
+        self.require(range, |region| allows(region.protection, access))
+    }
+
+    /// Sees that all of a range is mapped, by regions that will do.
+    fn require(&self, range: Range, will_do: impl Fn(&Region) -> bool) -> Result<()> {
         let mut next = range.start;
-        for region in self.touching(range) {
+        for region in self.regions.touching(range) {
             if region.range.start > next {
                 return Err(Error::InvalidAddress);
             }
-            if !region.maximum.contains(protection) {
+            if !will_do(region) {
                 return Err(Error::ProtectionFailure);
             }
             next = region.range.end;
         }
-        if next < range.end {
-            return Err(Error::InvalidAddress);
+        if next < range.end { Err(Error::InvalidAddress) } else { Ok(()) }
+    }
+
+    /// Changes every region of a range at whose ends none is crossed.
+    pub(super) fn each_region(&mut self, range: Range, mut change: impl FnMut(&mut Region)) {
+        let mut next = range;
+        while let Some(region) = self.regions.first_mut(next) {
+            change(region);
+            next.start = region.range.end;
         }
-        self.cut_at_ends(vm, accounts, range)?;
-        // Nothing below may fail.
-        let first = self.first_ending_after(range.start);
-        for region in self.regions[first..].iter_mut().take_while(|region| region.range.start < range.end) {
-            region.protection = protection;
-        }
-        self.each_mapped(vm, range, |pmap, memory, page| {
-            if protection.is_empty() {
-                pmap.remove(memory, page);
-            } else {
-                pmap.protect(memory, page, protection);
+    }
+
+    /// An address space for a child, which pays from `account`, made of this one as each
+    /// region's inheritance says.
+    pub fn fork(&mut self, vm: &mut Vm, accounts: &mut Accounts, account: AccountId) -> Result<Map> {
+        let mut child = Map::new(vm, accounts, account)?;
+        match self.bequeath(vm, accounts, &mut child) {
+            Ok(()) => Ok(child),
+            Err(error) => {
+                child.destroy(vm, accounts);
+                Err(error)
             }
-        });
+        }
+    }
+
+    fn bequeath(&mut self, vm: &mut Vm, accounts: &mut Accounts, child: &mut Map) -> Result<()> {
+        let mut next = 0;
+        while let Some(region) = self.regions.next(next).copied() {
+            next = region.range.end;
+            let (object, offset) = match region.inheritance {
+                Inheritance::None => continue,
+                Inheritance::Share => {
+                    self.make_shared(vm, &region)?;
+                    (region.object, region.offset)
+                }
+                Inheritance::Copy => (self.copy_region(vm, accounts, child.account, &region)?, 0),
+            };
+            let Region { range, protection, maximum, inheritance, .. } = region;
+            let what = Showing { object, offset, protection, maximum, inheritance };
+            let mapped = child.map(vm, accounts, Place::At(range.start), range.size(), what);
+            mapped.inspect_err(|_| vm.release_object(accounts, object))?;
+        }
+        Ok(())
+    }
+
+    /// A new object, paid for by `payer`, with what a region shows now.
+    fn copy_region(
+        &mut self,
+        vm: &mut Vm,
+        accounts: &mut Accounts,
+        payer: AccountId,
+        region: &Region,
+    ) -> Result<ObjectId> {
+        let pages = region.pages(region.range);
+        let copy = vm.copy_object(accounts, payer, region.object, pages)?;
+        self.limit_pages(vm, region.range, |mapping| mapping.protection);
+        Ok(copy)
+    }
+
+    /// Lets the object of a region be mapped elsewhere, too. On failure some of its pages
+    /// may have got frames of their own, which nobody sees.
+    fn make_shared(&mut self, vm: &mut Vm, region: &Region) -> Result<()> {
+        if vm.objects[region.object].reach == Reach::Shared {
+            return Ok(());
+        }
+        let mut next = 0;
+        while let Some(page) = vm.unshare_next(region.object, next)? {
+            self.pmap.remove(&mut vm.memory, VirtAddr(region.base().wrapping_add(page * PAGE)));
+            next = page + 1;
+        }
+        vm.objects[region.object].reach = Reach::Shared;
         Ok(())
     }
 
     /// Ends the address space.
     pub fn destroy(mut self, vm: &mut Vm, accounts: &mut Accounts) {
-        while let Some(region) = self.regions.pop() {
-            self.forget(vm, accounts, region);
+        let all = Range { start: 0, end: USER_END };
+        while let Some(region) = self.regions.remove_first(all) {
+            accounts.credit(self.account, Resource::Memory, REGION_COST);
+            self.leave(vm, accounts, &region);
         }
         let Vm { memory, frames, .. } = vm;
         self.pmap.destroy(memory, &mut |frame| frames.free(frame));
         accounts.credit(self.account, Resource::Frames, self.tables);
     }
 
-    fn forget(&mut self, vm: &mut Vm, accounts: &mut Accounts, region: Region) {
-        self.each_mapped(vm, region.range, |pmap, memory, page| {
-            pmap.remove(memory, page);
-        });
-        accounts.credit(self.account, Resource::Memory, REGION_COST);
-        vm.objects[region.object].mappings -= 1;
+    /// Ends what a region that is no more, or will show another object, has of its object.
+    pub(super) fn leave(&mut self, vm: &mut Vm, accounts: &mut Accounts, region: &Region) {
+        self.limit_pages(vm, region.range, |_| Protection::empty());
+        let object = &mut vm.objects[region.object];
+        object.mappings -= 1;
+        if object.mappings > 0 && object.reach == Reach::Private {
+            // Nothing else can reach these pages.
+            vm.free_pages(accounts, region.object, region.pages(region.range));
+        }
         vm.release_object(accounts, region.object);
     }
 
-    /// Acts on the pages of a range that the pmap has, however large the range.
-    fn each_mapped(&mut self, vm: &mut Vm, range: Range, mut act: impl FnMut(&mut Pmap, &mut Memory, VirtAddr)) {
+    /// Lets the pages of a range that the pmap has allow what `wanted` says, and no writing
+    /// to frames that others hold, too. However large the range, it costs what is mapped.
+    pub(super) fn limit_pages(&mut self, vm: &mut Vm, range: Range, wanted: impl Fn(Mapping) -> Protection) {
+        let Vm { memory, frames, .. } = vm;
         let mut next = range.start;
-        while let Some(page) = self.pmap.next_mapped(&vm.memory, VirtAddr(next), VirtAddr(range.end)) {
-            act(&mut self.pmap, &mut vm.memory, page);
+        while let Some(page) = self.pmap.next_mapped(memory, VirtAddr(next), VirtAddr(range.end)) {
             next = page.0 + PAGE;
+            let Some(mapping) = self.pmap.lookup(memory, page) else { continue };
+            let protection = writable_if_alone(frames, mapping.frame, wanted(mapping));
+            if protection.is_empty() {
+                self.pmap.remove(memory, page);
+            } else if protection != mapping.protection {
+                self.pmap.protect(memory, page, protection);
+            }
         }
     }
 
-    fn place(&self, place: Place, size: u64) -> Result<Range> {
+    /// Where a new region can be.
+    pub(super) fn find_place(&self, place: Place, size: u64) -> Result<Range> {
         match place {
             Place::At(address) => {
                 let range = Range::new(address, size)?;
-                if self.touching(range).next().is_some() { Err(Error::NoSpace) } else { Ok(range) }
+                if self.regions.touching(range).next().is_some() { Err(Error::NoSpace) } else { Ok(range) }
             }
             Place::Anywhere => self.find_free(Range::new(ANYWHERE_START, size).map_err(|error| match error {
                 Error::InvalidAddress => Error::NoSpace,
@@ -216,24 +366,18 @@ impl Map {
 
     /// The first free range of that size, at or after the wanted one.
     fn find_free(&self, wanted: Range) -> Result<Range> {
-        let mut start = wanted.start;
-        for region in &self.regions[self.first_ending_after(start)..] {
-            if region.range.start >= start + wanted.size() {
-                break;
-            }
-            start = region.range.end;
-        }
-        Range::new(start, wanted.size()).map_err(|_| Error::NoSpace)
+        Range::new(self.regions.find_free(wanted), wanted.size()).map_err(|_| Error::NoSpace)
     }
 
     /// Cuts regions so that none crosses an end of the range.
-    fn cut_at_ends(&mut self, vm: &mut Vm, accounts: &mut Accounts, range: Range) -> Result<()> {
+    pub(super) fn cut_at_ends(&mut self, vm: &mut Vm, accounts: &mut Accounts, range: Range) -> Result<()> {
         let cuts = [range.start, range.end].into_iter().filter(|at| self.crosses(*at)).count();
         self.pay_for_regions(accounts, cuts)?;
         // Nothing below may fail.
         for at in [range.start, range.end] {
-            if self.crosses(at) {
-                self.cut(vm, at);
+            if let Some(region) = self.region_at(at).filter(|region| region.range.start < at) {
+                vm.objects[region.object].mappings += 1;
+                self.regions.cut(at);
             }
         }
         Ok(())
@@ -243,29 +387,10 @@ impl Map {
         self.region_at(at).is_some_and(|region| region.range.start < at)
     }
 
-    fn cut(&mut self, vm: &mut Vm, at: u64) {
-        let index = self.first_ending_after(at);
-        let mut upper = self.regions[index];
-        upper.offset += at - upper.range.start;
-        upper.range.start = at;
-        self.regions[index].range.end = at;
-        self.regions.insert(index + 1, upper);
-        vm.objects[upper.object].mappings += 1;
-    }
-
-    fn pay_for_regions(&mut self, accounts: &mut Accounts, count: usize) -> Result<()> {
-        self.regions.try_reserve(count).map_err(|_| Error::ResourceShortage)?;
+    pub(super) fn pay_for_regions(&mut self, accounts: &mut Accounts, count: usize) -> Result<()> {
+        self.regions.reserve(count)?;
         accounts.charge(self.account, Resource::Memory, count as u64 * REGION_COST)?;
         Ok(())
-    }
-
-    fn touching(&self, range: Range) -> impl Iterator<Item = &Region> {
-        let first = self.first_ending_after(range.start);
-        self.regions[first..].iter().take_while(move |region| region.range.start < range.end)
-    }
-
-    fn first_ending_after(&self, address: u64) -> usize {
-        self.regions.partition_point(|region| region.range.end <= address)
     }
 }
 
@@ -280,4 +405,6 @@ pub struct Showing {
     pub protection: Protection,
     /// What it may be raised to.
     pub maximum: Protection,
+    /// What a child gets of it.
+    pub inheritance: Inheritance,
 }

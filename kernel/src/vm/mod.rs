@@ -5,20 +5,27 @@
 //! first touched. The pmap, the processor's page tables, is a cache of both: a page
 //! it lacks is looked up in map and object by [`fault`], and entered.
 //!
-//! Invariant: a frame belongs to exactly one object (or page table, or queued
-//! message), and is mapped only where a region of that object is. Knows nothing of
+//! To copy memory is to copy a part of an object's tree ([`MapCopy`]): both then hold the
+//! same frames, no pmap lets anybody write to them, and who tries gets a frame of its own.
+//!
+//! Invariant: a frame belongs to one object (or page table, or queued message), or to
+//! several private objects; it is mapped only where a region of such an object is, and
+//! writable only if it belongs to one. Knows nothing of
 //! ports. Neighbours: `ipc` uses [`copy`] alone; `service` maps and unmaps.
 
 pub mod copy;
 pub mod fault;
 pub mod frame;
 pub mod map;
+pub mod map_copy;
 pub mod object;
 mod page_tree;
+pub mod regions;
 
 pub use fault::Fault;
 pub use frame::Frames;
 pub use map::Map;
+pub use map_copy::MapCopy;
 pub use object::{MemoryObject, ObjectId};
 
 use crate::arena::Arena;
@@ -32,4 +39,15 @@ pub struct Vm {
     pub frames: Frames,
     /// All memory objects.
     pub objects: Arena<MemoryObject>,
+    /// What has been done, since start.
+    pub counters: Counters,
+}
+
+/// What has been done with pages, since start.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Counters {
+    /// Filled with zeros when touched.
+    pub zero_fills: u64,
+    /// Copied, byte by byte.
+    pub copies: u64,
 }

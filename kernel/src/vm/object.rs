@@ -4,14 +4,21 @@
 //! zero until written, and take a frame, charged to its maker's account, when
 //! first touched.
 //!
-//! Invariant: the frames in its tree are its own. Neighbours: `map`, `fault`.
+//! Copying a private object shares its frames; whoever writes first gets a frame of
+//! its own. Each object is charged for every page it has, shared or not, so that
+//! this later write asks nothing more of its account.
+//!
+//! Invariant: a page of a private object is mapped at one place at most, so that to
+//! change its frame is to change one entry of one pmap; the frames of a shared
+//! object are its own. Neighbours: `map`, `fault`, `map_copy`.
 
 use super::page_tree::PageTree;
 use super::{Fault, Vm};
 use crate::arena::{Id, OutOfMemory};
 use crate::task::account::{AccountId, Accounts, Resource, Spent};
+use core::ops::Range;
 use portolan_abi::PAGE_SIZE;
-use portolan_machine::{Frame, FrameRange};
+use portolan_machine::{Access, Frame, FrameRange};
 
 /// Names a memory object.
 pub type ObjectId = Id<MemoryObject>;
@@ -21,14 +28,27 @@ pub struct MemoryObject {
     /// Its size.
     pages: u64,
     backing: Backing,
+    /// Who can see it.
+    pub reach: Reach,
     /// Who pays for its frames.
     account: AccountId,
     /// Ports that stand for it.
     pub ports: u32,
     /// Regions that map it.
     pub mappings: u32,
+    /// Whether a copy that is in no map holds it.
+    pub detached: bool,
     charged: u64,
     resident: u64,
+}
+
+/// Who can see an object's pages.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reach {
+    /// One map, each page at one address; no port has ever stood for it.
+    Private,
+    /// Whoever has a right to it or has inherited it. It never becomes private again.
+    Shared,
 }
 
 /// Where its bytes are.
@@ -78,6 +98,30 @@ impl MemoryObject {
             Backing::Fixed(range) => (page < self.pages).then(|| Frame(range.start.0 + page as u32)),
         }
     }
+
+    /// The first of these pages that has a frame.
+    pub(super) fn next(&self, pages: Range<u64>) -> Option<(u64, Frame)> {
+        match &self.backing {
+            Backing::Zero(tree) => tree.next(pages),
+            Backing::Fixed(_) => {
+                self.frame(pages.start).filter(|_| !pages.is_empty()).map(|frame| (pages.start, frame))
+            }
+        }
+    }
+
+    /// Every page that has a frame of a tree.
+    pub fn pages(&self) -> impl Iterator<Item = (u64, Frame)> {
+        let end = match self.backing {
+            Backing::Zero(_) => self.pages,
+            Backing::Fixed(_) => 0,
+        };
+        let mut next = 0;
+        core::iter::from_fn(move || {
+            let found = self.next(next..end)?;
+            next = found.0 + 1;
+            Some(found)
+        })
+    }
 }
 
 impl Vm {
@@ -87,8 +131,9 @@ impl Vm {
         accounts: &mut Accounts,
         account: AccountId,
         pages: u64,
+        reach: Reach,
     ) -> portolan_abi::Result<ObjectId> {
-        self.insert_object(accounts, account, pages, Backing::Zero(PageTree::new(pages)))
+        self.insert_object(accounts, account, pages, reach, Backing::Zero(PageTree::new(pages)))
     }
 
     /// Makes an object of frames that exist already.
@@ -98,7 +143,7 @@ impl Vm {
         account: AccountId,
         range: FrameRange,
     ) -> portolan_abi::Result<ObjectId> {
-        self.insert_object(accounts, account, range.len() as u64, Backing::Fixed(range))
+        self.insert_object(accounts, account, range.len() as u64, Reach::Shared, Backing::Fixed(range))
     }
 
     fn insert_object(
@@ -106,25 +151,71 @@ impl Vm {
         accounts: &mut Accounts,
         account: AccountId,
         pages: u64,
+        reach: Reach,
         backing: Backing,
     ) -> portolan_abi::Result<ObjectId> {
         self.objects.reserve()?;
         accounts.charge(account, Resource::Memory, OBJECT_COST)?;
-        let object = MemoryObject { pages, backing, account, ports: 0, mappings: 0, charged: OBJECT_COST, resident: 0 };
+        let object = MemoryObject {
+            pages,
+            backing,
+            reach,
+            account,
+            ports: 0,
+            mappings: 0,
+            detached: false,
+            charged: OBJECT_COST,
+            resident: 0,
+        };
         Ok(self.objects.insert(object)?)
     }
 
-    /// The frame of a page, filled with zeros if it is new.
-    pub(super) fn object_page(&mut self, accounts: &mut Accounts, id: ObjectId, page: u64) -> Result<Frame, Fault> {
+    /// The frame of a page, filled with zeros if it is new, and of its own if it is to be written.
+    pub(super) fn object_page(
+        &mut self,
+        accounts: &mut Accounts,
+        id: ObjectId,
+        page: u64,
+        access: Access,
+    ) -> Result<Frame, Fault> {
         match self.objects[id].frame(page) {
-            Some(frame) => Ok(frame),
             None => self.fill(accounts, id, page),
+            Some(frame) if access == Access::Write && self.frames.is_shared(frame) => self.unshare(id, page, frame),
+            Some(frame) => Ok(frame),
         }
     }
 
     fn fill(&mut self, accounts: &mut Accounts, id: ObjectId, page: u64) -> Result<Frame, Fault> {
-        let Vm { memory, frames, objects } = self;
-        let object = &mut objects[id];
+        let frame = self.frames.allocate().ok_or(Fault::Shortage)?;
+        match self.put(accounts, id, page, frame) {
+            Ok(()) => {
+                self.memory.zero(frame);
+                self.counters.zero_fills += 1;
+                Ok(frame)
+            }
+            Err(fault) => {
+                self.frames.free(frame);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Gives a page a frame of its own in the place of one that it shares, with the same bytes.
+    fn unshare(&mut self, id: ObjectId, page: u64, shared: Frame) -> Result<Frame, Fault> {
+        let Vm { memory, frames, objects, counters } = self;
+        let Backing::Zero(tree) = &mut objects[id].backing else { return Err(Fault::Protection) };
+        let own = frames.allocate().ok_or(Fault::Shortage)?;
+        counters.copies += 1;
+        memory.copy(shared.start(), own.start(), PAGE_SIZE);
+        if let Some(replaced) = tree.replace(page, own) {
+            frames.free(replaced);
+        }
+        Ok(own)
+    }
+
+    /// Gives a page that has none a frame, and charges for it.
+    pub(super) fn put(&mut self, accounts: &mut Accounts, id: ObjectId, page: u64, frame: Frame) -> Result<(), Fault> {
+        let object = &mut self.objects[id];
         let Backing::Zero(tree) = &mut object.backing else { return Err(Fault::Unmapped) };
         let cost = tree.cost(page);
         accounts.charge(object.account, Resource::Frames, 1)?;
@@ -133,18 +224,10 @@ impl Vm {
             return Err(Fault::Shortage);
         }
         object.charged += cost;
-        let filled = frames.allocate().ok_or(OutOfMemory).and_then(|frame| match tree.set(page, frame) {
-            Ok(()) => Ok(frame),
-            Err(OutOfMemory) => {
-                frames.free(frame);
-                Err(OutOfMemory)
-            }
-        });
-        match filled {
-            Ok(frame) => {
+        match tree.set(page, frame) {
+            Ok(()) => {
                 object.resident += 1;
-                memory.zero(frame);
-                Ok(frame)
+                Ok(())
             }
             Err(OutOfMemory) => {
                 // Nodes that were made stay, and stay paid for, until the object goes.
@@ -157,10 +240,138 @@ impl Vm {
         }
     }
 
-    /// Ends the object if nothing stands for it or maps it any more.
+    /// A new private object, paid for by `payer`, with these pages of another as they are now.
+    pub fn copy_object(
+        &mut self,
+        accounts: &mut Accounts,
+        payer: AccountId,
+        source: ObjectId,
+        pages: Range<u64>,
+    ) -> portolan_abi::Result<ObjectId> {
+        let copy = self.create_object(accounts, payer, pages.end - pages.start, Reach::Private)?;
+        let copied = self.copy_pages(accounts, source, pages, copy, 0);
+        copied.inspect_err(|_| self.release_object(accounts, copy))?;
+        Ok(copy)
+    }
+
+    /// Gives these pages of `source` to `target`, the first as its page `at`; it must have
+    /// none there. Private frames are then shared, and whoever maps them must be kept
+    /// from writing; others are copied. On failure some pages may have been given.
+    pub(super) fn copy_pages(
+        &mut self,
+        accounts: &mut Accounts,
+        source: ObjectId,
+        pages: Range<u64>,
+        target: ObjectId,
+        at: u64,
+    ) -> Result<(), Fault> {
+        let mut next = pages.start;
+        while let Some((page, frame)) = self.objects[source].next(next..pages.end) {
+            let given = self.give(frame, self.objects[source].reach)?;
+            self.put(accounts, target, at + (page - pages.start), given).inspect_err(|_| self.frames.free(given))?;
+            next = page + 1;
+        }
+        Ok(())
+    }
+
+    /// The same frame once more where it may be shared, or another with the same bytes.
+    fn give(&mut self, frame: Frame, reach: Reach) -> Result<Frame, Fault> {
+        // A foreign frame is never written, whoever sees it.
+        if reach == Reach::Private || self.frames.holders(frame).is_none() {
+            self.frames.share(frame);
+            return Ok(frame);
+        }
+        let copy = self.frames.allocate().ok_or(Fault::Shortage)?;
+        self.memory.copy(frame.start(), copy.start(), PAGE_SIZE);
+        self.counters.copies += 1;
+        Ok(copy)
+    }
+
+    /// Gives a page of `target`, which must have none, zeros and these bytes of a page of `source`.
+    pub(super) fn copy_part(
+        &mut self,
+        accounts: &mut Accounts,
+        source: (ObjectId, u64),
+        bytes: Range<usize>,
+        target: (ObjectId, u64),
+    ) -> Result<(), Fault> {
+        let Some(frame) = self.objects[source.0].frame(source.1) else { return Ok(()) };
+        let part = self.fill(accounts, target.0, target.1)?;
+        self.memory.copy(frame.start().plus(bytes.start), part.start().plus(bytes.start), bytes.len());
+        Ok(())
+    }
+
+    /// Gives the first page at or after `from` that is shared a frame of its own, and says
+    /// which. What maps it still shows the old one.
+    pub(super) fn unshare_next(&mut self, id: ObjectId, from: u64) -> Result<Option<u64>, Fault> {
+        let mut next = from;
+        while let Some((page, frame)) = self.objects[id].next(next..self.objects[id].pages) {
+            if self.frames.is_shared(frame) {
+                self.unshare(id, page, frame)?;
+                return Ok(Some(page));
+            }
+            next = page + 1;
+        }
+        Ok(None)
+    }
+
+    /// Gives the frames of these pages back.
+    pub(super) fn free_pages(&mut self, accounts: &mut Accounts, id: ObjectId, pages: Range<u64>) {
+        let object = &mut self.objects[id];
+        let Backing::Zero(tree) = &mut object.backing else { return };
+        let mut freed = 0;
+        let mut next = pages.start;
+        while let Some((page, _)) = tree.next(next..pages.end) {
+            if let Some(frame) = tree.take(page) {
+                self.frames.free(frame);
+                freed += 1;
+            }
+            next = page + 1;
+        }
+        object.resident -= freed;
+        accounts.credit(object.account, Resource::Frames, freed);
+    }
+
+    /// Charges for all of an object to another account as well, which is to pay for it.
+    pub(super) fn charge_again(
+        &self,
+        accounts: &mut Accounts,
+        id: ObjectId,
+        account: AccountId,
+    ) -> portolan_abi::Result<()> {
+        let object = &self.objects[id];
+        if object.account == account {
+            return Ok(());
+        }
+        accounts.charge(account, Resource::Frames, object.resident)?;
+        let paid = accounts.charge(account, Resource::Memory, object.charged);
+        paid.inspect_err(|_| accounts.credit(account, Resource::Frames, object.resident))?;
+        Ok(())
+    }
+
+    /// Takes that back: the account is not to pay after all.
+    pub(super) fn credit_again(&self, accounts: &mut Accounts, id: ObjectId, account: AccountId) {
+        let object = &self.objects[id];
+        if object.account != account {
+            accounts.credit(account, Resource::Frames, object.resident);
+            accounts.credit(account, Resource::Memory, object.charged);
+        }
+    }
+
+    /// Lets the account that has been charged as well pay alone.
+    pub(super) fn change_payer(&mut self, accounts: &mut Accounts, id: ObjectId, account: AccountId) {
+        let object = &mut self.objects[id];
+        let before = core::mem::replace(&mut object.account, account);
+        if before != account {
+            accounts.credit(before, Resource::Frames, object.resident);
+            accounts.credit(before, Resource::Memory, object.charged);
+        }
+    }
+
+    /// Ends the object if nothing stands for it, maps it or holds it any more.
     pub fn release_object(&mut self, accounts: &mut Accounts, id: ObjectId) {
         let object = &self.objects[id];
-        if object.ports > 0 || object.mappings > 0 {
+        if object.ports > 0 || object.mappings > 0 || object.detached {
             return;
         }
         let Some(mut object) = self.objects.remove(id) else { return };

@@ -7,6 +7,7 @@
 
 use crate::arena::OutOfMemory;
 use alloc::vec::Vec;
+use core::ops::Range;
 use portolan_machine::Frame;
 
 const BITS: u32 = 6;
@@ -32,15 +33,7 @@ impl PageTree {
 
     /// The frame of a page.
     pub(super) fn get(&self, page: u64) -> Option<Frame> {
-        let mut node = self.root.as_ref()?;
-        let mut level = self.levels;
-        loop {
-            level -= 1;
-            match node {
-                Node::Inner(children) => node = children[place(page, level)].as_ref()?,
-                Node::Leaf(frames) => return frames[place(page, level)],
-            }
-        }
+        self.look(page).ok()
     }
 
     /// Bytes of heap that setting this page would take.
@@ -73,6 +66,58 @@ impl PageTree {
                     return Ok(());
                 }
                 None => return Err(OutOfMemory),
+            }
+        }
+    }
+
+    /// Puts another frame in the place of a page's, and returns that; `None`, and no
+    /// change, if the page has none.
+    pub(super) fn replace(&mut self, page: u64, frame: Frame) -> Option<Frame> {
+        self.frame_mut(page)?.replace(frame)
+    }
+
+    /// Takes a page's frame out. The nodes above it stay.
+    pub(super) fn take(&mut self, page: u64) -> Option<Frame> {
+        self.frame_mut(page)?.take()
+    }
+
+    /// The place of a page that has a frame.
+    fn frame_mut(&mut self, page: u64) -> Option<&mut Option<Frame>> {
+        let mut node = self.root.as_mut()?;
+        let mut level = self.levels;
+        loop {
+            level -= 1;
+            match node {
+                Node::Inner(children) => node = children[place(page, level)].as_mut()?,
+                Node::Leaf(frames) => return Some(&mut frames[place(page, level)]).filter(|frame| frame.is_some()),
+            }
+        }
+    }
+
+    /// The first page of these that has a frame. Where a node is missing, all that it
+    /// would hold is passed over at once.
+    pub(super) fn next(&self, mut pages: Range<u64>) -> Option<(u64, Frame)> {
+        while pages.start < pages.end {
+            match self.look(pages.start) {
+                Ok(frame) => return Some((pages.start, frame)),
+                Err(level) => {
+                    let span = 1 << (level * BITS);
+                    pages.start = (pages.start & !(span - 1)) + span;
+                }
+            }
+        }
+        None
+    }
+
+    /// A page's frame, or the level of the entry that is missing on the way to it.
+    fn look(&self, page: u64) -> Result<Frame, u32> {
+        let mut level = self.levels;
+        let mut node = self.root.as_ref().ok_or(level)?;
+        loop {
+            level -= 1;
+            match node {
+                Node::Inner(children) => node = children[place(page, level)].as_ref().ok_or(level)?,
+                Node::Leaf(frames) => return frames[place(page, level)].ok_or(level),
             }
         }
     }
@@ -127,6 +172,29 @@ mod tests {
         let mut count = 0;
         tree.clear(&mut |_| count += 1);
         assert_eq!((count, tree.get(0)), (pages.len(), None));
+    }
+
+    #[test]
+    fn the_next_page_is_found_over_any_gap() {
+        let mut tree = PageTree::new(1 << 28);
+        assert_eq!(tree.next(0..1 << 28), None);
+        for page in [3, 64, 5000, (1 << 28) - 1] {
+            tree.set(page, Frame(page as u32)).unwrap();
+        }
+        let next = |from, end| tree.next(from..end).map(|(page, _)| page);
+        assert_eq!((next(0, 1 << 28), next(3, 4), next(0, 3)), (Some(3), Some(3), None));
+        assert_eq!((next(4, 1 << 28), next(65, 1 << 28), next(65, 5000)), (Some(64), Some(5000), None));
+        assert_eq!(next(5001, 1 << 28), Some((1 << 28) - 1));
+    }
+
+    #[test]
+    fn a_frame_is_replaced_and_taken_only_where_one_is() {
+        let mut tree = PageTree::new(100);
+        assert_eq!((tree.replace(5, Frame(1)), tree.take(5)), (None, None));
+        tree.set(5, Frame(1)).unwrap();
+        assert_eq!((tree.replace(6, Frame(2)), tree.take(6)), (None, None));
+        assert_eq!((tree.replace(5, Frame(2)), tree.take(5)), (Some(Frame(1)), Some(Frame(2))));
+        assert_eq!((tree.get(5), tree.cost(5)), (None, 0));
     }
 
     #[test]

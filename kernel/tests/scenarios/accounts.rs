@@ -4,15 +4,16 @@ use crate::harness::{Message, ORDINARY, System, Task, WhenFull, no_right};
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, Limits};
-use portolan_abi::vm::{self, MapFlags, Protection};
+use portolan_abi::vm::{self, Inheritance, MapFlags, Protection};
 use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result, memory_object, port};
 
+const COPY: u32 = Inheritance::Copy as u32;
 const PAGE: u64 = PAGE_SIZE as u64;
 const HERE: u64 = 0x5000_0000;
 
 fn map(task: &Task, address: u64, size: u64) -> Result<()> {
     let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-    vm::vm_map(&**task, task.task_self(), address, size, 0, protection, flags, no_right()).map(|_| ())
+    vm::vm_map(&**task, task.task_self(), address, size, 0, protection, protection, COPY, flags, no_right()).map(|_| ())
 }
 
 /// Repeats it until it fails; how often it succeeded, and how it failed.
@@ -78,7 +79,7 @@ fn no_one_gives_a_child_more_than_it_has() {
     let parent = system.task("parent");
     let create = |limits| {
         let own = parent.task_self();
-        routine::create(&*parent, own, [0; 32], limits, no_right()).map(|reply| reply.rights[0])
+        routine::create(&*parent, own, [0; 32], limits, 0, 0, no_right()).map(|reply| reply.rights[0])
     };
     let (limits, used) = (parent.info().limits, parent.info().used);
     for greedy in [
@@ -101,7 +102,7 @@ fn a_tree_of_tasks_cannot_outgrow_its_root() {
     let mut limits = Limits { ports: ORDINARY.ports / 2, memory: ORDINARY.memory / 2, frames: ORDINARY.frames / 2 };
     let mut children = Vec::new();
     let mut parent = root.task_self();
-    while let Ok(reply) = routine::create(&*root, parent, [0; 32], limits, no_right()) {
+    while let Ok(reply) = routine::create(&*root, parent, [0; 32], limits, 0, 0, no_right()) {
         parent = reply.rights[0];
         children.push(parent);
         limits = Limits { ports: limits.ports / 2, memory: limits.memory / 2, frames: limits.frames / 2 };
@@ -289,7 +290,7 @@ fn an_accepted_notice_is_kept_even_if_its_account_is_spent_meanwhile() {
         let protection = Protection::READ.bits();
         let own = poor.task_self();
         entry += 2 * PAGE;
-        if vm::vm_map(&*poor, own, entry, PAGE, 0, protection, 0, no_right()).is_err() {
+        if vm::vm_map(&*poor, own, entry, PAGE, 0, protection, protection, COPY, 0, no_right()).is_err() {
             break;
         }
     }
@@ -312,7 +313,7 @@ fn whatever_a_new_task_is_given_it_is_made_whole_or_not_at_all() {
         let before = system.statistics();
         let right = Descriptor::port(port, Disposition::MakeSend as u8);
         let limits = Limits { memory, ..ORDINARY };
-        match routine::create(&**first, first.kernel_port(), [0; 32], limits, right) {
+        match routine::create(&**first, first.kernel_port(), [0; 32], limits, 0, 0, right) {
             Ok(reply) => {
                 made += 1;
                 let kind = port::port_type(&**first, reply.rights[0], reply.results.bootstrap_name, 0);

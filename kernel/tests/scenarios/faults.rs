@@ -4,7 +4,7 @@ use crate::harness::{Mailbox, Message, System, Task, WhenFull, no_right};
 use portolan_abi::call::{DEBUG_WRITE_MAX, Receive, Send, number};
 use portolan_abi::message::Options;
 use portolan_abi::task as routine;
-use portolan_abi::vm::{self, MapFlags, USER_END};
+use portolan_abi::vm::{self, Inheritance, MapFlags, USER_END};
 use portolan_abi::{Call, Capacity, Error, Name, PAGE_SIZE, Protection, Result};
 use portolan_machine::Exception;
 use portolan_machine::sim::script::Action;
@@ -29,7 +29,19 @@ const BAD: [u64; 12] = [
 
 fn map(task: &Task, address: u64, protection: Protection) {
     let (own, flags) = (task.task_self(), MapFlags::empty().bits());
-    vm::vm_map(&**task, own, address, PAGE, 0, protection.bits(), flags, no_right()).expect("a mapping");
+    vm::vm_map(
+        &**task,
+        own,
+        address,
+        PAGE,
+        0,
+        protection.bits(),
+        Protection::all().bits(),
+        Inheritance::Copy as u32,
+        flags,
+        no_right(),
+    )
+    .expect("a mapping");
 }
 
 fn send_from(task: &Task, address: u64, size: u32) -> Result<()> {

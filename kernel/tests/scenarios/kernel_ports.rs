@@ -164,7 +164,7 @@ fn a_child_gets_the_bootstrap_right_it_is_given() {
     let port = first.port(Capacity::DEFAULT);
     let right = Descriptor::port(port, Disposition::MakeSend as u8);
     let limits = crate::harness::ORDINARY;
-    let reply = routine::create(&**first, first.kernel_port(), [0; 32], limits, right).expect("a task");
+    let reply = routine::create(&**first, first.kernel_port(), [0; 32], limits, 0, 0, right).expect("a task");
     let (child, name) = (reply.rights[0], reply.results.bootstrap_name);
     let kind = port::port_type(&**first, child, name, 0).expect("its type").results.kind;
     assert_eq!(kind.send, 1);
@@ -181,7 +181,7 @@ fn a_bad_name_text_is_refused_or_shown_harmlessly() {
     let first = system.first();
     let limits = crate::harness::ORDINARY;
     for name in [[0xff; 32], [b'x'; 32], *b"line\nbreak\x1b[31m\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"] {
-        match routine::create(&**first, first.kernel_port(), name, limits, no_right()) {
+        match routine::create(&**first, first.kernel_port(), name, limits, 0, 0, no_right()) {
             Ok(reply) => {
                 routine::terminate(&**first, reply.rights[0]).expect("the end of it");
                 first.port_deallocate(reply.rights[0]).expect("a dead name");
@@ -324,7 +324,8 @@ fn statistics_count_names_regions_and_deadlines() {
     // Another thread has a name for itself.
     assert_eq!((now.names, now.deadlines), (before.names + 2, before.deadlines + 1));
     let (protection, flags) = (3, vm::MapFlags::ANYWHERE.bits());
-    vm::vm_map(&*task, reply, 0, 4096, 0, protection, flags, super::harness::no_right()).expect("memory");
+    let inheritance = vm::Inheritance::Copy as u32;
+    vm::vm_map(&*task, reply, 0, 4096, 0, protection, protection, inheritance, flags, no_right()).expect("memory");
     task.port_deallocate(port).expect("the port's end");
     let now = system.statistics();
     assert_eq!(now.regions, before.regions + 1);

@@ -5,13 +5,15 @@ use portolan_abi::interface::Routine;
 use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
 use portolan_abi::task::Limits;
-use portolan_abi::vm::{self, ANYWHERE_START, MapFlags, USER_END, USER_START};
+use portolan_abi::vm::{self, ANYWHERE_START, Inheritance, MapFlags, USER_END, USER_START};
 use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Protection, Result, memory_object};
 use portolan_machine::sim::script::{Action, Outcome};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 /// Where these tests map things.
 const HERE: u64 = 0x5000_0000;
+const COPY: u32 = Inheritance::Copy as u32;
+const ALL: u32 = Protection::all().bits();
 
 /// Maps fresh memory at an address.
 fn map(task: &Task, address: u64, size: u64) -> Result<u64> {
@@ -28,7 +30,7 @@ fn map_with(
     object: Descriptor,
 ) -> Result<u64> {
     let own = task.task_self();
-    let reply = vm::vm_map(&**task, own, address, size, offset, protection.bits(), flags.bits(), object);
+    let reply = vm::vm_map(&**task, own, address, size, offset, protection.bits(), ALL, COPY, flags.bits(), object);
     reply.map(|reply| reply.results.address)
 }
 
@@ -175,7 +177,8 @@ fn meaningless_arguments_of_a_mapping_are_refused() {
     let task = system.task("task");
     let regions = task.info().regions;
     let raw = |address, size, offset, protection, flags| {
-        let reply = vm::vm_map(&*task, task.task_self(), address, size, offset, protection, flags, no_right());
+        let reply =
+            vm::vm_map(&*task, task.task_self(), address, size, offset, protection, ALL, COPY, flags, no_right());
         reply.map(|_| ())
     };
     let rw = Protection::READ_WRITE.bits();
@@ -183,7 +186,7 @@ fn meaningless_arguments_of_a_mapping_are_refused() {
     assert_eq!(raw(HERE + 1, PAGE, 0, rw, 0), Err(Error::InvalidArgument));
     assert_eq!(raw(HERE, PAGE, 1, rw, 0), Err(Error::InvalidArgument));
     assert_eq!(raw(HERE, PAGE, 0, 8, 0), Err(Error::InvalidArgument));
-    assert_eq!(raw(HERE, PAGE, 0, rw, 2), Err(Error::InvalidArgument));
+    assert_eq!(raw(HERE, PAGE, 0, rw, 4), Err(Error::InvalidArgument));
     let write_execute = (Protection::WRITE | Protection::EXECUTE).bits();
     assert_eq!(raw(HERE, PAGE, 0, write_execute, 0), Err(Error::InvalidArgument));
     assert_eq!(raw(HERE, PAGE, 0, rw | write_execute, 0), Err(Error::InvalidArgument));
@@ -443,7 +446,8 @@ fn another_task_can_be_given_memory_through_its_kernel_port() {
     let child = system.task("child");
     let object = parent.give(first, shared, Disposition::CopySend);
     let (protection, flags) = (Protection::READ.bits(), MapFlags::empty().bits());
-    vm::vm_map(&**first, child.kernel_port(), HERE, PAGE, 0, protection, flags, copy(object)).expect("a mapping");
+    vm::vm_map(&**first, child.kernel_port(), HERE, PAGE, 0, protection, protection, COPY, flags, copy(object))
+        .expect("a mapping");
     first.port_deallocate(object).expect("ours");
     assert_eq!(child.load(HERE, 9), b"inherited");
 }

@@ -6,7 +6,7 @@ use portolan_abi::call::{Receive, Send};
 use portolan_abi::interface::Routine;
 use portolan_abi::message::{Descriptor, Options, received_size};
 use portolan_abi::task as routine;
-use portolan_abi::vm::{self, MapFlags, Protection};
+use portolan_abi::vm::{self, Inheritance, MapFlags, Protection};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Result, host, memory_object};
 use portolan_machine::sim::Hardware;
 use portolan_machine::sim::heap::{self, Fail};
@@ -17,6 +17,7 @@ const PAGE: u64 = PAGE_SIZE as u64;
 const HERE: u64 = 0x5000_0000;
 /// More allocations than any of the calls here makes.
 const MANY: u32 = 400;
+const COPY: u32 = Inheritance::Copy as u32;
 
 /// Does the work again and again, with the first, the second… allocation failing: that
 /// one alone, and all from that one on.
@@ -143,7 +144,7 @@ fn while_tasks_and_threads_are_made() {
             let own = sender.task_self();
             let limits = routine::Limits { memory: 30_000, ports: 5, frames: 5 };
             for _ in 0..2 {
-                if let Some(child) = granted(routine::create(sender, own, [b'x'; 32], limits, no_right())) {
+                if let Some(child) = granted(routine::create(sender, own, [b'x'; 32], limits, 0, 0, no_right())) {
                     assert_eq!(routine::terminate(sender, child.rights[0]).map(|_| ()), Ok(()));
                 }
             }
@@ -164,7 +165,8 @@ fn while_memory_is_mapped_and_cut() {
             for place in 0..12 {
                 let address = HERE + place * 8 * PAGE;
                 let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-                let mapped = vm::vm_map(sender, own, address, 4 * PAGE, 0, protection, flags, no_right());
+                let mapped =
+                    vm::vm_map(sender, own, address, 4 * PAGE, 0, protection, protection, COPY, flags, no_right());
                 if granted(mapped).is_some() {
                     granted(vm::vm_deallocate(sender, own, address + PAGE, PAGE));
                     granted(vm::vm_protect(sender, own, address, PAGE, Protection::READ.bits(), 0));
@@ -196,7 +198,9 @@ fn while_pages_are_touched() {
         |mailbox| {
             let own = mailbox.sender.task_self();
             let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-            let mapped = vm::vm_map(&*mailbox.sender, own, HERE, 1 << 30, 0, protection, flags, no_right()).map(|_| ());
+            let mapped =
+                vm::vm_map(&*mailbox.sender, own, HERE, 1 << 30, 0, protection, protection, COPY, flags, no_right())
+                    .map(|_| ());
             assert_eq!(mapped, Ok(()));
         },
         |mailbox| {

@@ -13,8 +13,8 @@ use crate::thread::Thread;
 use crate::trap;
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Options;
-use portolan_abi::task::{Limits, TaskInfo};
-use portolan_abi::vm::{self, MapFlags};
+use portolan_abi::task::{CreateFlags, Limits, TaskInfo};
+use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags, RegionInfo, Statistics};
 use portolan_abi::{Disposition, Error, Name, Protection, port, task};
 
 /// A task, by a send right to its kernel port.
@@ -58,9 +58,28 @@ impl Task {
     /// # Errors
     /// `InvalidValue`: the name is longer than 32 bytes. `ResourceShortage`.
     pub fn create(&self, name: &str, limits: Limits, bootstrap: Right<'_>) -> Result<(Task, Name)> {
+        self.create_with(name, limits, CreateFlags::empty(), bootstrap)
+    }
+
+    /// Makes a task with no thread and with memory inherited from this one, as each region
+    /// says: half of a `fork`. The rest is as for [`create`](Task::create).
+    ///
+    /// # Errors
+    /// Those of `create`; `ResourceShortage`, too, if the limits are too small for the memory.
+    pub fn create_heir(&self, name: &str, limits: Limits, bootstrap: Right<'_>) -> Result<(Task, Name)> {
+        self.create_with(name, limits, CreateFlags::INHERIT, bootstrap)
+    }
+
+    fn create_with(
+        &self,
+        name: &str,
+        limits: Limits,
+        flags: CreateFlags,
+        bootstrap: Right<'_>,
+    ) -> Result<(Task, Name)> {
         let mut padded = [0; 32];
         padded.get_mut(..name.len()).ok_or(Error::InvalidValue)?.copy_from_slice(name.as_bytes());
-        let created = task::create(&MsgRpc, self.port(), padded, limits, bootstrap.descriptor())?;
+        let created = task::create(&MsgRpc, self.port(), padded, limits, flags.bits(), 0, bootstrap.descriptor())?;
         bootstrap.sent();
         Ok((Task(SendRight::from_name(created.rights[0])), created.results.bootstrap_name))
     }
@@ -113,13 +132,24 @@ impl Task {
     /// # Errors
     /// Those of [`vm_map`](vm::vm_map).
     pub fn map(&self, object: Option<&MemoryObject>, size: u64, protection: Protection, place: Place) -> Result<u64> {
+        self.map_on(object, size, place, Terms { protection, ..Terms::default() })
+    }
+
+    /// As [`map`](Task::map), with everything said.
+    ///
+    /// # Errors
+    /// Those of [`vm_map`](vm::vm_map).
+    pub fn map_on(&self, object: Option<&MemoryObject>, size: u64, place: Place, terms: Terms) -> Result<u64> {
         let right = object.map_or(Right::Null, |object| Right::CopySend(object.right()));
-        let (address, flags) = match place {
+        let (address, mut flags) = match place {
             Place::Anywhere => (0, MapFlags::ANYWHERE),
             Place::At(address) => (address, MapFlags::empty()),
         };
-        let (protection, flags) = (protection.bits(), flags.bits());
-        let mapped = vm::vm_map(&MsgRpc, self.port(), address, size, 0, protection, flags, right.descriptor())?;
+        flags.set(MapFlags::COPY, terms.copy);
+        let Terms { offset, protection, maximum, inheritance, .. } = terms;
+        let (protection, maximum, inheritance) = (protection.bits(), maximum.bits(), inheritance as u32);
+        let (port, flags, right) = (self.port(), flags.bits(), right.descriptor());
+        let mapped = vm::vm_map(&MsgRpc, port, address, size, offset, protection, maximum, inheritance, flags, right)?;
         Ok(mapped.results.address)
     }
 
@@ -137,6 +167,95 @@ impl Task {
     /// `InvalidArgument`, `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`.
     pub fn protect(&self, address: u64, size: u64, protection: Protection) -> Result<()> {
         vm::vm_protect(&MsgRpc, self.port(), address, size, protection.bits(), 0).map(drop)
+    }
+
+    /// Sets what the protection of a range can be raised to, and takes away what is above that.
+    ///
+    /// # Errors
+    /// Those of [`protect`](Task::protect).
+    pub fn set_maximum(&self, address: u64, size: u64, maximum: Protection) -> Result<()> {
+        vm::vm_protect(&MsgRpc, self.port(), address, size, maximum.bits(), 1).map(drop)
+    }
+
+    /// Sets what child tasks get of a range.
+    ///
+    /// # Errors
+    /// `InvalidArgument`, `InvalidAddress`, `ResourceShortage`.
+    pub fn inherit(&self, address: u64, size: u64, inheritance: Inheritance) -> Result<()> {
+        vm::vm_inherit(&MsgRpc, self.port(), address, size, inheritance as u32, 0).map(drop)
+    }
+
+    /// The first region that ends after an address.
+    ///
+    /// # Errors
+    /// `InvalidAddress`: there is none.
+    pub fn region(&self, address: u64) -> Result<RegionInfo> {
+        Ok(vm::vm_region(&MsgRpc, self.port(), address)?.results.info)
+    }
+
+    /// Fills `into` from the task's memory. If it fails, a part may have been read.
+    ///
+    /// # Errors
+    /// `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`.
+    pub fn read(&self, address: u64, into: &mut [u8]) -> Result<()> {
+        for (at, part) in (address..).step_by(INLINE_MAX).zip(into.chunks_mut(INLINE_MAX)) {
+            let read = vm::vm_read(&MsgRpc, self.port(), at, part.len() as u64)?;
+            part.copy_from_slice(&read.results.data[..part.len()]);
+        }
+        Ok(())
+    }
+
+    /// Writes to the task's memory, in parts of [`INLINE_MAX`] bytes. If it fails, those
+    /// before may have been written.
+    ///
+    /// # Errors
+    /// `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`.
+    pub fn write(&self, address: u64, from: &[u8]) -> Result<()> {
+        for (at, part) in (address..).step_by(INLINE_MAX).zip(from.chunks(INLINE_MAX)) {
+            let mut data = [0; INLINE_MAX];
+            data[..part.len()].copy_from_slice(part);
+            vm::vm_write(&MsgRpc, self.port(), at, part.len() as u64, data)?;
+        }
+        Ok(())
+    }
+
+    /// Copies a range of the task's memory over another.
+    ///
+    /// # Errors
+    /// Those of [`vm_copy`](vm::vm_copy).
+    pub fn copy(&self, source: u64, size: u64, target: u64) -> Result<()> {
+        vm::vm_copy(&MsgRpc, self.port(), source, size, target).map(drop)
+    }
+
+    /// Figures of its memory, and of the machine's.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended.
+    pub fn memory_statistics(&self) -> Result<Statistics> {
+        Ok(vm::vm_statistics(&MsgRpc, self.port())?.results.statistics)
+    }
+}
+
+/// How memory is mapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terms {
+    /// The byte of the object to begin with.
+    pub offset: u64,
+    /// What may be done at first.
+    pub protection: Protection,
+    /// What it may be raised to, as far as the right allows.
+    pub maximum: Protection,
+    /// What a child task gets.
+    pub inheritance: Inheritance,
+    /// Whether it is a copy of the object's bytes as they are now.
+    pub copy: bool,
+}
+
+impl Default for Terms {
+    /// The object itself from its start, to be read and written.
+    fn default() -> Terms {
+        let (protection, maximum) = (Protection::READ_WRITE, Protection::all());
+        Terms { offset: 0, protection, maximum, inheritance: Inheritance::Copy, copy: false }
     }
 }
 

@@ -563,6 +563,8 @@ fn random_bytes_to_kernel_ports() -> Verdict {
         trap::task_self(),
         [0; 32],
         portolan::abi::task::Limits { memory: 1 << 20, ports: 100, frames: 200 },
+        0,
+        0,
         Descriptor::port(Name::NULL, 0),
     )?;
     let object = space::object(4 * PAGE)?;

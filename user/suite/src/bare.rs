@@ -75,6 +75,8 @@ impl Bare {
             trap::task_self(),
             *b"bare\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
             LIMITS,
+            0,
+            0,
             NOTHING,
         )?;
         let task = created.rights[0];

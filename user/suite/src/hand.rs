@@ -19,7 +19,7 @@ use portolan::abi::call::{Call, Receive, Send};
 use portolan::abi::error::result_of;
 use portolan::abi::message::{Descriptor, Options};
 use portolan::abi::thread::{self, PRIORITY_DEFAULT, State, ThreadInfo};
-use portolan::abi::vm::MapFlags;
+use portolan::abi::vm::{Inheritance, MapFlags};
 use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, notification, port as routine, task, vm};
 use portolan::interface::MsgRpc;
 use portolan::trap;
@@ -121,7 +121,8 @@ impl Hand {
     pub(crate) fn start(task: Name, outlet: Name, inbox: Name, room: u32, priority: u32) -> Result<Hand> {
         let anywhere = MapFlags::ANYWHERE.bits();
         let memory = Descriptor::port(Name::NULL, 0);
-        let stack = vm::vm_map(&MsgRpc, task, 0, STACK, 0, Protection::READ_WRITE.bits(), anywhere, memory)?;
+        let (usable, inheritance) = (Protection::READ_WRITE.bits(), Inheritance::Copy as u32);
+        let stack = vm::vm_map(&MsgRpc, task, 0, STACK, 0, usable, usable, inheritance, anywhere, memory)?;
         // A function finds the stack 8 bytes off a multiple of 16.
         let top = stack.results.address + STACK - 8;
         let argument = u64::from(outlet.0) | u64::from(room) << 32;

@@ -5,7 +5,7 @@
 use crate::asm;
 use portolan::abi::memory_object::{self, ObjectInfo};
 use portolan::abi::message::Descriptor;
-use portolan::abi::vm::{self, MapFlags};
+use portolan::abi::vm::{self, Inheritance, MapFlags};
 use portolan::abi::{Disposition, Name, PAGE_SIZE, Protection, Result};
 use portolan::interface::MsgRpc;
 use portolan::trap;
@@ -20,6 +20,8 @@ pub(crate) struct Place {
     pub(crate) size: u64,
     pub(crate) offset: u64,
     pub(crate) protection: u32,
+    pub(crate) maximum: u32,
+    pub(crate) inheritance: u32,
     pub(crate) flags: u32,
 }
 
@@ -27,7 +29,8 @@ impl Place {
     /// `size` bytes anywhere, from the object's start.
     pub(crate) fn anywhere(size: u64, protection: Protection) -> Place {
         let flags = MapFlags::ANYWHERE.bits();
-        Place { address: 0, size, offset: 0, protection: protection.bits(), flags }
+        let (maximum, inheritance) = (Protection::all().bits(), Inheritance::Copy as u32);
+        Place { address: 0, size, offset: 0, protection: protection.bits(), maximum, inheritance, flags }
     }
 
     /// `size` bytes at this address.
@@ -54,8 +57,9 @@ pub(crate) fn derive(object: Name, protection: Protection) -> Result<Name> {
 pub(crate) fn map_place(task: Name, object: Name, place: Place) -> Result<u64> {
     let disposition = if object == Name::NULL { 0 } else { Disposition::CopySend as u8 };
     let right = Descriptor::port(object, disposition);
-    let Place { address, size, offset, protection, flags } = place;
-    Ok(vm::vm_map(&MsgRpc, task, address, size, offset, protection, flags, right)?.results.address)
+    let Place { address, size, offset, protection, maximum, inheritance, flags } = place;
+    let mapped = vm::vm_map(&MsgRpc, task, address, size, offset, protection, maximum, inheritance, flags, right)?;
+    Ok(mapped.results.address)
 }
 
 /// Maps a whole object into this task.

@@ -40,7 +40,7 @@ const SMALL: Limits = Limits { memory: 64 << 10, ports: 8, frames: 16 };
 const NO_RIGHT: Descriptor = Descriptor::port(Name::NULL, 0);
 
 fn create(parent: Name, limits: Limits) -> Result<Name> {
-    Ok(task::create(&MsgRpc, parent, [0; 32], limits, NO_RIGHT)?.rights[0])
+    Ok(task::create(&MsgRpc, parent, [0; 32], limits, 0, 0, NO_RIGHT)?.rights[0])
 }
 
 fn info(task: Name) -> Result<TaskInfo> {
@@ -79,7 +79,7 @@ fn a_task_is_never_another() -> Verdict {
 fn the_bootstrap_right_arrives() -> Verdict {
     let port = trap::port_allocate(Capacity::DEFAULT)?;
     let right = Descriptor::port(port, Disposition::MakeSend as u8);
-    let made = task::create(&MsgRpc, trap::task_self(), [0; 32], SMALL, right)?;
+    let made = task::create(&MsgRpc, trap::task_self(), [0; 32], SMALL, 0, 0, right)?;
     let there = made.results.bootstrap_name;
     let kind = routine::port_type(&MsgRpc, made.rights[0], there, 0)?.results.kind;
     same!((kind.name, kind.send, kind.receive), (there, 1, 0));
@@ -90,7 +90,7 @@ fn the_bootstrap_right_arrives() -> Verdict {
 }
 
 fn a_null_bootstrap_right_is_null() -> Verdict {
-    let made = task::create(&MsgRpc, trap::task_self(), [0; 32], SMALL, NO_RIGHT)?;
+    let made = task::create(&MsgRpc, trap::task_self(), [0; 32], SMALL, 0, 0, NO_RIGHT)?;
     same!(made.results.bootstrap_name, Name::NULL);
     same!(info(made.rights[0])?.names, 2);
     Ok(terminate(made.rights[0])?)
@@ -291,7 +291,7 @@ fn a_line_of_tasks_at_once() -> Verdict {
 
 fn names_of_tasks_may_be_anything() -> Verdict {
     for name in [[0; 32], [0xff; 32], *b"\n\x1b[2J OK ipc::forged\r\nDONE 1 pas"] {
-        let made = task::create(&MsgRpc, trap::task_self(), name, SMALL, NO_RIGHT)?;
+        let made = task::create(&MsgRpc, trap::task_self(), name, SMALL, 0, 0, NO_RIGHT)?;
         terminate(made.rights[0])?;
         port::deallocate(made.rights[0])?;
     }

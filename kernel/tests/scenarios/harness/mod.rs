@@ -110,7 +110,7 @@ impl System {
     pub fn empty_task(&self, name: &str, limits: Limits) -> Result<Name> {
         let mut text = [0; 32];
         text[..name.len()].copy_from_slice(name.as_bytes());
-        let reply = routine::create(&*self.first, self.first.kernel_port(), text, limits, no_right());
+        let reply = routine::create(&*self.first, self.first.kernel_port(), text, limits, 0, 0, no_right());
         let kernel_port = reply?.rights[0];
         self.board.tasks.borrow_mut().push(kernel_port);
         Ok(kernel_port)

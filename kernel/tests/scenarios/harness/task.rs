@@ -14,7 +14,7 @@ use portolan_abi::name::Disposition;
 use portolan_abi::port::{self, NameType, Status};
 use portolan_abi::task as routine;
 use portolan_abi::thread::PRIORITY_DEFAULT;
-use portolan_abi::vm::{self, MapFlags, Protection};
+use portolan_abi::vm::{self, Inheritance, MapFlags, Protection};
 use portolan_abi::{Call, Capacity, Error, Name, Result, error};
 use portolan_machine::VirtAddr;
 use portolan_machine::sim::script::{Action, Outcome, Script};
@@ -257,7 +257,19 @@ impl Task {
 /// Maps a task's memory. Nothing of it is there until it is touched.
 fn map_memory(by: &Thread, task: Name) -> Result<()> {
     let (protection, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
-    vm::vm_map(by, task, MEMORY, THREADS * PART, 0, protection, flags, super::no_right()).map(|_| ())
+    vm::vm_map(
+        by,
+        task,
+        MEMORY,
+        THREADS * PART,
+        0,
+        protection,
+        protection,
+        Inheritance::Copy as u32,
+        flags,
+        super::no_right(),
+    )
+    .map(|_| ())
 }
 
 /// Starts a thread.

@@ -6,7 +6,7 @@
 use crate::harness::{MEMORY, WhenFull};
 use portolan_abi::interface::Routine;
 use portolan_abi::task as routine;
-use portolan_abi::vm::{self, MapFlags};
+use portolan_abi::vm::{self, Inheritance, MapFlags};
 use portolan_abi::{Capacity, Disposition, Name, PAGE_SIZE, Protection, RightKind, memory_object, port, thread};
 use proptest::array::uniform6;
 use proptest::collection::vec;
@@ -174,6 +174,8 @@ impl Request {
                     size: pages.size(),
                     offset: 0,
                     protection: protection.bits(),
+                    maximum: Protection::all().bits(),
+                    inheritance: Inheritance::Copy as u32,
                     flags: flags.bits(),
                 });
                 // A place far beyond what is known is the null name: fresh memory.
@@ -187,7 +189,7 @@ impl Request {
                 address: pages.address(),
                 size: pages.size(),
                 protection: protection.bits(),
-                reserved,
+                set_maximum: 0,
             }),
             Request::EndTask => of::<routine::Terminate>(routine::arguments::Terminate {}),
             Request::EndThread => of::<thread::Terminate>(thread::arguments::Terminate {}),
