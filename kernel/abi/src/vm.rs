@@ -64,7 +64,7 @@ interface! {
     /// Reads `size` bytes, at most [`INLINE_MAX`](crate::vm::INLINE_MAX), at any alignment; the
     /// rest of `data` is zero.
     ///
-    /// `InvalidArgument`: larger. `InvalidAddress`: not all mapped. `ProtectionFailure`:
+    /// `InvalidArgument`: size 0, or larger. `InvalidAddress`: not all mapped. `ProtectionFailure`:
     /// not readable. `ResourceShortage`: no memory for a page that is not there yet.
     7 vm_read / VmRead (address: u64, size: u64) -> (data: [u8; INLINE_MAX]);
 

@@ -185,12 +185,11 @@ fn vm_write(k: &mut Kernel, target: TaskId, request: &arguments::VmWrite) -> Res
 
 /// A window on bytes of the task that fit into a request or reply, and their number.
 fn inline_window(k: &mut Kernel, target: TaskId, address: u64, size: u64, access: Access) -> Result<(Window, usize)> {
-    let size = usize::try_from(size).ok().filter(|size| *size <= INLINE_MAX).ok_or(Error::InvalidArgument)?;
+    let size = usize::try_from(size).ok().filter(|size| (1..=INLINE_MAX).contains(size));
+    let size = size.ok_or(Error::InvalidArgument)?;
     let (map, vm, accounts) = memory_of(k, target);
     let mut window = Window::default();
-    if size > 0 {
-        window.open(vm, accounts, map, address, size, access)?;
-    }
+    window.open(vm, accounts, map, address, size, access)?;
     Ok((window, size))
 }
 

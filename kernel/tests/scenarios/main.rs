@@ -6,6 +6,7 @@
 mod accounts;
 mod boot;
 mod capacity;
+mod copies;
 mod death;
 mod faults;
 mod harness;
