@@ -176,6 +176,64 @@ fn while_memory_is_mapped_and_cut() {
     );
 }
 
+/// Makes pages, at every twentieth place, that begin with a byte.
+fn map_spread(task: &Task, address: u64, byte: u8) {
+    let (own, usable) = (task.task_self(), Protection::READ_WRITE.bits());
+    vm::vm_map(&**task, own, address, 200 * PAGE, 0, usable, usable, COPY, 0, no_right()).expect("a mapping");
+    (0..200).step_by(20).for_each(|page| drop(task.store(address + page * PAGE, &[byte]).done()));
+}
+
+#[test]
+fn while_memory_is_copied() {
+    const THERE: u64 = HERE + (1 << 30);
+    for skip in [0, 5] {
+        at_every_allocation(
+            |mailbox| {
+                map_spread(&mailbox.sender, HERE, 1);
+                map_spread(&mailbox.sender, THERE, 2);
+            },
+            |mailbox| {
+                let sender = &*mailbox.sender;
+                let own = sender.task_self();
+                let size = 100 * PAGE - skip;
+                let copied = granted(vm::vm_copy(sender, own, HERE, size, THERE + 40 * PAGE + skip));
+                granted(vm::vm_inherit(sender, own, THERE + PAGE, PAGE, Inheritance::Share as u32, 0));
+                let here = if copied.is_some() && skip == 0 { 1 } else { 2 };
+                if copied.is_none() || skip == 0 {
+                    let read = vm::vm_read(sender, own, THERE + 60 * PAGE, 1).expect("the page is there");
+                    assert_eq!(read.results.data[0], here, "all or nothing");
+                }
+            },
+        );
+    }
+}
+
+#[test]
+fn while_memory_is_inherited() {
+    at_every_allocation(
+        |mailbox| {
+            map_spread(&mailbox.sender, HERE, 1);
+            map_spread(&mailbox.sender, HERE + (1 << 30), 2);
+            let own = mailbox.sender.task_self();
+            let shared = Inheritance::Share as u32;
+            vm::vm_inherit(&*mailbox.sender, own, HERE + 20 * PAGE, 40 * PAGE, shared, 0).expect("to be shared");
+        },
+        |mailbox| {
+            let sender = &*mailbox.sender;
+            let own = sender.task_self();
+            let limits = routine::Limits { memory: 100_000, ports: 5, frames: 400 };
+            let inherit = routine::CreateFlags::INHERIT.bits();
+            for _ in 0..2 {
+                if let Some(child) = granted(routine::create(sender, own, [b'x'; 32], limits, inherit, 0, no_right())) {
+                    granted(vm::vm_write(sender, child.rights[0], HERE, 1, [9; vm::INLINE_MAX]));
+                    assert_eq!(routine::terminate(sender, child.rights[0]).map(|_| ()), Ok(()));
+                }
+            }
+            assert_eq!(sender.load(HERE + 20 * PAGE, 1), [1]);
+        },
+    );
+}
+
 #[test]
 fn while_objects_are_made_and_shared() {
     at_every_allocation(

@@ -6,7 +6,7 @@
 use crate::harness::{MEMORY, WhenFull};
 use portolan_abi::interface::Routine;
 use portolan_abi::task as routine;
-use portolan_abi::vm::{self, Inheritance, MapFlags};
+use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags};
 use portolan_abi::{Capacity, Disposition, Name, PAGE_SIZE, Protection, RightKind, memory_object, port, thread};
 use proptest::array::uniform6;
 use proptest::collection::vec;
@@ -75,6 +75,12 @@ pub enum Deed {
         number: u64,
         arguments: [u64; 6],
     },
+    /// A child inherits the task's memory.
+    Fork,
+    /// The oldest child is written to.
+    WriteToChild(u64),
+    /// The oldest child ends.
+    EndChild,
     /// Time passes.
     Pass(u32),
 }
@@ -102,7 +108,13 @@ pub enum Request {
     Derive(Protection),
     Map(Pages, Option<Known>, Protection, MapFlags),
     Unmap(Pages),
-    Protect(Pages, Protection),
+    Protect(Pages, Protection, bool),
+    Inherit(Pages, Inheritance),
+    Read(Bytes),
+    Write(Bytes),
+    Copy(Bytes, u64),
+    Region(Pages),
+    Statistics,
     EndTask,
     EndThread,
     Abort,
@@ -115,6 +127,19 @@ pub enum Request {
 pub struct Pages {
     first: u64,
     count: u64,
+}
+
+/// A range of bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Bytes {
+    offset: u64,
+    size: u64,
+}
+
+impl Bytes {
+    fn address(self) -> u64 {
+        WINDOW + self.offset
+    }
 }
 
 impl Pages {
@@ -185,12 +210,31 @@ impl Request {
             Request::Unmap(pages) => {
                 of::<vm::VmDeallocate>(vm::arguments::VmDeallocate { address: pages.address(), size: pages.size() })
             }
-            Request::Protect(pages, protection) => of::<vm::VmProtect>(vm::arguments::VmProtect {
+            Request::Protect(pages, protection, set_maximum) => of::<vm::VmProtect>(vm::arguments::VmProtect {
                 address: pages.address(),
                 size: pages.size(),
                 protection: protection.bits(),
-                set_maximum: 0,
+                set_maximum: set_maximum.into(),
             }),
+            Request::Inherit(pages, inheritance) => of::<vm::VmInherit>(vm::arguments::VmInherit {
+                address: pages.address(),
+                size: pages.size(),
+                inheritance: inheritance as u32,
+                reserved,
+            }),
+            Request::Read(bytes) => {
+                of::<vm::VmRead>(vm::arguments::VmRead { address: bytes.address(), size: bytes.size })
+            }
+            Request::Write(bytes) => {
+                let (address, size, data) = (bytes.address(), bytes.size, [0x77; INLINE_MAX]);
+                of::<vm::VmWrite>(vm::arguments::VmWrite { address, size, data })
+            }
+            Request::Copy(bytes, target) => {
+                let (source, size, target) = (bytes.address(), bytes.size, WINDOW + target);
+                of::<vm::VmCopy>(vm::arguments::VmCopy { source, size, target })
+            }
+            Request::Region(pages) => of::<vm::VmRegion>(vm::arguments::VmRegion { address: pages.address() }),
+            Request::Statistics => of::<vm::VmStatistics>(vm::arguments::VmStatistics {}),
             Request::EndTask => of::<routine::Terminate>(routine::arguments::Terminate {}),
             Request::EndThread => of::<thread::Terminate>(thread::arguments::Terminate {}),
             Request::Abort => of::<thread::Abort>(thread::arguments::Abort {}),
@@ -223,6 +267,9 @@ fn deed() -> impl Strategy<Value = Deed> {
         3 => (0..30u32).prop_map(Deed::Sleep),
         2 => (0..30u32).prop_map(Deed::Work),
         3 => Just(Deed::NewThread),
+        2 => Just(Deed::Fork),
+        4 => (0..24u64).prop_map(Deed::WriteToChild),
+        1 => Just(Deed::EndChild),
         2 => (0..14u64, uniform6(argument())).prop_map(|(number, arguments)| Deed::Garbage { number, arguments }),
         10 => (0..30u32).prop_map(Deed::Pass),
     ]
@@ -252,7 +299,15 @@ fn request() -> BoxedStrategy<Deed> {
         (pages(), option::of(known()), protection(), flags())
             .prop_map(|(pages, object, protection, flags)| Request::Map(pages, object, protection, flags)),
         pages().prop_map(Request::Unmap),
-        (pages(), protection()).prop_map(|(pages, protection)| Request::Protect(pages, protection)),
+        (pages(), protection(), any::<bool>())
+            .prop_map(|(pages, protection, maximum)| Request::Protect(pages, protection, maximum)),
+        (pages(), inheritance()).prop_map(|(pages, inheritance)| Request::Inherit(pages, inheritance)),
+        bytes().prop_map(Request::Read),
+        bytes().prop_map(Request::Write),
+        (bytes(), offset()).prop_map(|(bytes, target)| Request::Copy(bytes, target)),
+        (bytes(), offset()).prop_map(|(bytes, target)| Request::Copy(bytes, target)),
+        pages().prop_map(Request::Region),
+        Just(Request::Statistics),
     ];
     let to_any = prop_oneof![
         4 => given().prop_map(Request::Insert),
@@ -314,7 +369,21 @@ fn protection() -> impl Strategy<Value = Protection> {
 }
 
 fn flags() -> impl Strategy<Value = MapFlags> {
-    any::<bool>().prop_map(|anywhere| if anywhere { MapFlags::ANYWHERE } else { MapFlags::empty() })
+    (0..4u32).prop_map(MapFlags::from_bits_truncate)
+}
+
+fn inheritance() -> impl Strategy<Value = Inheritance> {
+    proptest::sample::select(vec![Inheritance::Share, Inheritance::Copy, Inheritance::None])
+}
+
+/// Bytes of the window, often whole pages.
+fn offset() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => (0..24u64).prop_map(|page| page * PAGE), 1 => 0..24 * PAGE]
+}
+
+fn bytes() -> impl Strategy<Value = Bytes> {
+    let size = prop_oneof![2 => (0..6u64).prop_map(|pages| pages * PAGE), 1 => 0..3 * PAGE, 1 => 0..1100u64];
+    (offset(), size).prop_map(|(offset, size)| Bytes { offset, size })
 }
 
 fn pages() -> impl Strategy<Value = Pages> {

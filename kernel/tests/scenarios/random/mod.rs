@@ -9,12 +9,15 @@
 mod actor;
 mod deed;
 
-use crate::harness::System;
+use crate::harness::{System, no_right};
 use actor::Actor;
 use deed::{Act, Deed};
-use portolan_abi::{Capacity, Disposition};
+use portolan_abi::task::{self as routine, CreateFlags, Limits};
+use portolan_abi::vm::{self, INLINE_MAX};
+use portolan_abi::{Capacity, Disposition, Error, Name};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngSeed};
+use std::collections::VecDeque;
 
 /// How many tasks act.
 const TASKS: usize = 3;
@@ -50,6 +53,8 @@ fn config() -> Config {
 struct World {
     system: System,
     actors: Vec<Actor>,
+    /// Tasks that have inherited memory, as the first task names them.
+    children: VecDeque<Name>,
 }
 
 impl World {
@@ -66,7 +71,7 @@ impl World {
             actors[this].names.push(port);
             actors[next].names.extend([door, send]);
         }
-        World { system, actors }
+        World { system, actors, children: VecDeque::new() }
     }
 
     fn perform(&mut self, Act { task, thread, deed }: Act) {
@@ -74,8 +79,44 @@ impl World {
         match deed {
             Deed::Pass(ms) => self.system.advance_ms(ms),
             _ if !actor.lives() => *actor = Actor::new(&self.system),
+            Deed::Fork => self.fork(task),
+            Deed::WriteToChild(page) => self.write_to_child(page),
+            Deed::EndChild => self.end_child(),
             deed => actor.perform(thread, deed),
         }
         self.actors.iter_mut().for_each(Actor::learn);
+    }
+
+    fn fork(&mut self, task: usize) {
+        let parent = self.actors[task].task.kernel_port();
+        let limits = Limits { memory: 40_000, ports: 4, frames: 40 };
+        let flags = CreateFlags::INHERIT.bits();
+        match routine::create(&**self.system.first(), parent, [b'h'; 32], limits, flags, 0, no_right()) {
+            Ok(reply) => self.children.push_back(reply.rights[0]),
+            Err(error) => assert_eq!(error, Error::ResourceShortage),
+        }
+    }
+
+    fn write_to_child(&self, page: u64) {
+        let Some(child) = self.children.front() else { return };
+        let data = [0xcc; INLINE_MAX];
+        match vm::vm_write(&**self.system.first(), *child, deed::page_address(page) + 100, 50, data) {
+            Ok(_) | Err(Error::InvalidAddress | Error::ProtectionFailure | Error::ResourceShortage) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+
+    fn end_child(&mut self) {
+        let Some(child) = self.children.pop_front() else { return };
+        routine::terminate(&**self.system.first(), child).expect("the child's end");
+        self.system.first().port_deallocate(child).expect("its name");
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        while !std::thread::panicking() && !self.children.is_empty() {
+            self.end_child();
+        }
     }
 }
