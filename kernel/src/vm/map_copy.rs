@@ -254,3 +254,216 @@ fn write_zeros(vm: &mut Vm, at: PhysAddr, size: usize) {
     const ZEROS: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
     vm.memory.write(at, &ZEROS[..size]);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+    use crate::vm::map::Showing;
+    use crate::vm::{Counters, Frames};
+    use portolan_abi::task::Limits;
+    use portolan_abi::vm::Inheritance;
+    use portolan_abi::{Error, Protection};
+    use portolan_machine::Machine;
+    use portolan_machine::sim::Hardware;
+    use std::vec;
+    use std::vec::Vec;
+
+    const HERE: u64 = 0x5000_0000;
+    const TERMS: Terms =
+        Terms { protection: Protection::READ_WRITE, maximum: Protection::all(), inheritance: Inheritance::Copy };
+
+    /// Memory, and two maps with accounts of their own.
+    struct Bench {
+        vm: Vm,
+        accounts: Accounts,
+        maps: [Option<Map>; 2],
+        free: u64,
+    }
+
+    impl Bench {
+        fn new(frames: u64) -> Bench {
+            let hardware = Hardware { frames: 512, archive: Vec::new(), command_line: "" };
+            let (Machine { memory, .. }, boot, _) = hardware.power_on();
+            let frames_of = Frames::new(&boot.memory).unwrap();
+            let free = frames_of.available();
+            let mut vm = Vm { memory, frames: frames_of, objects: Arena::default(), counters: Counters::default() };
+            let mut accounts = Accounts::default();
+            let limits = Limits { memory: 100_000, ports: 0, frames };
+            let maps = [(); 2].map(|()| {
+                let account = accounts.create_root(limits).unwrap();
+                Some(Map::new(&mut vm, &mut accounts, account).unwrap())
+            });
+            Bench { vm, accounts, maps, free }
+        }
+
+        /// Does something with a map.
+        fn with<T>(&mut self, which: usize, act: impl FnOnce(&mut Vm, &mut Accounts, &mut Map) -> T) -> T {
+            act(&mut self.vm, &mut self.accounts, self.maps[which].as_mut().unwrap())
+        }
+
+        fn map(&mut self, which: usize, pages: u64) {
+            self.with(which, |vm, accounts, map| {
+                let object = vm.create_object(accounts, map.account(), pages, Reach::Private).unwrap();
+                let Terms { protection, maximum, inheritance } = TERMS;
+                let what = Showing { object, offset: 0, protection, maximum, inheritance };
+                map.map(vm, accounts, Place::At(HERE), pages * PAGE, what).unwrap();
+            });
+        }
+
+        fn write(&mut self, which: usize, address: u64, byte: u8) {
+            self.with(which, |vm, accounts, map| {
+                let frame = fault::resolve(vm, accounts, map, VirtAddr(address), Access::Write).unwrap();
+                vm.memory.write(frame.start().plus((address % PAGE) as usize), &[byte]);
+            });
+        }
+
+        fn read(&mut self, which: usize, address: u64) -> u8 {
+            self.with(which, |vm, accounts, map| {
+                let frame = fault::resolve(vm, accounts, map, VirtAddr(address), Access::Read).unwrap();
+                let mut byte = [0];
+                vm.memory.read(frame.start().plus((address % PAGE) as usize), &mut byte);
+                byte[0]
+            })
+        }
+
+        fn take(&mut self, which: usize, address: u64, size: u64) -> Result<MapCopy> {
+            self.with(which, |vm, accounts, map| MapCopy::take(vm, accounts, map, map.account(), address, size))
+        }
+
+        fn take_away(&mut self, which: usize, address: u64, size: u64) -> Result<MapCopy> {
+            self.with(which, |vm, accounts, map| MapCopy::take_away(vm, accounts, map, map.account(), address, size))
+        }
+
+        fn place(&mut self, which: usize, copy: MapCopy) -> u64 {
+            self.with(which, |vm, accounts, map| {
+                let reserved = copy.reserve(vm, accounts, map, Place::Anywhere).unwrap();
+                copy.place(vm, accounts, map, reserved, TERMS)
+            })
+        }
+
+        fn end(&mut self, which: usize) {
+            self.maps[which].take().unwrap().destroy(&mut self.vm, &mut self.accounts);
+        }
+
+        fn used(&self) -> Vec<Limits> {
+            self.accounts.iter().map(|(_, _, _, used)| used).collect()
+        }
+    }
+
+    impl Drop for Bench {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                return;
+            }
+            for map in &mut self.maps {
+                map.take().into_iter().for_each(|map| map.destroy(&mut self.vm, &mut self.accounts));
+            }
+            assert_eq!((self.vm.frames.available(), self.vm.objects.len()), (self.free, 0), "something is left");
+            assert_eq!(self.used(), vec![Limits::default(); 2]);
+        }
+    }
+
+    #[test]
+    fn a_copy_in_flight_keeps_its_bytes_whatever_becomes_of_the_source() {
+        let mut bench = Bench::new(100);
+        bench.map(0, 4);
+        (0..4).for_each(|page| bench.write(0, HERE + page * PAGE, page as u8 + 1));
+        let copy = bench.take(0, HERE, 4 * PAGE).unwrap();
+        assert_eq!(bench.vm.counters.copies, 0);
+        bench.write(0, HERE, 99);
+        bench.end(0);
+        let address = bench.place(1, copy);
+        assert_eq!([0, 1, 2, 3].map(|page| bench.read(1, address + page * PAGE)), [1, 2, 3, 4]);
+        bench.write(1, address + PAGE, 50);
+        assert_eq!(bench.vm.counters.copies, 1, "the one that the source wrote");
+    }
+
+    #[test]
+    fn around_an_unaligned_copy_there_are_zeros() {
+        let mut bench = Bench::new(100);
+        bench.map(0, 4);
+        (0..4 * PAGE).step_by(64).for_each(|at| bench.write(0, HERE + at, 0xaa));
+        for (skip, size) in [(64, 64), (64, PAGE), (128, 3 * PAGE - 64), (0, PAGE + 64), (PAGE - 64, 128)] {
+            let copy = bench.take(0, HERE + skip, size).unwrap();
+            let address = bench.place(1, copy);
+            assert_eq!(address % PAGE, skip % PAGE);
+            let pages = Range::around(address, size).unwrap();
+            for at in (pages.start..pages.end).step_by(64) {
+                let inside = (address..address + size).contains(&at);
+                assert_eq!(bench.read(1, at), if inside { 0xaa } else { 0 }, "{skip} {size} {at:#x}");
+            }
+            bench.with(1, |vm, accounts, map| map.unmap(vm, accounts, pages)).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_moved_is_gone_and_a_whole_object_costs_nothing_more() {
+        // Just enough for the pages, their tables, and the root: not for paying twice.
+        let mut bench = Bench::new(44);
+        bench.map(0, 40);
+        (0..40).for_each(|page| bench.write(0, HERE + page * PAGE, page as u8));
+        let copy = bench.take_away(0, HERE, 40 * PAGE).unwrap();
+        assert!(bench.maps[0].as_ref().unwrap().regions().is_empty());
+        let address = bench.place(1, copy);
+        assert_eq!((bench.read(1, address + 39 * PAGE), bench.vm.counters.copies), (39, 0));
+        // A part is paid for twice for a moment, if that can be paid.
+        let refused = bench.take_away(1, address + 8, 30 * PAGE);
+        assert!(matches!(refused, Err(Error::ResourceShortage)));
+        assert_eq!(bench.read(1, address + 39 * PAGE), 39);
+        bench.with(1, |vm, accounts, map| {
+            let range = Range::new(address + 20 * PAGE, 20 * PAGE).unwrap();
+            map.unmap(vm, accounts, range).unwrap();
+        });
+        let part = bench.take_away(1, address + PAGE + 8, PAGE).unwrap();
+        assert_eq!(part.size(), PAGE);
+        assert!(bench.maps[1].as_ref().unwrap().region_at(address + 2 * PAGE).is_none());
+        assert_eq!(bench.read(1, address + 3 * PAGE), 3);
+        bench.with(1, |vm, accounts, _| part.discard(vm, accounts));
+    }
+
+    #[test]
+    fn the_receiver_pays_from_the_placing_on_and_can_refuse() {
+        let mut bench = Bench::new(30);
+        bench.map(0, 10);
+        (0..10).for_each(|page| bench.write(0, HERE + page * PAGE, 1));
+        let before = bench.used();
+        let copy = bench.take(0, HERE, 10 * PAGE).unwrap();
+        let flying = bench.used();
+        assert_eq!((flying[0].frames, flying[1]), (before[0].frames + 10, before[1]));
+        bench.with(1, |vm, accounts, map| {
+            let reserved = copy.reserve(vm, accounts, map, Place::Anywhere).unwrap();
+            copy.cancel(vm, accounts, map, reserved);
+            let taken = copy.reserve(vm, accounts, map, Place::At(HERE + 1));
+            assert!(matches!(taken, Err(Error::InvalidArgument)));
+        });
+        assert_eq!(bench.used(), flying);
+        bench.place(1, copy);
+        let after = bench.used();
+        assert_eq!((after[0], after[1].frames), (before[0], before[1].frames + 10));
+        bench.map(1, 15);
+        (0..15).for_each(|page| bench.write(1, HERE + page * PAGE, 1));
+        let copy = bench.take(0, HERE, 10 * PAGE).unwrap();
+        let full = bench.used();
+        bench.with(1, |vm, accounts, map| {
+            assert!(matches!(copy.reserve(vm, accounts, map, Place::Anywhere), Err(Error::ResourceShortage)));
+        });
+        assert_eq!(bench.used(), full);
+        bench.with(0, |vm, accounts, _| copy.discard(vm, accounts));
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_taken_changes_nothing() {
+        let mut bench = Bench::new(24);
+        bench.map(0, 16);
+        (0..16).for_each(|page| bench.write(0, HERE + page * PAGE, page as u8));
+        let before = bench.used();
+        assert!(matches!(bench.take(0, HERE, 16 * PAGE), Err(Error::ResourceShortage)));
+        assert!(matches!(bench.take(0, HERE, 17 * PAGE), Err(Error::InvalidAddress)));
+        assert!(matches!(bench.take(0, HERE, 0), Err(Error::InvalidArgument)));
+        assert!(matches!(bench.take(0, HERE + 8, u64::MAX), Err(Error::InvalidAddress)));
+        assert_eq!(bench.used(), before);
+        bench.write(0, HERE, 1);
+        assert_eq!(bench.vm.counters.copies, 0);
+    }
+}

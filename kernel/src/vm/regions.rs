@@ -227,3 +227,127 @@ impl Regions {
         Position { run, place }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arena::Arena;
+    use crate::task::Accounts;
+    use crate::vm::object::Reach;
+    use crate::vm::{Counters, Frames, Vm};
+    use portolan_abi::Protection;
+    use portolan_abi::task::Limits;
+    use portolan_abi::vm::Inheritance;
+    use portolan_machine::sim::Hardware;
+    use std::vec::Vec;
+
+    /// Regions that all show the same object, of pages `start..end`, beside a plain list.
+    struct Bench {
+        regions: Regions,
+        plain: Vec<(u64, u64)>,
+        template: Region,
+    }
+
+    impl Bench {
+        fn new() -> Bench {
+            let hardware = Hardware { frames: 8, archive: Vec::new(), command_line: "" };
+            let (machine, boot, _) = hardware.power_on();
+            let (objects, counters) = (Arena::default(), Counters::default());
+            let mut vm = Vm { memory: machine.memory, frames: Frames::new(&boot.memory).unwrap(), objects, counters };
+            let mut accounts = Accounts::default();
+            let account = accounts.create_root(Limits { memory: 10_000, ports: 0, frames: 0 }).unwrap();
+            let object = vm.create_object(&mut accounts, account, 1, Reach::Shared).unwrap();
+            let (protection, maximum) = (Protection::READ, Protection::READ);
+            let range = Range { start: 0, end: 0 };
+            let inheritance = Inheritance::Copy;
+            let template = Region { range, object, offset: 0, protection, maximum, inheritance };
+            Bench { regions: Regions::default(), plain: Vec::new(), template }
+        }
+
+        fn insert(&mut self, start: u64, end: u64) {
+            self.regions.reserve(1).unwrap();
+            self.regions.insert(Region { range: Range { start, end }, offset: start, ..self.template });
+            let place = self.plain.partition_point(|(other, _)| *other < start);
+            self.plain.insert(place, (start, end));
+            self.check();
+        }
+
+        fn remove(&mut self, start: u64, end: u64) {
+            while let Some(removed) = self.regions.remove_first(Range { start, end }) {
+                let place = self.plain.iter().position(|(other, _)| *other == removed.range.start).unwrap();
+                assert_eq!(self.plain.remove(place), (removed.range.start, removed.range.end));
+            }
+            assert!(!self.plain.iter().any(|(from, to)| *from < end && start < *to));
+            self.check();
+        }
+
+        fn check(&self) {
+            assert!(self.regions.is_consistent() && self.regions.len() == self.plain.len());
+            assert!(
+                self.regions.iter().map(|region| (region.range.start, region.range.end)).eq(self.plain.iter().copied())
+            );
+        }
+
+        /// The lowest free range, found the slow way.
+        fn free(&self, from: u64, size: u64) -> u64 {
+            let ends = self.plain.iter().map(|(_, end)| *end).filter(|end| *end >= from);
+            let fits = |at: &u64| !self.plain.iter().any(|(start, end)| *start < at + size && *at < *end);
+            core::iter::once(from).chain(ends).filter(fits).min().unwrap()
+        }
+    }
+
+    /// Numbers without order, the same every time.
+    fn numbers() -> impl FnMut(u64) -> u64 {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        move |below| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state % below
+        }
+    }
+
+    #[test]
+    fn whatever_is_added_cut_and_removed_is_as_in_a_plain_list() {
+        let mut bench = Bench::new();
+        let mut number = numbers();
+        for round in 0..4000 {
+            // Many are added in the first half, and removed in the second.
+            let (start, size) = (number(6000), 1 + number(4));
+            if number(4) > u64::from(round > 2000) * 2 {
+                let at = bench.free(start, size);
+                assert_eq!(bench.regions.find_free(Range { start, end: start + size }), at);
+                bench.insert(at, at + size);
+            } else {
+                bench.remove(start, start + size * 8);
+            }
+            if let Some(region) = bench.regions.at(start).copied().filter(|region| region.range.start < start) {
+                bench.regions.reserve(1).unwrap();
+                bench.regions.cut(start);
+                let place = bench.plain.iter().position(|(other, _)| *other == region.range.start).unwrap();
+                bench.plain[place].1 = start;
+                bench.plain.insert(place + 1, (start, region.range.end));
+                bench.check();
+                assert_eq!(bench.regions.at(start).unwrap().offset, start, "the offset grows with the address");
+            }
+        }
+        bench.remove(0, u64::MAX);
+        assert!(bench.regions.is_empty());
+    }
+
+    #[test]
+    fn a_hundred_thousand_are_found_at_once() {
+        let mut bench = Bench::new();
+        for place in 0..100_000 {
+            bench.regions.reserve(1).unwrap();
+            // Backwards and forwards in turn.
+            let start = if place % 2 == 0 { 1_000_000 + place * 3 } else { 1_000_000 - place * 3 };
+            bench.regions.insert(Region { range: Range { start, end: start + 2 }, ..bench.template });
+        }
+        assert!(bench.regions.is_consistent());
+        assert!(bench.regions.runs.len() < 100_000 / (RUN / 2) + 2, "runs are at least half full");
+        let free = bench.regions.find_free(Range { start: 1_000_000, end: 1_000_003 });
+        assert!(bench.regions.at(free).is_none());
+        assert_eq!(free, 1_000_000 + 2);
+    }
+}
