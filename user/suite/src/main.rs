@@ -9,7 +9,7 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights capacity notify death vm fault cpu task thread account host device bad_input meta   the cases
+//! ipc rights capacity notify death vm copies fault cpu task thread account host device bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -24,6 +24,7 @@ mod bare;
 mod capacity;
 mod case;
 mod clock;
+mod copies;
 mod cpu;
 mod death;
 mod device;
@@ -59,6 +60,7 @@ const CASES: &[&[Case]] = &[
     notify::CASES,
     death::CASES,
     vm::CASES,
+    copies::CASES,
     fault::CASES,
     cpu::CASES,
     task::CASES,
