@@ -39,10 +39,14 @@ pub fn all(k: &Kernel) {
 pub fn now_and_then(k: &mut Kernel) {
     k.unchecked += 1;
     let objects = k.tasks.len() + k.threads.len() + k.ports.len() + k.messages.len();
-    if k.unchecked > objects {
+    if k.unchecked > objects && k.unchecked > objects + regions(k) {
         k.unchecked = 0;
         all(k);
     }
+}
+
+fn regions(k: &Kernel) -> u32 {
+    k.tasks.iter().map(|(_, task)| task.map.regions().len() as u32).sum()
 }
 
 /// What rights to a port were found.
