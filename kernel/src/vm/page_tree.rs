@@ -144,7 +144,7 @@ fn places<T>() -> Result<Vec<Option<T>>, OutOfMemory> {
     Ok(places)
 }
 
-/// Recursion is as deep as the tree: at most five levels for the largest object.
+/// Recursion is as deep as the tree: at most six levels, for a copy of all user memory.
 fn drain(node: Node, free: &mut dyn FnMut(Frame)) {
     match node {
         Node::Inner(children) => children.into_iter().flatten().for_each(|child| drain(child, free)),
