@@ -200,8 +200,11 @@ fn names(k: &Kernel) {
             }
         }
     }
-    let cached: BTreeSet<_> =
-        k.messages.iter().filter_map(|(_, message)| message.cached_for).map(|slot| (slot.task, slot.name)).collect();
+    let cached: BTreeMap<_, _> = k
+        .messages
+        .iter()
+        .filter_map(|(id, message)| message.cached_for.map(|slot| ((slot.task, slot.name), id)))
+        .collect();
     for (id, task) in k.tasks.iter() {
         let mut used = 0;
         for (slot, entry) in task.space.iter() {
@@ -209,7 +212,7 @@ fn names(k: &Kernel) {
             let name = task.space.name(slot);
             assert!(name != Name::NULL && name != Name::DEAD, "a name that means none");
             assert_eq!(entry.held, held.remove(&(id, name)).unwrap_or(0), "holds on {name:?} of {}", task.name);
-            assert_eq!(entry.caching, cached.contains(&(id, name)), "cache mark of {name:?} of {}", task.name);
+            assert_eq!(entry.cached, cached.get(&(id, name)).copied(), "cached message of {name:?} of {}", task.name);
             if let Right::Port { port, .. } = entry.right {
                 assert_eq!(task.space.find(port), Some(slot), "{port:?} is found under another name");
                 assert!(is_holder(k, port, Holder { task: id, slot }), "{name:?} is not known to {port:?}");

@@ -20,7 +20,7 @@ pub fn dispatch(k: &mut Kernel, me: Caller, number: u64, arguments: [u64; 6]) ->
     let result = match Call::decode(number, arguments) {
         Ok(Call::Message { send, receive, options }) => return ipc::message(k, &me, &send, &receive, options),
         Ok(Call::ThreadSwitch { hint, sleep }) => return switch(k, thread, hint, sleep),
-        Ok(Call::PortAllocate(capacity)) => ipc::allocate(k, task, capacity).map(value),
+        Ok(Call::PortAllocate(capacity)) => ipc::allocate(k, task, Name::NULL, capacity).map(value),
         Ok(Call::PortDeallocate(name)) => right::deallocate(k, task, name).map(|()| 0),
         Ok(Call::TaskSelf) => task_self(k, task).map(value),
         Ok(Call::TaskNotify) => Ok(value(k.tasks[task].notify_name)),

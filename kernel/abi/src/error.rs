@@ -59,7 +59,9 @@ errors! {
     NotReceiver = 7, "KERN_NOT_RECEIVER";
     /// The right does not allow this access.
     NoAccess = 8, "KERN_NO_ACCESS";
-    /// The name is in use already.
+    /// The port is in no set.
+    NotInSet = 12, "KERN_NOT_IN_SET";
+    /// The name, or another with the same slot, is in use already.
     NameExists = 13, "KERN_NAME_EXISTS";
     /// The wait was ended by `thread_abort`.
     Aborted = 14, "KERN_ABORTED";
@@ -75,6 +77,8 @@ errors! {
     UrefsOverflow = 19, "KERN_UREFS_OVERFLOW";
     /// A right in a message to the kernel is not the kind that the routine takes.
     InvalidCapability = 20, "KERN_INVALID_CAPABILITY";
+    /// The task knows the port by another name.
+    RightExists = 21, "KERN_RIGHT_EXISTS";
     /// There is no trap with this number.
     InvalidCall = 40, "KERN_INVALID_CALL";
     /// There is no routine with this message id behind this port.

@@ -24,11 +24,14 @@ interface! {
     /// `InvalidName`, `NotReceiver`, `InvalidValue`.
     2 port_set_backlog / PortSetBacklog (name: Name, capacity: u32) -> ();
 
-    /// Gives the task the right in the message and returns its name. `name` must be
-    /// null: the kernel deals out names, with their generations. A send right for a
-    /// port the task knows merges with it.
+    /// Gives the task the right in the message, under `name` or, if that is null, one
+    /// that the kernel picks, and returns the name. A right for a port the task knows
+    /// merges with what it has, under the name it knows. See [`port_allocate_name`] for
+    /// names that are chosen.
     ///
-    /// `InvalidArgument`: `name` is not null. `NoSpace`, `UrefsOverflow`, `ResourceShortage`.
+    /// `UrefsOverflow`, `NoSpace`, `ResourceShortage`. With a chosen name also
+    /// `InvalidValue`, `NameExists`; `RightExists`: the task knows the port by another
+    /// name; `InvalidCapability`: the right is null or dead.
     3 port_insert_right / PortInsertRight (name: Name, reserved: u32; right) -> (name: Name, reserved: u32);
 
     /// What the name stands for, with its user references.
@@ -53,7 +56,68 @@ interface! {
     ///
     /// `InvalidName`.
     7 port_deallocate / PortDeallocate (name: Name, reserved: u32) -> ();
+
+    /// Makes a new right of this `kind` ([`RightKind`](crate::RightKind)) under a name that the
+    /// caller chooses, or, if `name` is null, one that the kernel picks: a port of this
+    /// `capacity`, by its receive right; or a dead name, with one reference. `capacity`
+    /// must be 0 where it means nothing. (Mach 3's `mach_port_allocate` and `_name`.)
+    ///
+    /// A chosen name is given as it is, if its slot is vacant. The task pays for all
+    /// slots up to it, which then are its vacant ones. When the name goes, the slot's
+    /// generations go on from the later of the chosen one and the one that was next.
+    ///
+    /// `InvalidValue`: unknown kind or capacity, or no right can have that name: its slot
+    /// is 0 or beyond [`Name::INDEX_MAX`]. `NameExists`. `NoSpace`, `ResourceShortage`.
+    8 port_allocate_name / PortAllocateName (name: Name, kind: u32, capacity: u32, reserved: u32)
+        -> (name: Name, reserved: u32);
+
+    /// Gives up all that the name stands for, with all references; with a receive right
+    /// the port dies. (Mach 3's `mach_port_destroy`.)
+    ///
+    /// `InvalidName`.
+    9 port_destroy / PortDestroy (name: Name, reserved: u32) -> ();
+
+    /// The user references of the right of this `kind` under the name; 0 if there is none.
+    ///
+    /// `InvalidName`; `InvalidValue`: the kind is unknown.
+    10 port_get_refs / PortGetRefs (name: Name, kind: u32) -> (references: u32, reserved: u32);
+
+    /// What the task's names stand for, in the order of their slots: as many of those in
+    /// slots from `first` on as fit and are found at once. Begin with 0, go on with
+    /// `next` until that is 0; a reply may have none and yet not be the last. A name that
+    /// comes or goes meanwhile may be missed, any other is told exactly once.
+    11 port_names / PortNames (first: u32, reserved: u32) -> (next: u32, count: u32, names: [NameType; NAMES_MAX]);
+
+    /// Gives what `old` stands for the name `new`, chosen as in [`port_allocate_name`]. Threads
+    /// that wait at the port go on waiting; what has been announced under the old name
+    /// stays so. (Mach's `port_rename`.)
+    ///
+    /// `InvalidName`; `InvalidValue`: no right can have the name `new`. `NameExists`.
+    /// `Failure`: a thread waits to send a message with a right moved from `old`.
+    /// `ResourceShortage`.
+    12 port_rename / PortRename (old: Name, new: Name) -> ();
+
+    /// Takes a right out of the task, by a [`Disposition`](crate::Disposition) of its name, and
+    /// returns it. A reply that cannot be received takes the right with it. (Mach 3's
+    /// `mach_port_extract_right`.)
+    ///
+    /// `InvalidName`; `InvalidValue`: unknown disposition. `InvalidRight`: the name stands
+    /// for something else, or the receive right could never be received where the reply goes.
+    13 port_extract_right / PortExtractRight (name: Name, disposition: u32) -> (; right);
+
+    /// Sets the number that the next message received from the port will carry.
+    ///
+    /// `InvalidName`, `NotReceiver`.
+    14 port_set_seqno / PortSetSeqno (name: Name, reserved: u32, sequence: u64) -> ();
+
+    /// Sets the port's make-send count.
+    ///
+    /// `InvalidName`, `NotReceiver`.
+    15 port_set_mscount / PortSetMscount (name: Name, count: u32) -> ();
 }
+
+/// Most names in one reply of [`port_names`].
+pub const NAMES_MAX: usize = 32;
 
 /// How many messages a port holds before it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

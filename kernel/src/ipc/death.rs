@@ -105,7 +105,7 @@ pub fn discard_rights(k: &mut Kernel, envelope: &Envelope) {
 fn make_dead(k: &mut Kernel, port: PortId, holder: Holder) {
     let space = &mut k.tasks[holder.task].space;
     let entry = space.entry_mut(holder.slot);
-    entry.caching = false;
+    entry.cached = None;
     let next = entry.next.take();
     space.make_dead(holder.slot);
     k.ports[port].holders = next;

@@ -192,8 +192,15 @@ pub struct Message {
 pub struct CacheSlot {
     /// The task.
     pub task: TaskId,
-    /// Its name for the port.
+    /// Its name for the port; null once the task has let it go.
     pub name: Name,
+}
+
+/// A cached message's task knows its port by another name; null: by none.
+pub fn rename_cached(messages: &mut Messages, id: MessageId, name: Name) {
+    if let Some(slot) = &mut messages[id].cached_for {
+        slot.name = name;
+    }
 }
 
 /// Keeps a message: charges for it, and copies its bytes. On failure the envelope is

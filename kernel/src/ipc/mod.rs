@@ -63,20 +63,24 @@ pub fn resume(k: &mut Kernel, me: &Caller) -> Outcome {
     }
 }
 
-/// Makes a port whose receive right the task holds, and returns its name.
+/// Makes a port whose receive right the task holds under the name wanted, and returns
+/// the name; null leaves it to the kernel.
 ///
 /// # Errors
-/// `ResourceShortage`, `NoSpace`.
+/// `InvalidValue`, `NameExists`, `ResourceShortage`, `NoSpace`.
 #[inline(never)]
 pub fn allocate(
     k: &mut Kernel,
     task: crate::task::TaskId,
+    wanted: portolan_abi::Name,
     capacity: portolan_abi::Capacity,
 ) -> portolan_abi::Result<portolan_abi::Name> {
     let Kernel { tasks, accounts, .. } = k;
     let account = tasks[task].account;
-    tasks[task].space.reserve(accounts, 1)?;
+    tasks[task].space.reserve_as(accounts, wanted)?;
     let port = create(k, port::Owner::Message, account, capacity)?;
+    // Nothing below may fail.
+    right::name_port(k, task, port, wanted);
     Ok(right::insert(k, task, message::CarriedRight::Receive(port)))
 }
 

@@ -153,6 +153,15 @@ impl Port {
         }
     }
 
+    /// Its receiver's name for it; null if no task receives from it.
+    #[inline]
+    pub fn name(&self) -> Name {
+        match self.owner {
+            Owner::Task(_, name) => name,
+            _ => Name::NULL,
+        }
+    }
+
     /// Whether it can still take and give messages.
     #[inline]
     pub fn is_alive(&self) -> bool {

@@ -230,7 +230,7 @@ fn fill(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, 
         bits: Header::bits_of(envelope.reply.right.kind_code(), envelope.destination.right.kind_code()),
         size: size as u32,
         remote: reply,
-        local: to.half.port,
+        local: k.ports[to.port].name(),
         id: envelope.id,
         descriptors: count as u32,
     };
@@ -364,15 +364,11 @@ fn tell_accepted(k: &mut Kernel, slot: CacheSlot, accepted: &Message) {
 /// to say, null if the task has let it go. `None`: there is nobody to tell.
 fn free_cache_slot(k: &mut Kernel, slot: CacheSlot) -> Option<(PortId, Name)> {
     let task = k.tasks.get_mut(slot.task)?;
-    let name = match task.space.held_slot(slot.name) {
-        Some(held) => {
-            task.space.entry_mut(held).caching = false;
-            slot.name
-        }
-        None => Name::NULL,
-    };
+    if let Some(held) = task.space.held_slot(slot.name) {
+        task.space.entry_mut(held).cached = None;
+    }
     let port = task.notify_port;
-    super::port::living(&k.ports, port).map(|_| (port, name))
+    super::port::living(&k.ports, port).map(|_| (port, slot.name))
 }
 
 /// Whether the kernel has something to say to a port's receiver.

@@ -10,10 +10,10 @@
 //! Neighbours: `space` stores, `message` carries, `death` reacts to the last right.
 
 use super::death;
-use super::message::{Carried, CarriedRight, Waiter};
-use super::port::{Holder, Owner, PortId, Ports, living};
-use super::receive;
+use super::message::{self, Carried, CarriedRight, Waiter};
+use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
 use super::space::{Right, Space};
+use super::{receive, send};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::thread::{Completion, Reply};
@@ -184,9 +184,18 @@ fn leave_receiver(k: &mut Kernel, port: PortId) {
 /// Removes an entry of which nothing is left.
 fn clean(k: &mut Kernel, task: TaskId, slot: u32) {
     if k.tasks[task].space.entry(slot).is_spent() {
-        unlink(k, Holder { task, slot });
-        k.tasks[task].space.remove(slot);
+        remove(k, Holder { task, slot });
     }
+}
+
+/// Removes a name. What knows it by the name is told.
+pub fn remove(k: &mut Kernel, holder: Holder) {
+    unlink(k, holder);
+    let space = &mut k.tasks[holder.task].space;
+    if let Some(message) = space.entry(holder.slot).cached {
+        message::rename_cached(&mut k.messages, message, Name::NULL);
+    }
+    space.remove(holder.slot);
 }
 
 /// Puts a right into a task's name space, which has room for it, and returns its
@@ -255,7 +264,13 @@ fn slot_for(k: &mut Kernel, task: TaskId, port: PortId) -> u32 {
     if let Some(slot) = space.find(port) {
         return slot;
     }
-    let slot = space.insert(Right::Port { port, receive: false, sends: 0 });
+    name_port(k, task, port, Name::NULL)
+}
+
+/// Names a port that the task does not know; the name, vacant or null for any, has been
+/// reserved. A right has to follow.
+pub fn name_port(k: &mut Kernel, task: TaskId, port: PortId, wanted: Name) -> u32 {
+    let slot = k.tasks[task].space.insert_as(wanted, Right::Port { port, receive: false, sends: 0 });
     add_holder(k, port, Holder { task, slot });
     slot
 }
@@ -459,22 +474,202 @@ pub fn receive_right(k: &Kernel, task: TaskId, name: Name) -> Result<PortId> {
     space.receive_right(name).ok_or(Error::NotReceiver)
 }
 
-/// Puts a right from a message under a name that the caller may choose.
+/// The user references of one kind of right under a name; 0 if there is none.
+///
+/// # Errors
+/// `InvalidName`.
+pub fn references(k: &mut Kernel, task: TaskId, name: Name, kind: RightKind) -> Result<u32> {
+    let named = describe(k, task, name)?;
+    Ok(match kind {
+        RightKind::Receive => named.receive,
+        RightKind::Send => named.send,
+        RightKind::SendOnce => named.send_once,
+        RightKind::DeadName => named.dead,
+    })
+}
+
+/// Puts a dead name under the name wanted; null leaves it to the kernel.
+///
+/// # Errors
+/// `InvalidValue`, `NameExists`, `NoSpace`, `ResourceShortage`.
+pub fn allocate_dead_name(k: &mut Kernel, task: TaskId, wanted: Name) -> Result<Name> {
+    let Kernel { tasks, accounts, .. } = k;
+    let space = &mut tasks[task].space;
+    space.reserve_as(accounts, wanted)?;
+    let slot = space.insert_as(wanted, Right::Dead(1));
+    Ok(space.name(slot))
+}
+
+/// Gives up all that a name stands for.
+///
+/// # Errors
+/// `InvalidName`.
+pub fn destroy(k: &mut Kernel, task: TaskId, name: Name) -> Result<()> {
+    let slot = k.tasks[task].space.slot(name)?;
+    let entry = k.tasks[task].space.entry_mut(slot);
+    let right = entry.right;
+    match &mut entry.right {
+        Right::Port { receive, sends, .. } => (*receive, *sends) = (false, 0),
+        Right::Dead(references) => *references = 0,
+        Right::SendOnce { .. } | Right::Vacant(_) => entry.right = Right::Dead(0),
+    }
+    clean(k, task, slot);
+    release(k, right);
+    Ok(())
+}
+
+/// Destroys what a name stood for.
+pub fn release(k: &mut Kernel, right: Right) {
+    match right {
+        Right::Vacant(_) | Right::Dead(_) => {}
+        Right::SendOnce { port, waiter } => discard(k, CarriedRight::SendOnce(port, waiter)),
+        Right::Port { port, receive, sends } => {
+            if receive {
+                discard(k, CarriedRight::Receive(port));
+            }
+            if sends > 0 {
+                discard(k, CarriedRight::Send(port));
+            }
+        }
+    }
+}
+
+/// Takes a right out of a task for good, to be sent to `to`.
+///
+/// # Errors
+/// `InvalidName`; `InvalidRight`: the name stands for something else, or its receive
+/// right could never be received there.
+pub fn extract(k: &mut Kernel, task: TaskId, name: Name, how: Disposition, to: Option<PortId>) -> Result<CarriedRight> {
+    refresh(k, task, name)?;
+    let Kernel { tasks, ports, .. } = k;
+    let carried = take(&mut tasks[task].space, ports, name, how, None)?;
+    if let (CarriedRight::Receive(port), Some(to)) = (carried.right, to) {
+        if send::leads_to(k, to, port) {
+            give_back(k, task, carried);
+            return Err(Error::InvalidRight);
+        }
+        k.ports[port].toward = Some(to);
+    }
+    let_go(k, task, carried);
+    Ok(carried.right)
+}
+
+/// Puts a right from a message under a name that the caller may choose; null leaves it
+/// to the kernel.
 ///
 /// # Errors
 /// As `port::port_insert_right` says; the right is then still the caller's.
 pub fn insert_as(k: &mut Kernel, task: TaskId, carried: CarriedRight, wanted: Name) -> Result<Name> {
-    // Names carry generations that the kernel deals out, so none can be chosen.
-    if wanted != Name::NULL {
-        return Err(Error::InvalidArgument);
-    }
-    let Kernel { tasks, accounts, .. } = k;
-    tasks[task].space.reserve(accounts, 1)?;
-    if let CarriedRight::Send(port) = carried
-        && let Some(slot) = k.tasks[task].space.find(port)
+    let known = match carried {
+        CarriedRight::Send(port) | CarriedRight::Receive(port) => k.tasks[task].space.find(port),
+        _ => None,
+    };
+    if let (CarriedRight::Send(_), Some(slot)) = (carried, known)
         && let Right::Port { sends: UREFS_MAX.., .. } = k.tasks[task].space.entry(slot).right
     {
         return Err(Error::UrefsOverflow);
     }
+    if wanted != Name::NULL && !is_living(k, carried) {
+        return Err(Error::InvalidCapability);
+    }
+    let Kernel { tasks, accounts, .. } = k;
+    let space = &mut tasks[task].space;
+    match known {
+        Some(slot) if wanted == Name::NULL || space.name(slot) == wanted => {}
+        Some(_) => return Err(Error::RightExists),
+        None => space.reserve_as(accounts, wanted)?,
+    }
+    // Nothing below may fail.
+    match (carried, known) {
+        (CarriedRight::SendOnce(port, waiter), _) if wanted != Name::NULL => {
+            space.insert_as(wanted, Right::SendOnce { port, waiter });
+            return Ok(wanted);
+        }
+        (CarriedRight::Send(port) | CarriedRight::Receive(port), None) if wanted != Name::NULL => {
+            name_port(k, task, port, wanted);
+        }
+        _ => {}
+    }
     Ok(insert(k, task, carried))
+}
+
+/// Whether a right in a message is one, to a port that lives.
+fn is_living(k: &Kernel, carried: CarriedRight) -> bool {
+    match carried {
+        CarriedRight::Null | CarriedRight::Dead(_) => false,
+        CarriedRight::Send(port) | CarriedRight::Receive(port) | CarriedRight::SendOnce(port, _) => {
+            living(&k.ports, port).is_some()
+        }
+    }
+}
+
+/// Gives what a name stands for another name, which must be vacant.
+///
+/// # Errors
+/// `InvalidName`; `InvalidValue`: no right can have the new name; `NameExists`: its
+/// slot is in use; `Failure`: a message with a right from the old name waits to be sent;
+/// `ResourceShortage`.
+pub fn rename(k: &mut Kernel, task: TaskId, old: Name, new: Name) -> Result<()> {
+    let Kernel { tasks, accounts, messages, .. } = k;
+    let space = &mut tasks[task].space;
+    let slot = space.slot(old)?;
+    if new == Name::NULL {
+        return Err(Error::InvalidValue);
+    }
+    if space.entry(slot).held > 0 {
+        return Err(Error::Failure);
+    }
+    space.reserve_as(accounts, new)?;
+    // Nothing below may fail.
+    let renamed = Holder { task, slot: space.rename(slot, new) };
+    let entry = *space.entry(renamed.slot);
+    if let Some(message) = entry.cached {
+        message::rename_cached(messages, message, new);
+    }
+    relink(k, renamed);
+    if let Right::Port { port, .. } = entry.right {
+        rename_port(k, task, port, old, new);
+    }
+    Ok(())
+}
+
+/// Whoever remembers a port's name in a task learns the new one.
+fn rename_port(k: &mut Kernel, task: TaskId, port: PortId, old: Name, new: Name) {
+    let Kernel { tasks, threads, ports, .. } = k;
+    let task_names = &mut tasks[task];
+    let remembered = match &mut ports[port].owner {
+        Owner::Task(receiver, name) if *receiver == task => {
+            if task_names.notify_port == port {
+                task_names.notify_name = new;
+            }
+            name
+        }
+        Owner::Kernel(KernelObject::Task(own)) if *own == task => &mut task_names.self_name,
+        Owner::Kernel(KernelObject::Thread(thread)) if threads[*thread].task == task => &mut threads[*thread].self_name,
+        _ => return,
+    };
+    if *remembered == old {
+        *remembered = new;
+    }
+}
+
+/// Tells the neighbours of an entry that has moved, in its port's list of names or its
+/// task's line of notices, where it is now.
+fn relink(k: &mut Kernel, holder: Holder) {
+    let entry = *k.tasks[holder.task].space.entry(holder.slot);
+    let neighbour = |k: &mut Kernel, other: Holder, forward: bool| {
+        let entry = k.tasks[other.task].space.entry_mut(other.slot);
+        *(if forward { &mut entry.next } else { &mut entry.previous }) = Some(holder);
+    };
+    match (entry.previous, entry.right) {
+        (Some(previous), _) => neighbour(k, previous, true),
+        (None, Right::Port { port, .. }) => k.ports[port].holders = Some(holder),
+        (None, _) if entry.notice => k.tasks[holder.task].space.notices.0 = Some(holder.slot),
+        (None, _) => {}
+    }
+    match entry.next {
+        Some(next) => neighbour(k, next, false),
+        None if entry.notice => k.tasks[holder.task].space.notices.1 = Some(holder.slot),
+        None => {}
+    }
 }

@@ -140,7 +140,8 @@ fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header) -> Re
     Ok((port, Carried { right, from: name, how: moved }))
 }
 
-fn port_of(carried: &Carried) -> Option<PortId> {
+/// The port that a message through this right goes to.
+pub fn port_of(carried: &Carried) -> Option<PortId> {
     match carried.right {
         CarriedRight::Send(port) | CarriedRight::SendOnce(port, _) => Some(port),
         _ => None,
@@ -236,7 +237,7 @@ fn take_right(k: &mut Kernel, task: TaskId, descriptor: &Descriptor, destination
 
 /// Whether messages to `from` would end up behind the receive right of `port`: then
 /// that right, sent there, could never be received.
-fn leads_to(k: &Kernel, from: PortId, port: PortId) -> bool {
+pub fn leads_to(k: &Kernel, from: PortId, port: PortId) -> bool {
     let mut next = Some(from);
     while let Some(id) = next {
         if id == port {
@@ -388,7 +389,7 @@ pub fn enqueue(k: &mut Kernel, port: PortId, id: MessageId, step: Step) {
 fn check_cache(k: &Kernel, task: TaskId, name: Name) -> Result<()> {
     let space = &k.tasks[task].space;
     match space.held_slot(name) {
-        Some(slot) if space.entry(slot).caching => Err(Error::SendNotifyInProgress),
+        Some(slot) if space.entry(slot).cached.is_some() => Err(Error::SendNotifyInProgress),
         _ => Ok(()),
     }
 }
@@ -398,10 +399,10 @@ fn cache(k: &mut Kernel, task: TaskId, port: PortId, id: MessageId) {
     let name = k.messages[id].envelope.destination.from;
     let space = &mut k.tasks[task].space;
     if let Some(slot) = space.held_slot(name) {
-        space.entry_mut(slot).caching = true;
+        space.entry_mut(slot).cached = Some(id);
     }
-    leave_sender(k, task, id);
     k.messages[id].cached_for = Some(CacheSlot { task, name });
+    leave_sender(k, task, id);
     k.ports[port].cached += 1;
     enqueue(k, port, id, Step::Cache);
 }

@@ -3,13 +3,15 @@
 //! A table of entries, found by a name's slot and checked by its generation; and
 //! a hash from ports to entries, grown one bucket at a time, so that a right for
 //! a port the task knows arrives under the name it knows. Slots that came free are
-//! used again oldest first, and only while at least [`SPARE`] others wait.
+//! used again oldest first, and only while at least [`SPARE`] others wait. A name that
+//! its task chooses fixes slot and generation: the table grows to that slot, and when
+//! the name is gone, generations go on from the later of the chosen and the slot's own.
 //!
 //! Invariant: an entry with a receive or send right is in the hash; one name per
 //! port. An entry is vacant only if no waiting send holds a part of it.
 //! Neighbours: `right` gives meaning to the entries.
 
-use super::message::Waiter;
+use super::message::{MessageId, Waiter};
 use super::port::{Holder, PortId};
 use crate::arena::Chunked;
 use crate::task::account::{AccountId, Accounts, Resource};
@@ -53,10 +55,13 @@ pub enum Right {
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     generation: u32,
+    /// How far the generation moves on when the name goes.
+    step: u32,
     /// References that messages waiting to be sent have taken and may give back.
     pub held: u32,
-    /// Whether the kernel caches a message of this task for the port.
-    pub caching: bool,
+    /// The message of this task that the kernel caches for the port.
+    pub cached: Option<MessageId>,
+    /// The next in its bucket; of a vacant slot but the first, the vacant one before it.
     chain: u32,
     /// What it stands for.
     pub right: Right,
@@ -123,31 +128,63 @@ impl Space {
     }
 
     fn grow(&mut self, accounts: &mut Accounts) -> Result<()> {
-        if self.buckets.is_empty() {
-            self.buckets.push(NONE)?;
-        }
-        if self.entries.is_empty() {
-            // Slot 0 is never used: it would be the null name.
-            self.add_slot(accounts)?;
-        }
-        let slot = self.add_slot(accounts)?;
-        self.put_vacant(slot);
-        Ok(())
-    }
-
-    fn add_slot(&mut self, accounts: &mut Accounts) -> Result<u32> {
         if self.entries.len() > Name::INDEX_MAX {
             return Err(Error::NoSpace);
         }
-        accounts.charge(self.account, Resource::Memory, NAME_COST)?;
-        self.entries.push(Entry::default()).map_err(|error| {
-            accounts.credit(self.account, Resource::Memory, NAME_COST);
-            error.into()
-        })
+        // Slot 0 is never used: it would be the null name.
+        self.add_slots(accounts, if self.entries.is_empty() { 2 } else { 1 })
+    }
+
+    /// Adds vacant slots, all of which are paid for first.
+    fn add_slots(&mut self, accounts: &mut Accounts, count: u32) -> Result<()> {
+        accounts.charge(self.account, Resource::Memory, u64::from(count) * NAME_COST)?;
+        for missing in (1..=count).rev() {
+            if let Err(error) = self.add_slot() {
+                accounts.credit(self.account, Resource::Memory, u64::from(missing) * NAME_COST);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn add_slot(&mut self) -> Result<()> {
+        if self.buckets.is_empty() {
+            self.buckets.push(NONE)?;
+        }
+        let slot = self.entries.push(Entry::default())?;
+        if slot != NONE {
+            self.put_vacant(slot);
+        }
+        Ok(())
+    }
+
+    /// Makes sure that a right can be inserted under a name that its task has chosen
+    /// ([`Space::insert_as`]); null leaves the choice to the kernel. The slots up to the
+    /// chosen one become vacant ones of the task's.
+    ///
+    /// # Errors
+    /// `InvalidValue`: no right can have that name. `NameExists`: its slot is in use.
+    /// `NoSpace`, `ResourceShortage`.
+    pub fn reserve_as(&mut self, accounts: &mut Accounts, name: Name) -> Result<()> {
+        if name == Name::NULL {
+            return self.reserve(accounts, 1);
+        }
+        let slot = name.index();
+        if slot == NONE || slot > Name::INDEX_MAX {
+            return Err(Error::InvalidValue);
+        }
+        if slot < self.entries.len() {
+            return match self.entries[slot].right {
+                Right::Vacant(_) => Ok(()),
+                _ => Err(Error::NameExists),
+            };
+        }
+        self.add_slots(accounts, slot + 1 - self.entries.len())
     }
 
     fn put_vacant(&mut self, slot: u32) {
         self.entries[slot].right = Right::Vacant(NONE);
+        self.entries[slot].chain = self.last_vacant;
         if self.vacant == 0 {
             self.first_vacant = slot;
         } else {
@@ -184,6 +221,51 @@ impl Space {
         Name::new(slot, entry.generation)
     }
 
+    /// Puts a right under a chosen name, whose slot must be vacant ([`Space::reserve_as`]).
+    pub fn insert_as(&mut self, name: Name, right: Right) -> u32 {
+        if name == Name::NULL {
+            return self.insert(right);
+        }
+        let slot = name.index();
+        self.take_vacant(slot);
+        let entry = &mut self.entries[slot];
+        let own = entry.generation;
+        entry.right = right;
+        entry.generation = name.generation();
+        entry.step = step_after(name.generation(), own);
+        if let Right::Port { port, .. } = right {
+            self.add_to_hash(port, slot);
+        }
+        slot
+    }
+
+    /// Takes a slot out of the line of vacant ones.
+    fn take_vacant(&mut self, slot: u32) {
+        let Entry { chain: previous, right: Right::Vacant(next), .. } = self.entries[slot] else {
+            panic!("a slot in use was chosen")
+        };
+        match slot == self.first_vacant {
+            true => self.first_vacant = next,
+            false => self.entries[previous].right = Right::Vacant(next),
+        }
+        match slot == self.last_vacant {
+            true => self.last_vacant = previous,
+            false => self.entries[next].chain = previous,
+        }
+        self.vacant -= 1;
+    }
+
+    /// Moves what a slot stands for to the slot of a chosen name ([`Space::reserve_as`]).
+    /// Who knows the entry by its slot has to be told.
+    pub fn rename(&mut self, slot: u32, name: Name) -> u32 {
+        let moved = self.entries[slot];
+        self.remove(slot);
+        let to = self.insert_as(name, moved.right);
+        let entry = &mut self.entries[to];
+        *entry = Entry { generation: entry.generation, step: entry.step, chain: entry.chain, ..moved };
+        to
+    }
+
     /// Makes a slot vacant; its name finds nothing from now on.
     #[inline]
     pub fn remove(&mut self, slot: u32) {
@@ -192,8 +274,9 @@ impl Space {
         }
         let entry = &mut self.entries[slot];
         debug_assert_eq!(entry.held, 0, "a held name was removed");
-        entry.generation = (entry.generation + 1) & Name::GENERATION_MAX;
-        entry.caching = false;
+        entry.generation = (entry.generation + entry.step) & Name::GENERATION_MAX;
+        entry.step = 1;
+        entry.cached = None;
         self.put_vacant(slot);
     }
 
@@ -289,6 +372,11 @@ impl Space {
         None
     }
 
+    /// How many slots there are, in use or not; the first is never in use.
+    pub fn slots(&self) -> u32 {
+        self.entries.len()
+    }
+
     /// Every slot in use.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
         self.entries
@@ -367,12 +455,22 @@ impl Space {
     }
 }
 
+/// How far a slot's generation moves on after a chosen one, when `own` was next: to whichever
+/// is later, so that no name is dealt out again that a task may remember from before. Of
+/// two generations on a ring the later is the one that is less than half the ring ahead.
+fn step_after(chosen: u32, own: u32) -> u32 {
+    const RING: u32 = Name::GENERATION_MAX + 1;
+    let ahead = own.wrapping_sub(chosen) % RING;
+    if (1..=RING / 2).contains(&ahead) { ahead } else { 1 }
+}
+
 impl Default for Entry {
     fn default() -> Self {
         Entry {
             generation: 0,
+            step: 1,
             held: 0,
-            caching: false,
+            cached: None,
             chain: NONE,
             right: Right::Vacant(NONE),
             next: None,
@@ -443,5 +541,68 @@ mod tests {
             assert_eq!(space.slot(*name).is_ok(), number % 2 == 1);
         }
         assert_eq!(space.len(), 500);
+    }
+
+    fn space() -> (Accounts, Space) {
+        let mut accounts = Accounts::default();
+        let limits = Limits { memory: 1000 * NAME_COST, ports: 0, frames: 0 };
+        let account = accounts.create_root(limits).unwrap();
+        (accounts, Space::new(account))
+    }
+
+    #[test]
+    fn a_chosen_name_is_the_one_that_was_chosen_and_is_not_dealt_out_again_soon() {
+        let (mut accounts, mut space) = space();
+        for name in [Name::new(70, 5), Name::new(3, 0), Name::new(300, Name::GENERATION_MAX), Name::new(1, 1)] {
+            space.reserve_as(&mut accounts, name).unwrap();
+            let slot = space.insert_as(name, Right::Dead(1));
+            assert_eq!((space.name(slot), space.slot(name)), (name, Ok(slot)));
+            assert_eq!(space.reserve_as(&mut accounts, name), Err(Error::NameExists));
+            space.remove(slot);
+            assert_eq!(space.slot(name), Err(Error::InvalidName));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..300 * 2000 {
+            space.reserve(&mut accounts, 1).unwrap();
+            let slot = space.insert(Right::Dead(1));
+            assert!(seen.insert(space.name(slot)), "{:?} comes again", space.name(slot));
+            assert!(![Name::new(70, 5), Name::new(3, 0)].contains(&space.name(slot)));
+            space.remove(slot);
+        }
+    }
+
+    #[test]
+    fn generations_go_on_from_the_later_one() {
+        assert_eq!(step_after(5, 5), 1);
+        assert_eq!(step_after(5, 9), 4);
+        assert_eq!(step_after(9, 5), 1);
+        assert_eq!(step_after(Name::GENERATION_MAX, 2), 3);
+        assert_eq!(step_after(2, Name::GENERATION_MAX), 1);
+    }
+
+    #[test]
+    fn slots_taken_from_the_middle_leave_the_line_whole() {
+        let (mut accounts, mut space) = space();
+        space.reserve(&mut accounts, 10).unwrap();
+        let count = space.vacant;
+        for slot in [5, 1, count, 2, count - 1] {
+            space.reserve_as(&mut accounts, Name::new(slot, 7)).unwrap();
+            space.insert_as(Name::new(slot, 7), Right::Dead(1));
+        }
+        let rest: std::collections::BTreeSet<u32> = (5..count).map(|_| space.insert(Right::Dead(1))).collect();
+        assert_eq!((rest.len() as u32, space.vacant, space.len()), (count - 5, 0, count));
+    }
+
+    #[test]
+    fn a_name_too_far_away_costs_nothing() {
+        let (mut accounts, mut space) = space();
+        space.reserve(&mut accounts, 1).unwrap();
+        let charged = space.charged();
+        let far = Name::new(Name::INDEX_MAX, 0);
+        assert_eq!(space.reserve_as(&mut accounts, far), Err(Error::ResourceShortage));
+        for name in [Name::DEAD, Name::new(0, 1), Name::new(Name::INDEX_MAX + 1, 3)] {
+            assert_eq!(space.reserve_as(&mut accounts, name), Err(Error::InvalidValue));
+        }
+        assert_eq!(space.charged(), charged);
     }
 }

@@ -21,7 +21,7 @@ pub use host::statistics;
 use crate::ipc::message::{self, Carried, CarriedRight, Envelope, Rights};
 use crate::ipc::port::KernelObject;
 use crate::ipc::send::{self, Sent};
-use crate::ipc::{death, receive, right};
+use crate::ipc::{PortId, death, receive, right};
 use crate::kernel::Kernel;
 use crate::task::{AccountId, Caller};
 use crate::vm::copy::Window;
@@ -39,6 +39,8 @@ const REPLY_MAX: usize = size_of::<ReplyHead>() + size_of::<portolan_abi::host::
 struct Answer {
     body: ArrayVec<u8, REPLY_MAX>,
     right: CarriedRight,
+    /// The port that the reply goes to.
+    to: Option<PortId>,
 }
 
 impl Answer {
@@ -66,7 +68,8 @@ pub fn serve(
     let payer = k.tasks[me.task].account;
     send::hand_over(k, me.task, envelope);
     let mut rights = core::mem::take(&mut envelope.rights);
-    let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null };
+    let to = send::port_of(&envelope.reply);
+    let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null, to };
     answer.results(&ReplyHead::default());
     let result = if envelope.body_size > REQUEST_MAX {
         Err(Error::BadArguments)

@@ -5,8 +5,8 @@ use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::{self, right};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
-use portolan_abi::port::{Request, Status, arguments, results};
-use portolan_abi::{Capacity, Error, Name, Result, RightKind};
+use portolan_abi::port::{NAMES_MAX, NameType, Request, Status, arguments, results};
+use portolan_abi::{Capacity, Disposition, Error, Name, Result, RightKind};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -32,12 +32,71 @@ pub(super) fn handle(
         }
         Request::PortModRefs(request) => modify_references(k, target, &request)?,
         Request::PortAllocate(request) => {
-            let name = ipc::allocate(k, target, Capacity::from_code(request.capacity)?)?;
+            let name = ipc::allocate(k, target, Name::NULL, Capacity::from_code(request.capacity)?)?;
             answer.results(&results::PortAllocate { name, reserved: 0 });
         }
         Request::PortDeallocate(request) => right::deallocate(k, target, request.name)?,
+        Request::PortAllocateName(request) => {
+            let name = allocate_name(k, target, &request)?;
+            answer.results(&results::PortAllocateName { name, reserved: 0 });
+        }
+        Request::PortDestroy(request) => right::destroy(k, target, request.name)?,
+        Request::PortGetRefs(request) => {
+            let references = right::references(k, target, request.name, kind(request.kind)?)?;
+            answer.results(&results::PortGetRefs { references, reserved: 0 });
+        }
+        Request::PortNames(request) => answer.results(&names(k, target, request.first)?),
+        Request::PortRename(request) => right::rename(k, target, request.old, request.new)?,
+        Request::PortExtractRight(request) => {
+            let how = u8::try_from(request.disposition).ok().and_then(Disposition::from_code);
+            answer.right = right::extract(k, target, request.name, how.ok_or(Error::InvalidValue)?, answer.to)?;
+        }
+        Request::PortSetSeqno(request) => {
+            let port = right::receive_right(k, target, request.name)?;
+            k.ports[port].sequence = request.sequence;
+        }
+        Request::PortSetMscount(request) => {
+            let port = right::receive_right(k, target, request.name)?;
+            k.ports[port].make_send_count = request.count;
+        }
     }
     Ok(())
+}
+
+fn kind(code: u32) -> Result<RightKind> {
+    u8::try_from(code).ok().and_then(RightKind::from_code).ok_or(Error::InvalidValue)
+}
+
+fn allocate_name(k: &mut Kernel, target: TaskId, request: &arguments::PortAllocateName) -> Result<Name> {
+    let capacity = Capacity::from_code(request.capacity)?;
+    match (kind(request.kind)?, capacity) {
+        (RightKind::Receive, _) => ipc::allocate(k, target, request.name, capacity),
+        (RightKind::DeadName, Capacity::Zero) => right::allocate_dead_name(k, target, request.name),
+        _ => Err(Error::InvalidValue),
+    }
+}
+
+/// Slots that one request looks at, at most.
+const SLOTS_MAX: u32 = 1024;
+
+/// What the names in slots from `first` on stand for, as many as one reply takes.
+fn names(k: &mut Kernel, target: TaskId, first: u32) -> Result<results::PortNames> {
+    let mut list = results::PortNames { next: 0, count: 0, names: [NameType::default(); NAMES_MAX] };
+    let slots = k.tasks[target].space.slots();
+    let end = slots.min(first.saturating_add(SLOTS_MAX));
+    for slot in first.max(1)..end {
+        if list.count as usize == NAMES_MAX {
+            list.next = slot;
+            return Ok(list);
+        }
+        let name = k.tasks[target].space.name(slot);
+        if let Ok(named) = right::describe(k, target, name) {
+            list.names[list.count as usize] = named;
+            list.count += 1;
+        }
+    }
+    list.next = if end < slots { end } else { 0 };
+    Ok(list)
 }
 
 fn status(k: &Kernel, id: ipc::PortId) -> Status {
@@ -64,7 +123,7 @@ fn insert_right(k: &mut Kernel, target: TaskId, wanted: Name, rights: &mut Right
 }
 
 fn modify_references(k: &mut Kernel, target: TaskId, request: &arguments::PortModRefs) -> Result<()> {
-    let kind = u8::try_from(request.kind).ok().and_then(RightKind::from_code).ok_or(Error::InvalidValue)?;
+    let kind = kind(request.kind)?;
     right::refresh(k, target, request.name)?;
     right::modify_references(k, target, request.name, kind, request.delta)
 }

@@ -225,7 +225,9 @@ pub fn terminate_thread(k: &mut Kernel, id: ThreadId) {
     let (task, port, name) = (thread.task, thread.kernel_port, thread.self_name);
     leave(k, id);
     // The name the thread was given for itself goes with it, if it is still that.
-    let _ = right::modify_references(k, task, name, RightKind::Send, -1);
+    if k.tasks[task].space.find(port).is_some_and(|slot| k.tasks[task].space.name(slot) == name) {
+        let _ = right::modify_references(k, task, name, RightKind::Send, -1);
+    }
     death::bury(k, port);
     let Kernel { tasks, threads, timers, accounts, .. } = k;
     tasks[task].threads.remove(threads, id);
@@ -274,28 +276,12 @@ pub fn terminate(k: &mut Kernel, id: TaskId) {
 fn release_names(k: &mut Kernel, task: TaskId) {
     let mut slot = 1;
     while let Some(entry) = k.tasks[task].space.get(slot) {
-        let entry = *entry;
-        if !matches!(entry.right, Right::Vacant(_)) {
-            right::unlink(k, Holder { task, slot });
-            k.tasks[task].space.remove(slot);
-            release(k, entry.right);
+        let right = entry.right;
+        if !matches!(right, Right::Vacant(_)) {
+            right::remove(k, Holder { task, slot });
+            right::release(k, right);
         }
         slot += 1;
-    }
-}
-
-fn release(k: &mut Kernel, right: Right) {
-    match right {
-        Right::Vacant(_) | Right::Dead(_) => {}
-        Right::SendOnce { port, waiter } => right::discard(k, CarriedRight::SendOnce(port, waiter)),
-        Right::Port { port, receive, sends } => {
-            if sends > 0 {
-                right::discard(k, CarriedRight::Send(port));
-            }
-            if receive {
-                right::discard(k, CarriedRight::Receive(port));
-            }
-        }
     }
 }
 

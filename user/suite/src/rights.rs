@@ -44,7 +44,7 @@ cases!("rights":
     deallocating_twice_fails,
     references_have_a_maximum,
     references_do_not_go_below_zero,
-    names_are_the_kernels_to_choose,
+    a_name_can_be_chosen_if_it_is_vacant,
     a_known_port_keeps_its_name,
     the_type_tells_every_kind,
     a_send_right_does_not_receive,
@@ -457,17 +457,21 @@ fn references_do_not_go_below_zero() -> Verdict {
     Ok(())
 }
 
-fn names_are_the_kernels_to_choose() -> Verdict {
+fn a_name_can_be_chosen_if_it_is_vacant() -> Verdict {
     let peer = Peer::start()?;
     let port = trap::port_allocate(Capacity::DEFAULT)?;
     let names = task::info(&MsgRpc, peer.task)?.results.info.names;
-    for wish in [Name::new(500, 3), Name::new(1, 7), Name(1), Name::DEAD] {
+    let insert = |wish| {
         let right = Descriptor::port(port, Disposition::MakeSend as u8);
-        let result = routine::port_insert_right(&MsgRpc, peer.task, wish, 0, right).map(drop);
-        same!(result, Err(Error::InvalidArgument));
-    }
+        routine::port_insert_right(&MsgRpc, peer.task, wish, 0, right).map(|reply| reply.results.name)
+    };
+    same!(insert(Name::new(1, 7)), Err(Error::NameExists));
+    same!(insert(Name::DEAD), Err(Error::InvalidValue));
     same!(port::status(port)?.send_rights, 0);
-    same!(task::info(&MsgRpc, peer.task)?.results.info.names, names);
+    same!(insert(Name::new(500, 3)), Ok(Name::new(500, 3)));
+    same!(insert(Name::new(501, 3)), Err(Error::RightExists));
+    same!(peer.port_type(Name::new(500, 3))?.send, 1);
+    same!(task::info(&MsgRpc, peer.task)?.results.info.names, names + 1);
     Ok(())
 }
 

@@ -234,6 +234,30 @@ impl Task {
         port::port_mod_refs(self.keeper(), self.kept_as, name, kind as u32, delta, 0).map(|_| ())
     }
 
+    /// Renames what a name stands for.
+    pub fn port_rename(&self, old: Name, new: Name) -> Result<()> {
+        port::port_rename(self.keeper(), self.kept_as, old, new).map(|_| ())
+    }
+
+    /// Makes a new right under a chosen name.
+    pub fn port_allocate_name(&self, name: Name, kind: portolan_abi::RightKind, capacity: Capacity) -> Result<Name> {
+        let reply = port::port_allocate_name(self.keeper(), self.kept_as, name, kind as u32, capacity.code(), 0);
+        reply.map(|reply| reply.results.name)
+    }
+
+    /// What all names of the task stand for.
+    pub fn port_names(&self) -> Vec<NameType> {
+        let (mut names, mut first) = (Vec::new(), 0);
+        loop {
+            let part = port::port_names(self.keeper(), self.kept_as, first, 0).expect("names").results;
+            names.extend_from_slice(&part.names[..part.count as usize]);
+            if part.next == 0 {
+                return names;
+            }
+            first = part.next;
+        }
+    }
+
     /// Gives another task one of this task's rights, and returns its name there.
     /// It travels through the other one's kernel port; nothing else stays behind.
     #[track_caller]

@@ -75,6 +75,7 @@ impl Actor {
                 self.receiving.push(thread.rpc_with(message, when_full, self.name(from), ms, 1024));
             }
             Deed::Request { to, reply, request } => {
+                let chosen = request.chosen();
                 let (id, body, rights) = request.encode(|name| self.name(name));
                 let to = to.map_or((self.names[0], Disposition::CopySend), |Given(to, how)| (self.name(to), how));
                 let reply =
@@ -82,6 +83,7 @@ impl Actor {
                 let mut message = Message::by(to.0, to.1).reply(reply.0, reply.1).id(id).text(body);
                 message.rights = self.descriptors(&rights);
                 self.receiving.push(thread.rpc_with(message, WhenFull::Wait, self.replies, Some(0), 1024));
+                self.names.extend(chosen);
             }
             Deed::NewThread if self.threads.len() < THREADS => {
                 self.threads.extend(self.task.thread_of_priority(portolan_abi::thread::PRIORITY_DEFAULT));

@@ -31,6 +31,10 @@ pub struct Act {
 #[derive(Clone, Copy, Debug)]
 pub struct Known(pub usize);
 
+/// A name that a task chooses.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen(pub Name);
+
 /// A right for a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Given(pub Known, pub Disposition);
@@ -104,6 +108,14 @@ pub enum Request {
     Insert(Given),
     Allocate(Capacity),
     Deallocate(Known),
+    InsertAs(Chosen, Given),
+    AllocateName(Chosen, RightKind, Capacity),
+    Rename(Known, Chosen),
+    Destroy(Known),
+    References(Known, RightKind),
+    Names(u32),
+    Extract(Known, Disposition),
+    SetSequence(Known),
     CreateObject(Pages),
     Derive(Protection),
     Map(Pages, Option<Known>, Protection, MapFlags),
@@ -158,6 +170,16 @@ pub fn page_address(number: u64) -> u64 {
 }
 
 impl Request {
+    /// The name that there may be if it succeeds.
+    pub fn chosen(&self) -> Option<Name> {
+        match self {
+            Request::InsertAs(Chosen(name), _)
+            | Request::AllocateName(Chosen(name), ..)
+            | Request::Rename(_, Chosen(name)) => Some(*name).filter(|name| name.is_valid()),
+            _ => None,
+        }
+    }
+
     /// Its message id, inline bytes and rights. `name` says what a task's names are.
     pub fn encode(self, name: impl Fn(Known) -> Name) -> (u32, Vec<u8>, Vec<Given>) {
         fn of<R: Routine>(arguments: R::Arguments) -> (u32, Vec<u8>, Vec<Given>) {
@@ -185,6 +207,32 @@ impl Request {
             }
             Request::Deallocate(right) => {
                 of::<port::PortDeallocate>(port::arguments::PortDeallocate { name: name(right), reserved })
+            }
+            Request::InsertAs(Chosen(name), right) => {
+                let (id, body, _) = of::<port::PortInsertRight>(port::arguments::PortInsertRight { name, reserved });
+                (id, body, vec![right])
+            }
+            Request::AllocateName(Chosen(name), kind, capacity) => {
+                let (kind, capacity) = (kind as u32, capacity.code());
+                of::<port::PortAllocateName>(port::arguments::PortAllocateName { name, kind, capacity, reserved })
+            }
+            Request::Rename(old, Chosen(new)) => {
+                of::<port::PortRename>(port::arguments::PortRename { old: name(old), new })
+            }
+            Request::Destroy(right) => {
+                of::<port::PortDestroy>(port::arguments::PortDestroy { name: name(right), reserved })
+            }
+            Request::References(right, kind) => {
+                of::<port::PortGetRefs>(port::arguments::PortGetRefs { name: name(right), kind: kind as u32 })
+            }
+            Request::Names(first) => of::<port::PortNames>(port::arguments::PortNames { first, reserved }),
+            Request::Extract(right, how) => {
+                let disposition = how as u32;
+                of::<port::PortExtractRight>(port::arguments::PortExtractRight { name: name(right), disposition })
+            }
+            Request::SetSequence(right) => {
+                let sequence = 7;
+                of::<port::PortSetSeqno>(port::arguments::PortSetSeqno { name: name(right), reserved, sequence })
             }
             Request::CreateObject(pages) => {
                 of::<vm::MemoryObjectCreate>(vm::arguments::MemoryObjectCreate { size: pages.size() })
@@ -308,11 +356,13 @@ fn request() -> BoxedStrategy<Deed> {
         (bytes(), offset()).prop_map(|(bytes, target)| Request::Copy(bytes, target)),
         pages().prop_map(Request::Region),
         Just(Request::Statistics),
+        on_names(),
     ];
     let to_any = prop_oneof![
         4 => given().prop_map(Request::Insert),
         4 => protection().prop_map(Request::Derive),
         2 => capacity().prop_map(Request::Allocate),
+        4 => on_names(),
         1 => Just(Request::EndTask),
         1 => Just(Request::EndThread),
         6 => Just(Request::Abort),
@@ -325,6 +375,24 @@ fn request() -> BoxedStrategy<Deed> {
         (given(), to_any, reply()).prop_map(|(to, request, reply)| Deed::Request { to: Some(to), reply, request }),
     ]
     .boxed()
+}
+
+/// Routines on names.
+fn on_names() -> impl Strategy<Value = Request> {
+    prop_oneof![
+        2 => (chosen(), given()).prop_map(|(name, right)| Request::InsertAs(name, right)),
+        2 => (chosen(), kind(), capacity()).prop_map(|(name, kind, capacity)| Request::AllocateName(name, kind, capacity)),
+        3 => (known(), chosen()).prop_map(|(old, new)| Request::Rename(old, new)),
+        1 => known().prop_map(Request::Destroy),
+        1 => (known(), kind()).prop_map(|(name, kind)| Request::References(name, kind)),
+        1 => (0..300u32).prop_map(Request::Names),
+        3 => given().prop_map(|Given(name, how)| Request::Extract(name, how)),
+        1 => known().prop_map(Request::SetSequence),
+    ]
+}
+
+fn chosen() -> impl Strategy<Value = Chosen> {
+    (0..120u32, 0..3u32).prop_map(|(index, generation)| Chosen(Name::new(index, generation)))
 }
 
 /// Where a reply goes: mostly home.
