@@ -153,6 +153,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         scheduler: Scheduler::default(),
         timers: Timers::default(),
         graveyard: death::Graveyard::default(),
+        due: Default::default(),
         host_port,
         host_privileged,
         interrupts,

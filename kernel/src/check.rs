@@ -9,6 +9,8 @@
 use crate::ipc::interrupt::Binding;
 use crate::ipc::message::{Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
 use crate::ipc::port::{Holder, KernelObject, Owner, PORT_COST, PortId};
+use crate::ipc::receive;
+use crate::ipc::request::{About, Request};
 use crate::ipc::space::Right;
 use crate::kernel::Kernel;
 use crate::task::account::AccountId;
@@ -24,8 +26,10 @@ use portolan_machine::Frame;
 /// Checks them all.
 pub fn all(k: &Kernel) {
     assert!(k.graveyard.is_empty(), "a dead port is left");
+    assert!(k.due.is_empty(), "something is left to be told");
     rights(k);
     queues(k);
+    requests(k);
     threads(k);
     timers(k);
     names(k);
@@ -78,6 +82,9 @@ fn rights(k: &Kernel) {
         let envelope = &message.envelope;
         for carried in envelope.rights.iter().chain([&envelope.reply]) {
             count(&mut found, carried);
+        }
+        if message.request.is_some() {
+            count(&mut found, &envelope.destination);
         }
         if waiting.contains(&id) && envelope.destination.how == Some(Disposition::MoveSend) {
             count(&mut found, &envelope.destination);
@@ -146,7 +153,45 @@ fn queues(k: &Kernel) {
         }
     }
     let sending = k.threads.iter().filter(|(_, thread)| matches!(thread.state, State::Waiting(Wait::Send(_))));
-    assert_eq!(queued + sending.count() as u32, k.messages.len(), "messages in no queue");
+    let asked = k.messages.iter().filter(|(_, message)| message.request.is_some()).count() as u32;
+    assert_eq!(queued + asked + sending.count() as u32, k.messages.len(), "messages in no queue");
+}
+
+/// Every notification that is asked for is known to what it is about, and is not due.
+fn requests(k: &Kernel) {
+    let mut known = 0;
+    let mut check = |id: MessageId, about: About| {
+        known += 1;
+        assert_eq!(k.messages[id].request.map(|request| request.about), Some(about), "what {id:?} is about");
+    };
+    for (id, task) in k.tasks.iter() {
+        for (slot, entry) in task.space.iter() {
+            let Some(request) = entry.request else { continue };
+            assert!(!matches!(entry.right, Right::Dead(1..)), "a dead name that was not told");
+            check(request, About::Name(Holder { task: id, slot }));
+        }
+    }
+    for (id, port) in k.ports.iter() {
+        if let Some(request) = port.no_senders {
+            let Some(Request { about: About::NoSenders(_, sync), .. }) = k.messages[request].request else {
+                panic!("{request:?} is no request to hear of no senders");
+            };
+            check(request, About::NoSenders(id, sync));
+        }
+        if let Some(request) = port.destroyed {
+            check(request, About::Destroyed(id));
+        }
+        assert!(port.hopes.is_empty() || !receive::takes_one(k, id), "{id:?} has room, which is not told");
+        for request in port.hopes.iter(&k.messages) {
+            let Some(Request { about: About::Name(holder), .. }) = k.messages[request].request else {
+                panic!("{request:?} hopes in vain");
+            };
+            let entry = k.tasks[holder.task].space.entry(holder.slot);
+            assert!(matches!(entry.right, Right::Port { port, .. } if port == id), "the name of {request:?}");
+        }
+    }
+    let asked = k.messages.iter().filter(|(_, message)| message.request.is_some()).count();
+    assert_eq!(known, asked, "requests about nothing");
 }
 
 /// Every thread is in exactly one place.
@@ -215,6 +260,8 @@ fn names(k: &Kernel) {
             assert_eq!(entry.cached, cached.get(&(id, name)).copied(), "cached message of {name:?} of {}", task.name);
             if let Right::Port { port, .. } = entry.right {
                 assert_eq!(task.space.find(port), Some(slot), "{port:?} is found under another name");
+            }
+            if let Some(port) = entry.listed_at() {
                 assert!(is_holder(k, port, Holder { task: id, slot }), "{name:?} is not known to {port:?}");
             }
         }

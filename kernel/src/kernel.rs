@@ -7,7 +7,7 @@ use crate::claims::Claims;
 use crate::ipc::PortId;
 use crate::ipc::death::Graveyard;
 use crate::ipc::interrupt::Bindings;
-use crate::ipc::message::{Envelope, MessageId, Messages};
+use crate::ipc::message::{Envelope, MessageId, Messages, Queue};
 use crate::ipc::port::Ports;
 use crate::sched::Scheduler;
 use crate::sched::timer::Timers;
@@ -43,6 +43,8 @@ pub struct Kernel {
     pub timers: Timers,
     /// Ports that have died and are to be cleared away.
     pub graveyard: Graveyard,
+    /// Notifications that were asked for and are to be posted.
+    pub due: Queue,
     /// The port that tells what the machine is.
     pub host_port: PortId,
     /// The port that allows everything that can be asked of the machine.

@@ -114,6 +114,48 @@ interface! {
     ///
     /// `InvalidName`, `NotReceiver`.
     15 port_set_mscount / PortSetMscount (name: Name, count: u32) -> ();
+
+    /// Asks for one notification about the name, of a [`Kind`](crate::notification::Kind), through
+    /// the send-once right `notify`, or, if that is null, to the notify port that the task
+    /// has now. What was asked for before is taken back: its right is returned, null if it
+    /// was the notify port. The caller pays for the message until it has been received.
+    /// (Mach 3's `mach_port_request_notification`, where null takes back; see
+    /// [`port_cancel_notification`].)
+    ///
+    /// - `DeadName`, of any right to a port: it has died. This takes the place of the
+    ///   notice on the notify port. `sync` other than 0: a dead name is told at once.
+    /// - `SendPossible`, of a send right: the port has room, or a receiver waits, now or
+    ///   later; if it dies first, that is told. A name has one of these two at most.
+    /// - `NoSenders`, of a receive right: there are no send rights, and `sync` or more have
+    ///   been made. It stays with the port when the receive right moves.
+    /// - `PortDestroyed`, of a receive right: when the port would die, the message takes its
+    ///   receive right instead, with all that is queued. `sync` has no meaning. If the
+    ///   message cannot be received any more, the port dies.
+    ///
+    /// If the name goes otherwise than by death, `PortDeleted` comes; if the port of a
+    /// receive right dies, the send-once right is destroyed, which tells its port.
+    ///
+    /// `InvalidName`; `InvalidValue`: no such kind. `InvalidRight`: the name stands for
+    /// something else. `InvalidArgument`: it is dead, and `sync` is 0. `InvalidCapability`:
+    /// `notify` is no send-once right to a port that lives. `ResourceShortage`.
+    16 port_request_notification / PortRequestNotification (name: Name, kind: u32, sync: u32, reserved: u32; notify)
+        -> (; previous);
+
+    /// Takes a request for a notification back. Returns its right; null if there was no
+    /// request, or one for the notify port.
+    ///
+    /// `InvalidName`, `InvalidValue`, `InvalidRight`.
+    17 port_cancel_notification / PortCancelNotification (name: Name, kind: u32) -> (; previous);
+
+    /// Sets the backup of the port whose receive right `name` is: a send right; null for
+    /// none. When the port would die, its receive right goes to the backup, in a
+    /// `PortDestroyed` notification, and has no backup any more. Returns the one before. A
+    /// backup and a request for `PortDestroyed` take each other's place. (Mach 2.5's
+    /// `port_set_backup`.)
+    ///
+    /// `InvalidName`, `InvalidRight`; `InvalidCapability`: not a send right to a port that
+    /// lives. `ResourceShortage`.
+    18 port_set_backup / PortSetBackup (name: Name, reserved: u32; backup) -> (; previous);
 }
 
 /// Most names in one reply of [`port_names`].
@@ -181,6 +223,17 @@ pub struct Status {
     pub make_send_count: u32,
     /// The sequence number that the next message received will carry.
     pub sequence: u64,
+    /// Which notifications are asked for: [`Status::NO_SENDERS`], [`Status::PORT_DESTROYED`].
+    pub requests: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+impl Status {
+    /// Bit of `requests`: no senders.
+    pub const NO_SENDERS: u32 = 1;
+    /// Bit of `requests`: port destroyed, or a backup.
+    pub const PORT_DESTROYED: u32 = 2;
 }
 
 /// What `port_type` tells of a name.

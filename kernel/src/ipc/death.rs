@@ -3,7 +3,8 @@
 //! A port is *buried*: from then on nothing can be sent to it. It is *cleared away*
 //! before any user code runs again: waiting threads are told, queued messages
 //! destroyed, names turned into dead names, and each task that held a send right
-//! told on its notify port. Rights destroyed on the way may bury further ports;
+//! told on its notify port, or as it asked. A port with a backup is not buried: its
+//! receive right is sent there. Rights destroyed on the way may bury further ports;
 //! those wait in line, so the kernel's stack does not grow with them.
 //!
 //! Invariant: when user code runs, no dead port exists. Notices are kept in the
@@ -13,7 +14,7 @@
 use super::message::{self, Envelope, MessageId};
 use super::port::{Holder, InGraveyard, KernelObject, Owner, Port, PortId};
 use super::space::Right;
-use super::{interrupt, receive, right, send};
+use super::{interrupt, receive, request, right, send};
 use crate::kernel::Kernel;
 use crate::list::List;
 use crate::task::TaskId;
@@ -34,6 +35,9 @@ pub type Graveyard = List<Port, InGraveyard>;
 pub fn bury(k: &mut Kernel, id: PortId) {
     let Kernel { ports, graveyard, vm, accounts, .. } = k;
     let Some(port) = ports.get_mut(id).filter(|port| port.is_alive()) else { return };
+    if let Some(request) = port.destroyed {
+        return request::save(k, request, id);
+    }
     let owner = core::mem::replace(&mut port.owner, Owner::Dead);
     graveyard.push_back(ports, id);
     match owner {
@@ -47,19 +51,25 @@ pub fn bury(k: &mut Kernel, id: PortId) {
     }
 }
 
-/// Clears away all ports that have died.
+/// Clears away all ports that have died, and posts what is due to be told.
 #[inline]
 pub fn clear_away(k: &mut Kernel) {
-    if !k.graveyard.is_empty() {
+    if !k.graveyard.is_empty() || !k.due.is_empty() {
         clear_all(k);
     }
 }
 
 #[cold]
 fn clear_all(k: &mut Kernel) {
-    while let Some(id) = k.graveyard.first() {
-        k.graveyard.pop_front(&mut k.ports);
-        clear_port(k, id);
+    loop {
+        while let Some(id) = k.graveyard.first() {
+            k.graveyard.pop_front(&mut k.ports);
+            clear_port(k, id);
+        }
+        if k.due.is_empty() {
+            return;
+        }
+        request::post_all(k);
     }
 }
 
@@ -76,8 +86,12 @@ fn clear_port(k: &mut Kernel, id: PortId) {
         destroy(k, id, message);
     }
     interrupt::forget_port(k, id);
+    request::end_hopes(k, id);
     while let Some(holder) = k.ports[id].holders {
         make_dead(k, id, holder);
+    }
+    if let Some(request) = k.ports[id].no_senders {
+        request::discard(k, request);
     }
     let Some(port) = k.ports.remove(id) else { return };
     k.accounts.credit(port.account, Resource::Ports, 1);
@@ -114,14 +128,22 @@ fn make_dead(k: &mut Kernel, port: PortId, holder: Holder) {
     }
     let entry = k.tasks[holder.task].space.entry(holder.slot);
     if entry.is_spent() {
-        k.tasks[holder.task].space.remove(holder.slot);
+        right::remove(k, holder);
     } else if matches!(entry.right, Right::Dead(1..)) {
-        add_notice(k, holder);
+        tell(k, holder);
+    }
+}
+
+/// Tells of a dead name: as somebody has asked, else on its task's notify port.
+pub fn tell(k: &mut Kernel, holder: Holder) {
+    match k.tasks[holder.task].space.entry(holder.slot).request {
+        Some(request) => request::name_died(k, request),
+        None => add_notice(k, holder),
     }
 }
 
 /// Puts a dead name last in its task's line of notices.
-pub fn add_notice(k: &mut Kernel, holder: Holder) {
+fn add_notice(k: &mut Kernel, holder: Holder) {
     let task = &mut k.tasks[holder.task];
     let notify = task.notify_port;
     if super::port::living(&k.ports, notify).is_none() {
@@ -158,7 +180,7 @@ pub fn withdraw_notice(k: &mut Kernel, holder: Holder) {
 /// Takes the next thing that the kernel has to say to the receiver of a port: its message's
 /// id and body. An interrupt comes first: a device waits for it.
 pub fn next_notice(k: &mut Kernel, port: PortId) -> Option<(u32, NoticeBody)> {
-    let told = |kind: Kind, name| (kind as u32, zerocopy::transmute!(Notification { name, reserved: 0 }));
+    let told = |kind: Kind, name| (kind as u32, zerocopy::transmute!(Notification { name, count: 0 }));
     if let Some(arrived) = interrupt::take(k, port) {
         return Some((INTERRUPT, zerocopy::transmute!(arrived)));
     }

@@ -9,6 +9,7 @@
 //! Neighbours: `right` takes rights in and out, `send` and `receive` move messages.
 
 use super::port::{InPort, PortId};
+use super::request::Request;
 use crate::arena::{Arena, Id};
 use crate::list::{Link, List};
 use crate::task::TaskId;
@@ -183,8 +184,18 @@ pub struct Message {
     pub heap: u64,
     /// For whom the kernel caches it, if it does.
     pub cached_for: Option<CacheSlot>,
+    /// If it is in no queue because it is a notification that has been asked for: about what.
+    pub request: Option<Request>,
     /// In its port's queue.
     pub queue: Link<Message>,
+}
+
+impl Message {
+    /// A small message of the kernel's own, its place paid for by this account.
+    pub fn from_kernel(envelope: Envelope, body: &[u8], account: AccountId) -> Message {
+        let body = Body::Inline(body.iter().copied().collect());
+        Message { envelope, body, account, heap: 0, cached_for: None, request: None, queue: Link::default() }
+    }
 }
 
 /// The mark that a task has a cached message at a port.
@@ -227,7 +238,8 @@ pub fn keep(
     let offset = body_offset(envelope.rights.len());
     let empty = Envelope::from_kernel(0, 0, 0);
     let envelope = core::mem::replace(envelope, empty);
-    let mut message = Message { envelope, body, account, heap, cached_for: None, queue: Link::default() };
+    let mut message =
+        Message { envelope, body, account, heap, cached_for: None, request: None, queue: Link::default() };
     fill_body(&mut vm.memory, &mut message, offset, source);
     Ok(messages.insert(message)?)
 }
@@ -334,7 +346,5 @@ pub fn release_place(accounts: &mut Accounts, message: &Message) {
 /// Keeps a small message of the kernel's own in the place of one that has just left it,
 /// and that is still paid for.
 pub fn keep_in_place(messages: &mut Messages, left: &Message, envelope: Envelope, body: &[u8]) -> MessageId {
-    let body = Body::Inline(body.iter().copied().collect());
-    let message = Message { envelope, body, account: left.account, heap: 0, cached_for: None, queue: Link::default() };
-    messages.insert(message).expect("the place is vacant")
+    messages.insert(Message::from_kernel(envelope, body, left.account)).expect("the place is vacant")
 }

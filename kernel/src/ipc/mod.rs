@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod message;
 pub mod port;
 pub mod receive;
+pub mod request;
 pub mod right;
 pub mod send;
 pub mod space;

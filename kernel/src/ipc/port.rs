@@ -51,6 +51,12 @@ pub struct Port {
     pub holders: Option<Holder>,
     /// What the kernel has to say to its receiver.
     pub notices: Notices,
+    /// The request to be told when it has no senders.
+    pub no_senders: Option<MessageId>,
+    /// The request to be given the receive right instead of its being destroyed.
+    pub destroyed: Option<MessageId>,
+    /// Requests to be told when it takes a message; it does not now.
+    pub hopes: List<Message, InPort>,
     /// Where the message that carries its receive right is going.
     pub toward: Option<PortId>,
     /// In the line of ports to be cleared away.
@@ -148,6 +154,9 @@ impl Port {
             sequence: 0,
             holders: None,
             notices: Notices::default(),
+            no_senders: None,
+            destroyed: None,
+            hopes: List::default(),
             toward: None,
             grave: Link::default(),
         }

@@ -10,7 +10,7 @@ use super::death;
 use super::death::NoticeBody;
 use super::message::{self, CacheSlot, CarriedRight, Envelope, Message, MessageId, Source};
 use super::port::{Owner, PortId};
-use super::{right, send};
+use super::{request, right, send};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Wait, deadline};
 use crate::task::{Caller, TaskId};
@@ -69,7 +69,15 @@ pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Optio
     if let Some(until) = deadline(*now, options, Options::RCV_TIMEOUT, half.timeout) {
         timers.set(threads, me.thread, until);
     }
+    if !ports[id].hopes.is_empty() {
+        request::fulfil_hopes(k, id);
+    }
     Outcome::Blocked
+}
+
+/// Whether a port takes a message without a wait.
+pub fn takes_one(k: &Kernel, port: PortId) -> bool {
+    k.ports[port].has_room() || !k.ports[port].receivers.is_empty()
 }
 
 /// Receives what is there. `None`: nothing is.
@@ -348,7 +356,7 @@ fn tell_accepted(k: &mut Kernel, slot: CacheSlot, accepted: &Message) {
         message::release_place(&mut k.accounts, accepted);
         return;
     };
-    let notification = Notification { name, reserved: 0 };
+    let notification = Notification { name, count: 0 };
     let mut envelope = Envelope::from_kernel(k.next_number(), Kind::MessageAccepted as u32, size_of::<Notification>());
     envelope.destination.right = CarriedRight::SendOnce(port, None);
     let source = Source::Kernel(notification.as_bytes());

@@ -13,7 +13,7 @@ use super::death;
 use super::message::{self, Carried, CarriedRight, Waiter};
 use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
 use super::space::{Right, Space};
-use super::{receive, send};
+use super::{receive, request, send};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::thread::{Completion, Reply};
@@ -127,7 +127,7 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
                 (Right::Dead(references), Disposition::MoveSend | Disposition::MoveSendOnce) => {
                     *references += 1;
                     if *references == 1 && !entry.notice {
-                        death::add_notice(k, Holder { task, slot });
+                        death::tell(k, Holder { task, slot });
                     }
                 }
                 _ => {}
@@ -156,8 +156,12 @@ pub fn let_go(k: &mut Kernel, task: TaskId, carried: Carried) {
 pub fn let_go_send_once(k: &mut Kernel, task: TaskId, name: Name) {
     let space = &mut k.tasks[task].space;
     if let Some(slot) = space.held_slot(name) {
-        space.entry_mut(slot).held = 0;
-        space.remove(slot);
+        let entry = space.entry_mut(slot);
+        entry.held = 0;
+        match entry.request {
+            None => space.remove(slot),
+            Some(_) => remove(k, Holder { task, slot }),
+        }
     }
 }
 
@@ -167,14 +171,14 @@ fn release_hold(k: &mut Kernel, task: TaskId, name: Name) {
     let entry = space.entry_mut(slot);
     entry.held -= 1;
     if matches!(entry.right, Right::SendOnce { .. }) {
-        space.remove(slot);
+        remove(k, Holder { task, slot });
     } else {
         clean(k, task, slot);
     }
 }
 
 /// The receive right has left its task: its threads wait there no more.
-fn leave_receiver(k: &mut Kernel, port: PortId) {
+pub fn leave_receiver(k: &mut Kernel, port: PortId) {
     k.ports[port].owner = Owner::Message;
     while let Some(thread) = k.ports[port].receivers.first() {
         receive::finish_waiting(k, thread, Completion::failure(Error::ReceivePortDied));
@@ -190,6 +194,9 @@ fn clean(k: &mut Kernel, task: TaskId, slot: u32) {
 
 /// Removes a name. What knows it by the name is told.
 pub fn remove(k: &mut Kernel, holder: Holder) {
+    if let Some(request) = k.tasks[holder.task].space.entry(holder.slot).request {
+        request::name_deleted(k, request);
+    }
     unlink(k, holder);
     let space = &mut k.tasks[holder.task].space;
     if let Some(message) = space.entry(holder.slot).cached {
@@ -275,7 +282,8 @@ pub fn name_port(k: &mut Kernel, task: TaskId, port: PortId, wanted: Name) -> u3
     slot
 }
 
-fn add_holder(k: &mut Kernel, port: PortId, holder: Holder) {
+/// Puts an entry into its port's list of names.
+pub fn add_holder(k: &mut Kernel, port: PortId, holder: Holder) {
     let first = k.ports[port].holders.replace(holder);
     let entry = k.tasks[holder.task].space.entry_mut(holder.slot);
     entry.next = first;
@@ -293,7 +301,7 @@ pub fn unlink(k: &mut Kernel, holder: Holder) {
         death::withdraw_notice(k, holder);
         return;
     }
-    let Right::Port { port, .. } = entry.right else { return };
+    let Some(port) = entry.listed_at() else { return };
     match entry.previous {
         Some(previous) => k.tasks[previous.task].space.entry_mut(previous.slot).next = entry.next,
         None => {
@@ -321,11 +329,20 @@ pub fn discard(k: &mut Kernel, right: CarriedRight) {
 pub fn drop_send_right(k: &mut Kernel, id: PortId) {
     let Some(port) = k.ports.get_mut(id) else { return };
     port.send_rights -= 1;
-    if port.send_rights == 0
-        && let Owner::Kernel(object) = port.owner
+    if port.send_rights == 0 {
+        lose_senders(k, id);
+    }
+}
+
+/// A port's last send right has gone.
+fn lose_senders(k: &mut Kernel, id: PortId) {
+    let port = &k.ports[id];
+    if let Owner::Kernel(object) = port.owner
         && object.ends_with_its_rights()
     {
         death::bury(k, id);
+    } else if port.no_senders.is_some() {
+        request::check_senders(k, id);
     }
 }
 
@@ -380,8 +397,7 @@ pub fn deallocate(k: &mut Kernel, task: TaskId, name: Name) -> Result<()> {
 /// than zero would be left, or more than one of a kind that is not counted;
 /// `UrefsOverflow`.
 pub fn modify_references(k: &mut Kernel, task: TaskId, name: Name, kind: RightKind, delta: i32) -> Result<()> {
-    let Kernel { tasks, ports, .. } = k;
-    let space = &mut tasks[task].space;
+    let space = &mut k.tasks[task].space;
     let slot = space.slot(name)?;
     let entry = space.entry_mut(slot);
     match (&mut entry.right, kind) {
@@ -411,10 +427,8 @@ pub fn modify_references(k: &mut Kernel, task: TaskId, name: Name, kind: RightKi
                 return Ok(());
             }
             let (port, waiter) = (*port, *waiter);
-            space.remove(slot);
-            if ports.get(port).is_some() {
-                discard_send_once(k, port, waiter);
-            }
+            remove(k, Holder { task, slot });
+            discard_send_once(k, port, waiter);
         }
         _ => return Err(Error::InvalidRight),
     }
@@ -511,9 +525,13 @@ pub fn destroy(k: &mut Kernel, task: TaskId, name: Name) -> Result<()> {
     match &mut entry.right {
         Right::Port { receive, sends, .. } => (*receive, *sends) = (false, 0),
         Right::Dead(references) => *references = 0,
-        Right::SendOnce { .. } | Right::Vacant(_) => entry.right = Right::Dead(0),
+        Right::SendOnce { .. } | Right::Vacant(_) => {}
     }
-    clean(k, task, slot);
+    match right {
+        // One that is seen is not held.
+        Right::SendOnce { .. } => remove(k, Holder { task, slot }),
+        _ => clean(k, task, slot),
+    }
     release(k, right);
     Ok(())
 }
@@ -627,6 +645,9 @@ pub fn rename(k: &mut Kernel, task: TaskId, old: Name, new: Name) -> Result<()> 
         message::rename_cached(messages, message, new);
     }
     relink(k, renamed);
+    if let Some(request) = entry.request {
+        request::moved(k, request, renamed);
+    }
     if let Right::Port { port, .. } = entry.right {
         rename_port(k, task, port, old, new);
     }
@@ -661,11 +682,14 @@ fn relink(k: &mut Kernel, holder: Holder) {
         let entry = k.tasks[other.task].space.entry_mut(other.slot);
         *(if forward { &mut entry.next } else { &mut entry.previous }) = Some(holder);
     };
-    match (entry.previous, entry.right) {
-        (Some(previous), _) => neighbour(k, previous, true),
-        (None, Right::Port { port, .. }) => k.ports[port].holders = Some(holder),
-        (None, _) if entry.notice => k.tasks[holder.task].space.notices.0 = Some(holder.slot),
-        (None, _) => {}
+    match entry.previous {
+        Some(previous) => neighbour(k, previous, true),
+        None if entry.notice => k.tasks[holder.task].space.notices.0 = Some(holder.slot),
+        None => {
+            if let Some(port) = entry.listed_at() {
+                k.ports[port].holders = Some(holder);
+            }
+        }
     }
     match entry.next {
         Some(next) => neighbour(k, next, false),

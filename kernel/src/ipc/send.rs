@@ -7,8 +7,8 @@
 use super::message::{self, CacheSlot, Carried, CarriedRight, Envelope, Message, MessageId, Rights, Source};
 use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
-use super::right;
 use super::space::{Right, Space};
+use super::{request, right};
 use crate::kernel::Kernel;
 use crate::service;
 use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Wait, deadline};
@@ -417,6 +417,9 @@ pub fn admit(k: &mut Kernel, port: PortId) {
             enqueue(k, port, sending.message, Step::Queue);
             go_on(k, thread, &sending);
         }
+    }
+    if k.ports[port].has_room() && !k.ports[port].hopes.is_empty() {
+        request::fulfil_hopes(k, port);
     }
 }
 

@@ -69,6 +69,8 @@ pub struct Entry {
     pub next: Option<Holder>,
     /// Among the names of its port, or, once dead, in the line of notices.
     pub previous: Option<Holder>,
+    /// The request for a notification about it.
+    pub request: Option<MessageId>,
     /// Whether a dead-name notice is still to be received.
     pub notice: bool,
 }
@@ -277,15 +279,23 @@ impl Space {
         entry.generation = (entry.generation + entry.step) & Name::GENERATION_MAX;
         entry.step = 1;
         entry.cached = None;
+        entry.request = None;
         self.put_vacant(slot);
     }
 
-    /// Turns an entry with a receive or send right into a dead name.
+    /// Turns an entry with a right into a dead name.
     pub fn make_dead(&mut self, slot: u32) {
-        if let Right::Port { port, sends, .. } = self.entries[slot].right {
-            self.remove_from_hash(port, slot);
-            self.entries[slot].right = Right::Dead(sends);
-        }
+        let Entry { right, held, .. } = self.entries[slot];
+        let references = match right {
+            Right::Port { port, sends, .. } => {
+                self.remove_from_hash(port, slot);
+                sends
+            }
+            // What a message that waits has taken may come back.
+            Right::SendOnce { .. } => 1 - held,
+            Right::Dead(_) | Right::Vacant(_) => return,
+        };
+        self.entries[slot].right = Right::Dead(references);
     }
 
     /// The slot of a name that is in use.
@@ -475,6 +485,7 @@ impl Default for Entry {
             right: Right::Vacant(NONE),
             next: None,
             previous: None,
+            request: None,
             notice: false,
         }
     }
@@ -489,6 +500,16 @@ impl Entry {
             Right::Port { receive, sends, .. } => receive || sends > 0,
             Right::SendOnce { .. } => self.held == 0,
             Right::Dead(references) => references > 0,
+        }
+    }
+
+    /// The port in whose list of names it is: of a send-once right, only if somebody wants
+    /// to hear of the port's death.
+    pub fn listed_at(&self) -> Option<PortId> {
+        match self.right {
+            Right::Port { port, .. } => Some(port),
+            Right::SendOnce { port, .. } => self.request.map(|_| port),
+            Right::Dead(_) | Right::Vacant(_) => None,
         }
     }
 

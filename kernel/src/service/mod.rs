@@ -39,6 +39,8 @@ const REPLY_MAX: usize = size_of::<ReplyHead>() + size_of::<portolan_abi::host::
 struct Answer {
     body: ArrayVec<u8, REPLY_MAX>,
     right: CarriedRight,
+    /// Whether a null right goes into the reply where there is none.
+    right_may_be_null: bool,
     /// The port that the reply goes to.
     to: Option<PortId>,
 }
@@ -47,6 +49,12 @@ impl Answer {
     /// Puts in the results.
     fn results<T: IntoBytes + Immutable>(&mut self, results: &T) {
         self.body.extend(results.as_bytes().iter().copied());
+    }
+
+    /// Puts in a right that there may be, or none.
+    fn right_if_any(&mut self, right: CarriedRight) {
+        self.right = right;
+        self.right_may_be_null = true;
     }
 }
 
@@ -69,7 +77,7 @@ pub fn serve(
     send::hand_over(k, me.task, envelope);
     let mut rights = core::mem::take(&mut envelope.rights);
     let to = send::port_of(&envelope.reply);
-    let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null, to };
+    let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null, right_may_be_null: false, to };
     answer.results(&ReplyHead::default());
     let result = if envelope.body_size > REQUEST_MAX {
         Err(Error::BadArguments)
@@ -94,7 +102,7 @@ fn handle(
 ) -> Result<()> {
     match object {
         KernelObject::Task(target) if portolan_abi::port::IDS.contains(&id) => {
-            port::handle(k, target, id, body, rights, answer)
+            port::handle(k, target, payer, id, body, rights, answer)
         }
         KernelObject::Task(target) if portolan_abi::vm::IDS.contains(&id) => {
             vm::handle(k, target, id, body, rights, answer)
@@ -127,7 +135,7 @@ fn reply(
     let number = k.next_number();
     let mut envelope = Envelope::from_kernel(number, request.id.wrapping_add(REPLY_OFFSET), answer.body.len());
     envelope.cause = request.number;
-    if answer.right != CarriedRight::Null {
+    if answer.right != CarriedRight::Null || (answer.right_may_be_null && result.is_ok()) {
         envelope.rights.push(Carried::from_kernel(answer.right));
     }
     let through = request.reply.right;

@@ -2,15 +2,17 @@
 
 use super::Answer;
 use crate::ipc::message::{CarriedRight, Rights};
-use crate::ipc::{self, right};
+use crate::ipc::{self, request, right};
 use crate::kernel::Kernel;
-use crate::task::TaskId;
+use crate::task::{AccountId, TaskId};
+use portolan_abi::notification::Kind;
 use portolan_abi::port::{NAMES_MAX, NameType, Request, Status, arguments, results};
 use portolan_abi::{Capacity, Disposition, Error, Name, Result, RightKind};
 
 pub(super) fn handle(
     k: &mut Kernel,
     target: TaskId,
+    payer: AccountId,
     id: u32,
     body: &[u8],
     rights: &mut Rights,
@@ -58,9 +60,37 @@ pub(super) fn handle(
         Request::PortSetMscount(request) => {
             let port = right::receive_right(k, target, request.name)?;
             k.ports[port].make_send_count = request.count;
+            request::check_senders(k, port);
+        }
+        Request::PortRequestNotification(wanted) => {
+            let kind = Kind::from_id(wanted.kind).ok_or(Error::InvalidValue)?;
+            let notify = ask_through(rights, |right| matches!(right, CarriedRight::SendOnce(..)))?;
+            answer.right_if_any(request::arm(k, payer, target, wanted.name, kind, wanted.sync, notify)?);
+            rights.clear();
+        }
+        Request::PortCancelNotification(wanted) => {
+            let kind = Kind::from_id(wanted.kind).ok_or(Error::InvalidValue)?;
+            answer.right_if_any(request::cancel(k, target, wanted.name, kind)?);
+        }
+        Request::PortSetBackup(wanted) => {
+            let backup = ask_through(rights, |right| matches!(right, CarriedRight::Send(_)))?;
+            answer.right_if_any(match backup {
+                CarriedRight::Null => request::cancel(k, target, wanted.name, Kind::PortDestroyed)?,
+                _ => request::arm(k, payer, target, wanted.name, Kind::PortDestroyed, 0, backup)?,
+            });
+            rights.clear();
         }
     }
     Ok(())
+}
+
+/// The right that a notification is to go through: null, or one that is `fit`.
+fn ask_through(rights: &Rights, fit: impl Fn(CarriedRight) -> bool) -> Result<CarriedRight> {
+    match rights.last().map_or(CarriedRight::Null, |carried| carried.right) {
+        CarriedRight::Null => Ok(CarriedRight::Null),
+        right if fit(right) => Ok(right),
+        _ => Err(Error::InvalidCapability),
+    }
 }
 
 fn kind(code: u32) -> Result<RightKind> {
@@ -111,6 +141,9 @@ fn status(k: &Kernel, id: ipc::PortId) -> Status {
         send_once_rights: port.send_once_rights,
         make_send_count: port.make_send_count,
         sequence: port.sequence,
+        requests: u32::from(port.no_senders.is_some()) * Status::NO_SENDERS
+            + u32::from(port.destroyed.is_some()) * Status::PORT_DESTROYED,
+        reserved: 0,
     }
 }
 

@@ -18,6 +18,7 @@ mod names;
 mod notify;
 mod ports;
 mod random;
+mod requests;
 mod rights;
 mod rpc;
 mod sched;

@@ -20,6 +20,14 @@ pub enum Notice {
     SendOnce,
     /// The port behind the name has died; the name is a dead name now.
     DeadName(Name),
+    /// As asked for: the port behind the name takes a message.
+    SendPossible(Name),
+    /// Instead of what was asked for: the name is no longer there.
+    PortDeleted(Name),
+    /// As asked for: nobody can send to the port; so many send rights have been made.
+    NoSenders(Name, u32),
+    /// As asked for: the port is in the message, by its receive right.
+    PortDestroyed(Name),
 }
 
 /// The task's notify port.
@@ -35,11 +43,15 @@ impl Received {
         if self.trailer().flags & Trailer::FROM_KERNEL == 0 {
             return None;
         }
-        let about = self.value::<Notification>().ok()?.name;
+        let Notification { name: about, count } = self.value::<Notification>().ok()?;
         Some(match Kind::from_id(self.id())? {
             Kind::MessageAccepted => Notice::MessageAccepted(about),
             Kind::SendOnce => Notice::SendOnce,
             Kind::DeadName => Notice::DeadName(about),
+            Kind::SendPossible => Notice::SendPossible(about),
+            Kind::PortDeleted => Notice::PortDeleted(about),
+            Kind::NoSenders => Notice::NoSenders(about, count),
+            Kind::PortDestroyed => Notice::PortDestroyed(about),
         })
     }
 }

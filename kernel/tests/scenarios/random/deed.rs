@@ -5,6 +5,7 @@
 
 use crate::harness::{MEMORY, WhenFull};
 use portolan_abi::interface::Routine;
+use portolan_abi::notification::Kind;
 use portolan_abi::task as routine;
 use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags};
 use portolan_abi::{Capacity, Disposition, Name, PAGE_SIZE, Protection, RightKind, memory_object, port, thread};
@@ -38,6 +39,9 @@ pub struct Chosen(pub Name);
 /// A right for a message.
 #[derive(Clone, Copy, Debug)]
 pub struct Given(pub Known, pub Disposition);
+
+/// No right: a place far beyond what is known is the null name.
+const NOTHING: Given = Given(Known(usize::MAX), Disposition::CopySend);
 
 /// Something that a thread does.
 #[derive(Clone, Debug)]
@@ -116,6 +120,9 @@ pub enum Request {
     Names(u32),
     Extract(Known, Disposition),
     SetSequence(Known),
+    Notify(Known, Kind, u32, Option<Given>),
+    Cancel(Known, Kind),
+    SetBackup(Known, Option<Given>),
     CreateObject(Pages),
     Derive(Protection),
     Map(Pages, Option<Known>, Protection, MapFlags),
@@ -234,6 +241,21 @@ impl Request {
                 let sequence = 7;
                 of::<port::PortSetSeqno>(port::arguments::PortSetSeqno { name: name(right), reserved, sequence })
             }
+            Request::Notify(subject, kind, sync, notify) => {
+                let (name, kind) = (name(subject), kind as u32);
+                let arguments = port::arguments::PortRequestNotification { name, kind, sync, reserved };
+                let (id, body, _) = of::<port::PortRequestNotification>(arguments);
+                (id, body, vec![notify.unwrap_or(NOTHING)])
+            }
+            Request::Cancel(subject, kind) => {
+                let (name, kind) = (name(subject), kind as u32);
+                of::<port::PortCancelNotification>(port::arguments::PortCancelNotification { name, kind })
+            }
+            Request::SetBackup(port, backup) => {
+                let arguments = port::arguments::PortSetBackup { name: name(port), reserved };
+                let (id, body, _) = of::<port::PortSetBackup>(arguments);
+                (id, body, vec![backup.unwrap_or(NOTHING)])
+            }
             Request::CreateObject(pages) => {
                 of::<vm::MemoryObjectCreate>(vm::arguments::MemoryObjectCreate { size: pages.size() })
             }
@@ -251,9 +273,7 @@ impl Request {
                     inheritance: Inheritance::Copy as u32,
                     flags: flags.bits(),
                 });
-                // A place far beyond what is known is the null name: fresh memory.
-                let object = object.unwrap_or(Known(usize::MAX));
-                (id, body, vec![Given(object, Disposition::CopySend)])
+                (id, body, vec![object.map_or(NOTHING, |object| Given(object, Disposition::CopySend))])
             }
             Request::Unmap(pages) => {
                 of::<vm::VmDeallocate>(vm::arguments::VmDeallocate { address: pages.address(), size: pages.size() })
@@ -388,7 +408,21 @@ fn on_names() -> impl Strategy<Value = Request> {
         1 => (0..300u32).prop_map(Request::Names),
         3 => given().prop_map(|Given(name, how)| Request::Extract(name, how)),
         1 => known().prop_map(Request::SetSequence),
+        4 => (known(), notification(), 0..3u32, notify())
+            .prop_map(|(name, kind, sync, notify)| Request::Notify(name, kind, sync, notify)),
+        1 => (known(), notification()).prop_map(|(name, kind)| Request::Cancel(name, kind)),
+        2 => (known(), option::of(given())).prop_map(|(port, backup)| Request::SetBackup(port, backup)),
     ]
+}
+
+fn notification() -> impl Strategy<Value = Kind> {
+    proptest::sample::select(vec![Kind::DeadName, Kind::SendPossible, Kind::NoSenders, Kind::PortDestroyed])
+}
+
+/// Where a notification goes: to the notify port, to a port of the task's, or anything.
+fn notify() -> impl Strategy<Value = Option<Given>> {
+    let own = known().prop_map(|port| Given(port, Disposition::MakeSendOnce));
+    prop_oneof![1 => Just(None), 3 => own.prop_map(Some), 1 => given().prop_map(Some)]
 }
 
 fn chosen() -> impl Strategy<Value = Chosen> {
