@@ -11,6 +11,7 @@ use crate::ipc::message::{Body, Carried, CarriedRight, MESSAGE_COST, Message, Me
 use crate::ipc::port::{Holder, KernelObject, Owner, PORT_COST, PortId};
 use crate::ipc::receive;
 use crate::ipc::request::{About, Request};
+use crate::ipc::set::Place;
 use crate::ipc::space::Right;
 use crate::kernel::Kernel;
 use crate::task::account::AccountId;
@@ -30,6 +31,7 @@ pub fn all(k: &Kernel) {
     rights(k);
     queues(k);
     requests(k);
+    sets(k);
     threads(k);
     timers(k);
     names(k);
@@ -95,13 +97,17 @@ fn rights(k: &Kernel) {
     }
     for (id, port) in k.ports.iter() {
         let found = found.remove(&id).unwrap_or_default();
-        let receive = u32::from(!matches!(port.owner, Owner::Kernel(_)));
+        let receive = u32::from(!matches!(port.owner, Owner::Kernel(_) | Owner::Set(..)));
         let counted = Found { receive, send: port.send_rights, send_once: port.send_once_rights };
         assert_eq!(found, counted, "rights of port {id:?}, owner {:?}", port.owner);
-        if let Owner::Task(task, name) = port.owner {
+        if let Owner::Task(task, name) | Owner::Set(task, name) = port.owner {
             let space = &k.tasks[task].space;
             let slot = space.held_slot(name).expect("the receiver has the name");
-            assert!(matches!(space.entry(slot).right, Right::Port { port, .. } if port == id), "the name of {id:?}");
+            let named = match space.entry(slot).right {
+                Right::Port { port, .. } | Right::Set(port) => Some(port),
+                _ => None,
+            };
+            assert_eq!(named, Some(id), "the name of {id:?}");
         }
     }
     found.retain(|port, _| k.ports.get(*port).is_some());
@@ -155,6 +161,36 @@ fn queues(k: &Kernel) {
     let sending = k.threads.iter().filter(|(_, thread)| matches!(thread.state, State::Waiting(Wait::Send(_))));
     let asked = k.messages.iter().filter(|(_, message)| message.request.is_some()).count() as u32;
     assert_eq!(queued + asked + sending.count() as u32, k.messages.len(), "messages in no queue");
+}
+
+/// Members and sets know each other, and what is there to receive is ready for who comes.
+fn sets(k: &Kernel) {
+    let mut members = 0;
+    for (id, set) in k.ports.iter() {
+        for member in set.members.iter(&k.ports) {
+            members += 1;
+            let port = &k.ports[member];
+            assert_eq!(port.set, Some(id), "the set of {member:?}");
+            let Owner::Set(task, _) = set.owner else { panic!("{id:?} has members, and is {:?}", set.owner) };
+            assert!(matches!(port.owner, Owner::Task(owner, _) if owner == task), "{member:?} is {:?}", port.owner);
+            assert!(port.receivers.is_empty(), "a receiver waits at {member:?}, which is in a set");
+            let something = !port.queue.is_empty() || !port.senders.is_empty() || port.notices.send_once > 0;
+            assert!(!something || port.place == Place::Ready, "{member:?} has something and is {:?}", port.place);
+            assert!(
+                !something || set.receivers.is_empty(),
+                "a receiver waits at {id:?}, where {member:?} has something"
+            );
+            let hopes = port.place == Place::Idle && !port.hopes.is_empty();
+            assert!(!hopes, "{member:?} hopes for a receiver and is idle");
+        }
+        for place in [Place::Idle, Place::Ready, Place::Hoping] {
+            let list = set.members.at(place);
+            assert_eq!(list.len() as usize, list.iter(&k.ports).count(), "{place:?} members of {id:?}");
+            assert!(list.iter(&k.ports).all(|member| k.ports[member].place == place), "{place:?} members of {id:?}");
+        }
+    }
+    let in_sets = k.ports.iter().filter(|(_, port)| port.set.is_some()).count();
+    assert_eq!(members, in_sets, "members of no set");
 }
 
 /// Every notification that is asked for is known to what it is about, and is not due.

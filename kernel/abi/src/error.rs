@@ -120,7 +120,7 @@ errors! {
 
     /// The receive buffer is not writable memory of the task. The message stays queued.
     ReceiveInvalidMemory = -201, "RCV_INVALID_MEMORY";
-    /// The name is no receive right.
+    /// The name is no receive right and no port set.
     ReceiveInvalidPort = -202, "RCV_INVALID_PORT";
     /// No message came before the deadline.
     ReceiveTimedOut = -203, "RCV_TIMED_OUT";
@@ -128,6 +128,8 @@ errors! {
     ReceiveTooLarge = -204, "RCV_TOO_LARGE";
     /// The task has no room for the names that the message brings. It stays queued.
     ReceiveNoSpace = -205, "RCV_NOT_ENOUGH_MEMORY";
+    /// The port was put into a set during the wait.
+    ReceivePortChanged = -206, "RCV_PORT_CHANGED";
     /// The wait was ended by `thread_abort`.
     ReceiveInterrupted = -207, "RCV_INTERRUPTED";
     /// The reply right of this `msg_rpc` is gone: no reply will ever come.
@@ -136,6 +138,8 @@ errors! {
     ReceiveInvalidOptions = -210, "RCV_INVALID_OPTIONS";
     /// The port died, or its receive right moved away, during the wait.
     ReceivePortDied = -211, "RCV_PORT_DIED";
+    /// The port is in a set: its messages are received from there only.
+    ReceiveInSet = -212, "RCV_IN_SET";
 }
 
 impl Error {

@@ -109,12 +109,13 @@ pub struct Trailer {
     pub cause: u64,
     /// Identifies the sending task for ever; 0 for the kernel.
     pub sender: u64,
-    /// [`Trailer::FROM_KERNEL`].
+    /// [`Trailer::FROM_KERNEL`], [`Trailer::PAYLOAD`].
     pub flags: u32,
     /// Length of the trailer in bytes.
     pub size: u32,
-    /// Always 0; a security token goes here.
-    pub reserved: u64,
+    /// What its receiver has set on the port for itself
+    /// ([`port_set_protected_payload`](crate::port::port_set_protected_payload)); else 0.
+    pub payload: u64,
 }
 
 impl Trailer {
@@ -122,6 +123,8 @@ impl Trailer {
     pub const SIZE: usize = size_of::<Trailer>();
     /// Flag: the kernel made this message (a notification, or a routine's reply).
     pub const FROM_KERNEL: u32 = 1;
+    /// Flag: the port has a payload.
+    pub const PAYLOAD: u32 = 2;
 }
 
 /// Where the trailer of a message of `size` bytes lies in the receive buffer.

@@ -74,6 +74,8 @@ pub enum RightKind {
     SendOnce = 18,
     /// The right to a port that is gone; keeps the name from being reused.
     DeadName = 22,
+    /// A port set of the task; it cannot be sent.
+    PortSet = 23,
 }
 
 impl RightKind {
@@ -85,6 +87,7 @@ impl RightKind {
             17 => Some(RightKind::Send),
             18 => Some(RightKind::SendOnce),
             22 => Some(RightKind::DeadName),
+            23 => Some(RightKind::PortSet),
             _ => None,
         }
     }

@@ -59,8 +59,8 @@ interface! {
 
     /// Makes a new right of this `kind` ([`RightKind`](crate::RightKind)) under a name that the
     /// caller chooses, or, if `name` is null, one that the kernel picks: a port of this
-    /// `capacity`, by its receive right; or a dead name, with one reference. `capacity`
-    /// must be 0 where it means nothing. (Mach 3's `mach_port_allocate` and `_name`.)
+    /// `capacity`, by its receive right; a port set, with no members; or a dead name, with one
+    /// reference. `capacity` must be 0 where it means nothing. (Mach 3's `mach_port_allocate` and `_name`.)
     ///
     /// A chosen name is given as it is, if its slot is vacant. The task pays for all
     /// slots up to it, which then are its vacant ones. When the name goes, the slot's
@@ -156,10 +156,43 @@ interface! {
     /// `InvalidName`, `InvalidRight`; `InvalidCapability`: not a send right to a port that
     /// lives. `ResourceShortage`.
     18 port_set_backup / PortSetBackup (name: Name, reserved: u32; backup) -> (; previous);
+
+    /// Puts the port whose receive right `member` is into a port set, out of the one it was in;
+    /// a null set takes it out. While it is in a set, its messages are received from there
+    /// only: by a receive that names the set, from the members that have something in turn.
+    /// A message says by `local` which port it came to. A port leaves its set when its
+    /// receive right goes. (Mach 3's `mach_port_move_member`; sets are made by
+    /// [`port_allocate_name`].)
+    ///
+    /// `InvalidName`; `NotReceiver`: `member` is no receive right. `InvalidRight`: `set` is no
+    /// port set. `NotInSet`: it is to be taken out, and is in none.
+    19 port_move_member / PortMoveMember (member: Name, set: Name) -> ();
+
+    /// The members of a port set: as many of those in slots from `first` on as fit and are
+    /// found at once, as in [`port_names`].
+    ///
+    /// `InvalidName`, `InvalidRight`.
+    20 port_get_set_status / PortGetSetStatus (set: Name, first: u32)
+        -> (next: u32, count: u32, members: [Name; MEMBERS_MAX]);
+
+    /// Sets the number that each message from the port will carry in its trailer, so that
+    /// its receiver need not look up by name what the port is to it. It goes when the
+    /// receive right moves. (GNU Mach's `mach_port_set_protected_payload`.)
+    ///
+    /// `InvalidName`, `NotReceiver`.
+    21 port_set_protected_payload / PortSetProtectedPayload (name: Name, reserved: u32, payload: u64) -> ();
+
+    /// Messages from the port carry no number any more.
+    ///
+    /// `InvalidName`, `NotReceiver`.
+    22 port_clear_protected_payload / PortClearProtectedPayload (name: Name, reserved: u32) -> ();
 }
 
 /// Most names in one reply of [`port_names`].
 pub const NAMES_MAX: usize = 32;
+
+/// Most members in one reply of [`port_get_set_status`].
+pub const MEMBERS_MAX: usize = 64;
 
 /// How many messages a port holds before it is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -225,8 +258,10 @@ pub struct Status {
     pub sequence: u64,
     /// Which notifications are asked for: [`Status::NO_SENDERS`], [`Status::PORT_DESTROYED`].
     pub requests: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// The task's name of the set that it is in, or null.
+    pub set: Name,
+    /// Its protected payload; 0 if it has none.
+    pub payload: u64,
 }
 
 impl Status {
@@ -250,8 +285,8 @@ pub struct NameType {
     pub send_once: u32,
     /// User references of the dead name; 0 if the port lives.
     pub dead: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// 1 if it stands for a port set.
+    pub set: u32,
 }
 
 /// User references that one name can have at most (Mach's `MACH_PORT_UREFS_MAX`).

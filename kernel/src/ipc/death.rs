@@ -14,7 +14,7 @@
 use super::message::{self, Envelope, MessageId};
 use super::port::{Holder, InGraveyard, KernelObject, Owner, Port, PortId};
 use super::space::Right;
-use super::{interrupt, receive, request, right, send};
+use super::{interrupt, receive, request, right, send, set};
 use crate::kernel::Kernel;
 use crate::list::List;
 use crate::task::TaskId;
@@ -38,6 +38,8 @@ pub fn bury(k: &mut Kernel, id: PortId) {
     if let Some(request) = port.destroyed {
         return request::save(k, request, id);
     }
+    set::leave(ports, id);
+    let port = &mut ports[id];
     let owner = core::mem::replace(&mut port.owner, Owner::Dead);
     graveyard.push_back(ports, id);
     match owner {
@@ -86,6 +88,7 @@ fn clear_port(k: &mut Kernel, id: PortId) {
         destroy(k, id, message);
     }
     interrupt::forget_port(k, id);
+    set::dissolve(&mut k.ports, id);
     request::end_hopes(k, id);
     while let Some(holder) = k.ports[id].holders {
         make_dead(k, id, holder);

@@ -22,6 +22,7 @@ pub mod receive;
 pub mod request;
 pub mod right;
 pub mod send;
+pub mod set;
 pub mod space;
 
 pub use port::{Port, PortId};

@@ -6,6 +6,7 @@
 //! the queue, `death` ends it.
 
 use super::message::{Message, MessageId, Messages};
+use super::set::{Members, Place};
 use crate::arena::{Arena, Id};
 use crate::list::{Link, Linked, List};
 use crate::task::TaskId;
@@ -57,6 +58,16 @@ pub struct Port {
     pub destroyed: Option<MessageId>,
     /// Requests to be told when it takes a message; it does not now.
     pub hopes: List<Message, InPort>,
+    /// The number that its receiver wants to find in each message from it.
+    pub payload: Option<u64>,
+    /// The set that it is in.
+    pub set: Option<PortId>,
+    /// Where in the set.
+    pub place: Place,
+    /// Among the members of that set.
+    pub member: Link<Port>,
+    /// Of a set: its members.
+    pub members: Members,
     /// Where the message that carries its receive right is going.
     pub toward: Option<PortId>,
     /// In the line of ports to be cleared away.
@@ -68,6 +79,8 @@ pub struct Port {
 pub enum Owner {
     /// A task, under this name.
     Task(TaskId, Name),
+    /// A task, from its members: it is a port set, under this name.
+    Set(TaskId, Name),
     /// Nobody: the receive right is in a message.
     Message,
     /// The kernel: messages are requests, answered at once.
@@ -157,6 +170,11 @@ impl Port {
             no_senders: None,
             destroyed: None,
             hopes: List::default(),
+            payload: None,
+            set: None,
+            place: Place::Idle,
+            member: Link::default(),
+            members: Members::default(),
             toward: None,
             grave: Link::default(),
         }
@@ -166,7 +184,7 @@ impl Port {
     #[inline]
     pub fn name(&self) -> Name {
         match self.owner {
-            Owner::Task(_, name) => name,
+            Owner::Task(_, name) | Owner::Set(_, name) => name,
             _ => Name::NULL,
         }
     }

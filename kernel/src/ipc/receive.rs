@@ -9,8 +9,8 @@
 use super::death;
 use super::death::NoticeBody;
 use super::message::{self, CacheSlot, CarriedRight, Envelope, Message, MessageId, Source};
-use super::port::{Owner, PortId};
-use super::{request, right, send};
+use super::port::{Owner, Port, PortId};
+use super::{request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Wait, deadline};
 use crate::task::{Caller, TaskId};
@@ -50,8 +50,11 @@ pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Optio
         return Outcome::Done(Completion::failure(Error::ReceiveReplyLost));
     }
     let Some(id) = tasks[me.task].space.receive_right(half.port) else {
-        return Outcome::Done(Completion::failure(Error::ReceiveInvalidPort));
+        return receive_from_set(k, me, half, options);
     };
+    if ports[id].set.is_some() {
+        return Outcome::Done(Completion::failure(Error::ReceiveInSet));
+    }
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
@@ -63,21 +66,92 @@ pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Optio
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
     }
+    wait(k, me, id, half, options);
+    if !k.ports[id].hopes.is_empty() {
+        request::fulfil_hopes(k, id);
+    }
+    Outcome::Blocked
+}
+
+/// The thread waits in the line of a port or set.
+#[inline(always)]
+fn wait(k: &mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) {
     let Kernel { threads, ports, timers, now, .. } = k;
     ports[id].receivers.push_back(threads, me.thread);
     threads[me.thread].state = State::Waiting(Wait::Receive(Receiving { port: Some(id), half: *half, options }));
     if let Some(until) = deadline(*now, options, Options::RCV_TIMEOUT, half.timeout) {
         timers.set(threads, me.thread, until);
     }
-    if !ports[id].hopes.is_empty() {
-        request::fulfil_hopes(k, id);
+}
+
+/// The receiving half of a call that names a port set: from the member whose turn it is.
+#[inline(never)]
+fn receive_from_set(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Options) -> Outcome {
+    let Ok(set) = right::port_set(k, me.task, half.port) else {
+        return Outcome::Done(Completion::failure(Error::ReceiveInvalidPort));
+    };
+    if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
+        return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
+    }
+    while let Some(port) = set::next(&k.ports, set) {
+        let Some(completion) = take_one(k, Receiver { thread: me.thread, task: me.task, port, half: *half }) else {
+            set::rest(&mut k.ports, port);
+            continue;
+        };
+        // What could not be received stays first.
+        if completion.result.is_ok() {
+            set::settle(&mut k.ports, port);
+        }
+        return Outcome::Done(completion);
+    }
+    if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
+        return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
+    }
+    wait(k, me, set, half, options);
+    while let Some(port) = set::take_hoping(&mut k.ports, set) {
+        request::fulfil_hopes(k, port);
     }
     Outcome::Blocked
 }
 
+/// Gives what there is at a port that has just joined a set to the threads that wait there.
+pub fn serve_set(k: &mut Kernel, port: PortId, set: PortId) {
+    while has_something(k, port)
+        && let Some(thread) = k.ports[set].receivers.first()
+        && let Some(to) = waiting_receiver(k, thread, port)
+    {
+        // Out of the line first: taking may have the kernel tell something there.
+        abandon(k, thread, |_| ());
+        if let Some(completion) = take_one(k, to) {
+            let Kernel { threads, scheduler, .. } = k;
+            threads[thread].complete(completion);
+            scheduler.make_ready(threads, thread);
+        }
+    }
+    if !k.ports[set].receivers.is_empty() {
+        request::fulfil_hopes(k, port);
+    }
+}
+
+/// Whether there is something to receive.
+fn has_something(k: &Kernel, id: PortId) -> bool {
+    let port = &k.ports[id];
+    !port.queue.is_empty() || !port.senders.is_empty() || has_notice(k, id)
+}
+
 /// Whether a port takes a message without a wait.
 pub fn takes_one(k: &Kernel, port: PortId) -> bool {
-    k.ports[port].has_room() || !k.ports[port].receivers.is_empty()
+    k.ports[port].has_room() || first_receiver(k, port).is_some()
+}
+
+/// The thread that has waited longest at a port, or else at the set that it is in.
+fn first_receiver(k: &Kernel, port: PortId) -> Option<ThreadId> {
+    k.ports[port].receivers.first().or_else(|| first_at_set(k, port))
+}
+
+/// The thread that has waited longest at the set that a port is in.
+pub fn first_at_set(k: &Kernel, port: PortId) -> Option<ThreadId> {
+    k.ports[k.ports[port].set?].receivers.first()
 }
 
 /// Receives what is there. `None`: nothing is.
@@ -168,7 +242,7 @@ pub fn offer(
             }
             Err(completion) => {
                 finish_waiting(k, thread, completion);
-                next = k.ports[port].receivers.first();
+                next = first_receiver(k, port);
             }
         }
     }
@@ -178,7 +252,7 @@ pub fn offer(
 /// Gives a message of the kernel's, or one that it has kept, to a thread that waits for one.
 #[inline(never)]
 pub fn offer_kept(k: &mut Kernel, port: PortId, envelope: &mut Envelope, source: Source<'_>) -> bool {
-    match k.ports[port].receivers.first() {
+    match first_receiver(k, port) {
         Some(first) => offer(k, port, first, envelope, source, None, Delivery::Queue),
         None => false,
     }
@@ -234,23 +308,25 @@ fn fill(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, 
         insert_rights(k, to.task, envelope, window);
     }
     let size = offset + envelope.body_size;
+    let Kernel { vm, ports, .. } = k;
+    let port = &mut ports[to.port];
     let header = Header {
         bits: Header::bits_of(envelope.reply.right.kind_code(), envelope.destination.right.kind_code()),
         size: size as u32,
         remote: reply,
-        local: k.ports[to.port].name(),
+        local: port.name(),
         id: envelope.id,
         descriptors: count as u32,
     };
-    let Kernel { vm, ports, .. } = k;
     let trailer = Trailer {
-        sequence: ports[to.port].next_sequence(),
+        sequence: port.next_sequence(),
         number: envelope.number,
         cause: envelope.cause,
         sender: envelope.sender,
-        flags: if envelope.sender == 0 { Trailer::FROM_KERNEL } else { 0 },
+        flags: if envelope.sender == 0 { Trailer::FROM_KERNEL } else { 0 }
+            | if port.payload.is_some() { Trailer::PAYLOAD } else { 0 },
         size: Trailer::SIZE as u32,
-        reserved: 0,
+        payload: port.payload.unwrap_or(0),
     };
     wrap(&mut vm.memory, window, header, trailer);
     Completion::success(size as u64)
@@ -290,7 +366,8 @@ pub fn answer(
     then: &call::Receive,
 ) -> Option<Completion> {
     let CarriedRight::SendOnce(port, Some(waiter)) = through else { return None };
-    let idle = k.ports[port].queue.is_empty() && k.ports[port].receivers.is_empty() && !has_notice(k, port);
+    let Port { queue, receivers, set, .. } = &k.ports[port];
+    let idle = queue.is_empty() && receivers.is_empty() && set.is_none() && !has_notice(k, port);
     let mine = waiter.thread == me.thread && k.ports[port].owner == Owner::Task(me.task, then.port);
     if !idle || !mine || !then.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return None;
@@ -407,11 +484,12 @@ fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Completion> {
 
 /// Gives notices to waiting receivers, as far as there are both.
 pub fn offer_notice(k: &mut Kernel, port: PortId) {
-    while let Some(thread) = k.ports[port].receivers.first() {
+    while let Some(thread) = first_receiver(k, port) {
         let Some(to) = waiting_receiver(k, thread, port) else { return };
         match take_notice(k, to) {
             Some(completion) => finish_waiting(k, thread, completion),
             None => return,
         }
     }
+    set::note(&mut k.ports, port);
 }

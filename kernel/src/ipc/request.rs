@@ -14,7 +14,7 @@ use super::message::{self, Body, Carried, CarriedRight, Envelope, MESSAGE_COST, 
 use super::port::{Holder, Owner, PortId, living};
 use super::receive;
 use super::space::Right;
-use super::{right, send};
+use super::{right, send, set};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::account::{AccountId, Resource};
@@ -144,6 +144,7 @@ fn remember(k: &mut Kernel, about: About, id: MessageId) {
         Right::Port { port, .. } if kind == Kind::SendPossible as u32 => {
             let Kernel { ports, messages, .. } = k;
             ports[port].hopes.push_back(messages, id);
+            set::note(ports, port);
         }
         _ => {}
     }

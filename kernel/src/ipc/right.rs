@@ -13,7 +13,7 @@ use super::death;
 use super::message::{self, Carried, CarriedRight, Waiter};
 use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
 use super::space::{Right, Space};
-use super::{receive, request, send};
+use super::{receive, request, send, set};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::thread::{Completion, Reply};
@@ -180,6 +180,7 @@ fn release_hold(k: &mut Kernel, task: TaskId, name: Name) {
 /// The receive right has left its task: its threads wait there no more.
 pub fn leave_receiver(k: &mut Kernel, port: PortId) {
     k.ports[port].owner = Owner::Message;
+    set::leave(&mut k.ports, port);
     while let Some(thread) = k.ports[port].receivers.first() {
         receive::finish_waiting(k, thread, Completion::failure(Error::ReceivePortDied));
     }
@@ -262,6 +263,7 @@ fn insert_receive(k: &mut Kernel, task: TaskId, port: PortId) -> Name {
     port.toward = None;
     port.make_send_count = 0;
     port.sequence = 0;
+    port.payload = None;
     name
 }
 
@@ -385,6 +387,7 @@ pub fn deallocate(k: &mut Kernel, task: TaskId, name: Name) -> Result<()> {
         Right::Port { sends: 1.., .. } => RightKind::Send,
         Right::Port { .. } => RightKind::Receive,
         Right::SendOnce { .. } => RightKind::SendOnce,
+        Right::Set(_) => RightKind::PortSet,
         Right::Dead(_) | Right::Vacant(_) => RightKind::DeadName,
     };
     modify_references(k, task, name, kind, -1)
@@ -421,6 +424,14 @@ pub fn modify_references(k: &mut Kernel, task: TaskId, name: Name, kind: RightKi
             let port = *port;
             clean(k, task, slot);
             death::bury(k, port);
+        }
+        (Right::Set(set), RightKind::PortSet) => {
+            if !only_one(delta)? {
+                return Ok(());
+            }
+            let set = *set;
+            remove(k, Holder { task, slot });
+            death::bury(k, set);
         }
         (Right::SendOnce { port, waiter }, RightKind::SendOnce) => {
             if !only_one(delta)? {
@@ -474,6 +485,7 @@ pub fn describe(k: &mut Kernel, task: TaskId, name: Name) -> Result<NameType> {
         Right::Port { receive, sends, .. } => NameType { receive: receive.into(), send: sends, ..base },
         Right::SendOnce { .. } => NameType { send_once: 1, ..base },
         Right::Dead(references) => NameType { dead: references, ..base },
+        Right::Set(_) => NameType { set: 1, ..base },
         Right::Vacant(_) => base,
     })
 }
@@ -499,6 +511,7 @@ pub fn references(k: &mut Kernel, task: TaskId, name: Name, kind: RightKind) -> 
         RightKind::Send => named.send,
         RightKind::SendOnce => named.send_once,
         RightKind::DeadName => named.dead,
+        RightKind::PortSet => named.set,
     })
 }
 
@@ -525,11 +538,11 @@ pub fn destroy(k: &mut Kernel, task: TaskId, name: Name) -> Result<()> {
     match &mut entry.right {
         Right::Port { receive, sends, .. } => (*receive, *sends) = (false, 0),
         Right::Dead(references) => *references = 0,
-        Right::SendOnce { .. } | Right::Vacant(_) => {}
+        Right::SendOnce { .. } | Right::Set(_) | Right::Vacant(_) => {}
     }
     match right {
         // One that is seen is not held.
-        Right::SendOnce { .. } => remove(k, Holder { task, slot }),
+        Right::SendOnce { .. } | Right::Set(_) => remove(k, Holder { task, slot }),
         _ => clean(k, task, slot),
     }
     release(k, right);
@@ -541,6 +554,7 @@ pub fn release(k: &mut Kernel, right: Right) {
     match right {
         Right::Vacant(_) | Right::Dead(_) => {}
         Right::SendOnce { port, waiter } => discard(k, CarriedRight::SendOnce(port, waiter)),
+        Right::Set(set) => death::bury(k, set),
         Right::Port { port, receive, sends } => {
             if receive {
                 discard(k, CarriedRight::Receive(port));
@@ -570,6 +584,18 @@ pub fn extract(k: &mut Kernel, task: TaskId, name: Name, how: Disposition, to: O
     }
     let_go(k, task, carried);
     Ok(carried.right)
+}
+
+/// The port set that a name is.
+///
+/// # Errors
+/// `InvalidName`, `InvalidRight`.
+pub fn port_set(k: &Kernel, task: TaskId, name: Name) -> Result<PortId> {
+    let space = &k.tasks[task].space;
+    match space.entry(space.slot(name)?).right {
+        Right::Set(set) => Ok(set),
+        _ => Err(Error::InvalidRight),
+    }
 }
 
 /// Puts a right from a message under a name that the caller may choose; null leaves it
@@ -648,7 +674,7 @@ pub fn rename(k: &mut Kernel, task: TaskId, old: Name, new: Name) -> Result<()> 
     if let Some(request) = entry.request {
         request::moved(k, request, renamed);
     }
-    if let Right::Port { port, .. } = entry.right {
+    if let Right::Port { port, .. } | Right::Set(port) = entry.right {
         rename_port(k, task, port, old, new);
     }
     Ok(())
@@ -665,6 +691,7 @@ fn rename_port(k: &mut Kernel, task: TaskId, port: PortId, old: Name, new: Name)
             }
             name
         }
+        Owner::Set(_, name) => name,
         Owner::Kernel(KernelObject::Task(own)) if *own == task => &mut task_names.self_name,
         Owner::Kernel(KernelObject::Thread(thread)) if threads[*thread].task == task => &mut threads[*thread].self_name,
         _ => return,

@@ -8,7 +8,7 @@ use super::message::{self, CacheSlot, Carried, CarriedRight, Envelope, Message, 
 use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
 use super::space::{Right, Space};
-use super::{request, right};
+use super::{request, right, set};
 use crate::kernel::Kernel;
 use crate::service;
 use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Wait, deadline};
@@ -266,13 +266,19 @@ fn pass_on(
     }
     let source = Source::Sender(window);
     if let Some(waiting) = port.receivers.first() {
-        let gives_way = then.is_some() || options.contains(Options::SEND_SWITCH);
-        let delivery = if gives_way { Delivery::HandOff } else { Delivery::Queue };
+        let delivery = delivery(then, options);
         if receive::offer(k, id, waiting, envelope, source, Some(me.task), delivery) {
             return Ok(Sent::Done);
         }
     }
     leave(k, me, id, envelope, source, half, then, options)
+}
+
+/// A sender that will wait itself, or says so, gives way to its receiver.
+#[inline(always)]
+fn delivery(then: &Option<call::Receive>, options: Options) -> Delivery {
+    let gives_way = then.is_some() || options.contains(Options::SEND_SWITCH);
+    if gives_way { Delivery::HandOff } else { Delivery::Queue }
 }
 
 /// Leaves a message that no one can take now: in the queue, or as the sender wants it if that is full.
@@ -288,6 +294,12 @@ fn leave(
     options: Options,
 ) -> Result<Sent> {
     let task = me.task;
+    if let Some(waiting) = receive::first_at_set(k, port) {
+        let delivery = delivery(then, options);
+        if receive::offer(k, port, waiting, envelope, source, Some(task), delivery) {
+            return Ok(Sent::Done);
+        }
+    }
     let must_take = matches!(envelope.destination.right, CarriedRight::SendOnce(..));
     if must_take || k.ports[port].has_room() {
         let id = keep(k, task, envelope, source)?;
@@ -321,6 +333,7 @@ fn wait(k: &mut Kernel, me: ThreadId, sending: Sending, until: Option<portolan_m
     k.trace_message(Step::Block, sending.message, port, Some(me));
     k.threads[me].state = State::Waiting(Wait::Send(sending));
     k.ports[port].senders.push_back(&mut k.threads, me);
+    set::note(&mut k.ports, port);
     if let Some(until) = until {
         k.timers.set(&mut k.threads, me, until);
     }
@@ -383,6 +396,7 @@ pub fn enqueue(k: &mut Kernel, port: PortId, id: MessageId, step: Step) {
     k.trace_message(step, id, port, None);
     let Kernel { ports, messages, .. } = k;
     ports[port].enqueue(messages, id);
+    set::note(ports, port);
 }
 
 /// Whether the kernel may cache a message of this task for the port it knows as `name`.

@@ -49,6 +49,8 @@ pub enum Right {
     },
     /// A dead name, with its user references.
     Dead(u32),
+    /// A port set.
+    Set(PortId),
 }
 
 /// A slot of the table.
@@ -293,7 +295,7 @@ impl Space {
             }
             // What a message that waits has taken may come back.
             Right::SendOnce { .. } => 1 - held,
-            Right::Dead(_) | Right::Vacant(_) => return,
+            Right::Dead(_) | Right::Set(_) | Right::Vacant(_) => return,
         };
         self.entries[slot].right = Right::Dead(references);
     }
@@ -500,6 +502,7 @@ impl Entry {
             Right::Port { receive, sends, .. } => receive || sends > 0,
             Right::SendOnce { .. } => self.held == 0,
             Right::Dead(references) => references > 0,
+            Right::Set(_) => true,
         }
     }
 
@@ -509,7 +512,7 @@ impl Entry {
         match self.right {
             Right::Port { port, .. } => Some(port),
             Right::SendOnce { port, .. } => self.request.map(|_| port),
-            Right::Dead(_) | Right::Vacant(_) => None,
+            Right::Dead(_) | Right::Set(_) | Right::Vacant(_) => None,
         }
     }
 

@@ -2,11 +2,11 @@
 
 use super::Answer;
 use crate::ipc::message::{CarriedRight, Rights};
-use crate::ipc::{self, request, right};
+use crate::ipc::{self, PortId, request, right, set};
 use crate::kernel::Kernel;
 use crate::task::{AccountId, TaskId};
 use portolan_abi::notification::Kind;
-use portolan_abi::port::{NAMES_MAX, NameType, Request, Status, arguments, results};
+use portolan_abi::port::{MEMBERS_MAX, NAMES_MAX, NameType, Request, Status, arguments, results};
 use portolan_abi::{Capacity, Disposition, Error, Name, Result, RightKind};
 
 pub(super) fn handle(
@@ -47,7 +47,7 @@ pub(super) fn handle(
             let references = right::references(k, target, request.name, kind(request.kind)?)?;
             answer.results(&results::PortGetRefs { references, reserved: 0 });
         }
-        Request::PortNames(request) => answer.results(&names(k, target, request.first)?),
+        Request::PortNames(request) => answer.results(&names(k, target, request.first)),
         Request::PortRename(request) => right::rename(k, target, request.old, request.new)?,
         Request::PortExtractRight(request) => {
             let how = u8::try_from(request.disposition).ok().and_then(Disposition::from_code);
@@ -80,6 +80,32 @@ pub(super) fn handle(
             });
             rights.clear();
         }
+        Request::PortMoveMember(request) => move_member(k, target, request.member, request.set)?,
+        Request::PortGetSetStatus(request) => {
+            let set = right::port_set(k, target, request.set)?;
+            answer.results(&members(k, target, set, request.first));
+        }
+        Request::PortSetProtectedPayload(request) => {
+            let port = right::receive_right(k, target, request.name)?;
+            k.ports[port].payload = Some(request.payload);
+        }
+        Request::PortClearProtectedPayload(request) => {
+            let port = right::receive_right(k, target, request.name)?;
+            k.ports[port].payload = None;
+        }
+    }
+    Ok(())
+}
+
+fn move_member(k: &mut Kernel, target: TaskId, member: Name, set: Name) -> Result<()> {
+    let port = right::receive_right(k, target, member)?;
+    if set != Name::NULL {
+        let set = right::port_set(k, target, set)?;
+        set::add(k, port, set);
+    } else if k.ports[port].set.is_some() {
+        set::leave(&mut k.ports, port);
+    } else {
+        return Err(Error::NotInSet);
     }
     Ok(())
 }
@@ -101,6 +127,7 @@ fn allocate_name(k: &mut Kernel, target: TaskId, request: &arguments::PortAlloca
     let capacity = Capacity::from_code(request.capacity)?;
     match (kind(request.kind)?, capacity) {
         (RightKind::Receive, _) => ipc::allocate(k, target, request.name, capacity),
+        (RightKind::PortSet, Capacity::Zero) => set::allocate(k, target, request.name),
         (RightKind::DeadName, Capacity::Zero) => right::allocate_dead_name(k, target, request.name),
         _ => Err(Error::InvalidValue),
     }
@@ -110,23 +137,49 @@ fn allocate_name(k: &mut Kernel, target: TaskId, request: &arguments::PortAlloca
 const SLOTS_MAX: u32 = 1024;
 
 /// What the names in slots from `first` on stand for, as many as one reply takes.
-fn names(k: &mut Kernel, target: TaskId, first: u32) -> Result<results::PortNames> {
-    let mut list = results::PortNames { next: 0, count: 0, names: [NameType::default(); NAMES_MAX] };
+fn names(k: &mut Kernel, target: TaskId, first: u32) -> results::PortNames {
+    let (mut names, mut count) = ([NameType::default(); NAMES_MAX], 0);
+    let next = each_name(k, target, first, |k, name| {
+        let Ok(named) = right::describe(k, target, name) else { return true };
+        let room = count < NAMES_MAX;
+        if room {
+            names[count] = named;
+            count += 1;
+        }
+        room
+    });
+    results::PortNames { next, count: count as u32, names }
+}
+
+/// The members of a set in slots from `first` on, as many as one reply takes.
+fn members(k: &mut Kernel, target: TaskId, set: PortId, first: u32) -> results::PortGetSetStatus {
+    let (mut members, mut count) = ([Name::NULL; MEMBERS_MAX], 0);
+    let next = each_name(k, target, first, |k, name| {
+        let member = right::receive_right(k, target, name).is_ok_and(|port| k.ports[port].set == Some(set));
+        if member && count == MEMBERS_MAX {
+            return false;
+        }
+        if member {
+            members[count] = name;
+            count += 1;
+        }
+        true
+    });
+    results::PortGetSetStatus { next, count: count as u32, members }
+}
+
+/// Looks at the names in slots from `first` on, not too many, while `look` has room for
+/// more. Returns the slot to go on with, 0 after the last.
+fn each_name(k: &mut Kernel, target: TaskId, first: u32, mut look: impl FnMut(&mut Kernel, Name) -> bool) -> u32 {
     let slots = k.tasks[target].space.slots();
     let end = slots.min(first.saturating_add(SLOTS_MAX));
     for slot in first.max(1)..end {
-        if list.count as usize == NAMES_MAX {
-            list.next = slot;
-            return Ok(list);
-        }
         let name = k.tasks[target].space.name(slot);
-        if let Ok(named) = right::describe(k, target, name) {
-            list.names[list.count as usize] = named;
-            list.count += 1;
+        if !look(k, name) {
+            return slot;
         }
     }
-    list.next = if end < slots { end } else { 0 };
-    Ok(list)
+    if end < slots { end } else { 0 }
 }
 
 fn status(k: &Kernel, id: ipc::PortId) -> Status {
@@ -143,7 +196,8 @@ fn status(k: &Kernel, id: ipc::PortId) -> Status {
         sequence: port.sequence,
         requests: u32::from(port.no_senders.is_some()) * Status::NO_SENDERS
             + u32::from(port.destroyed.is_some()) * Status::PORT_DESTROYED,
-        reserved: 0,
+        set: port.set.map_or(Name::NULL, |set| k.ports[set].name()),
+        payload: port.payload.unwrap_or(0),
     }
 }
 

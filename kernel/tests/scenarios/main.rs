@@ -22,5 +22,6 @@ mod requests;
 mod rights;
 mod rpc;
 mod sched;
+mod sets;
 mod shortage;
 mod timeouts;

@@ -200,7 +200,7 @@ fn the_trailer_tells_the_sender_and_numbers_every_message() {
     mailbox.send("two", WhenFull::Wait);
     let trailers = [(); 2].map(|()| mailbox.receive().done().expect("a message").trailer);
     assert!(trailers.iter().all(|trailer| trailer.sender == mailbox.sender.info().id));
-    assert!(trailers.iter().all(|trailer| trailer.flags & Trailer::FROM_KERNEL == 0 && trailer.reserved == 0));
+    assert!(trailers.iter().all(|trailer| trailer.flags & Trailer::FROM_KERNEL == 0 && trailer.payload == 0));
     assert!(trailers[0].number < trailers[1].number);
 }
 

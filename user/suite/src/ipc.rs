@@ -145,7 +145,7 @@ fn the_trailer_is_the_kernels() -> Verdict {
     let me = task::info(&MsgRpc, trap::task_self())?.results.info.id;
     Message::copy_to(port).send()?;
     let trailer = receive(port)?.trailer;
-    same!((trailer.sender, trailer.flags, trailer.reserved), (me, 0, 0));
+    same!((trailer.sender, trailer.flags, trailer.payload), (me, 0, 0));
     same!(trailer.size as usize, Trailer::SIZE);
 
     let peer = Peer::start()?;

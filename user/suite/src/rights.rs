@@ -494,7 +494,7 @@ fn the_type_tells_every_kind() -> Verdict {
     let (there, right) = peer.open(Capacity::DEFAULT)?;
     let once = send_once_rights(port::open(Capacity::DEFAULT)?, 1)?[0];
     let kind = port::kind(right)?;
-    same!((kind.name, kind.receive, kind.send, kind.send_once, kind.dead, kind.reserved), (right, 0, 1, 0, 0, 0));
+    same!((kind.name, kind.receive, kind.send, kind.send_once, kind.dead, kind.set), (right, 0, 1, 0, 0, 0));
     same!(port::kind(once)?.send_once, 1);
     port::mod_refs(right, RightKind::Send, 2)?;
     peer.deallocate(there)?;

@@ -245,6 +245,30 @@ impl Task {
         reply.map(|reply| reply.results.name)
     }
 
+    /// A new port set.
+    #[track_caller]
+    pub fn port_set(&self) -> Name {
+        self.port_allocate_name(Name::NULL, portolan_abi::RightKind::PortSet, Capacity::Zero).expect("a port set")
+    }
+
+    /// Puts a port into a set; out of any, if that is null.
+    pub fn port_move_member(&self, member: Name, set: Name) -> Result<()> {
+        port::port_move_member(self.keeper(), self.kept_as, member, set).map(|_| ())
+    }
+
+    /// The members of a set.
+    pub fn port_set_members(&self, set: Name) -> Result<Vec<Name>> {
+        let (mut members, mut first) = (Vec::new(), 0);
+        loop {
+            let part = port::port_get_set_status(self.keeper(), self.kept_as, set, first)?.results;
+            members.extend_from_slice(&part.members[..part.count as usize]);
+            if part.next == 0 {
+                return Ok(members);
+            }
+            first = part.next;
+        }
+    }
+
     /// What all names of the task stand for.
     pub fn port_names(&self) -> Vec<NameType> {
         let (mut names, mut first) = (Vec::new(), 0);

@@ -4,7 +4,7 @@ use super::deed::{Deed, Given, Known, Letter, page_address};
 use crate::harness::{Message, Pending, Received, System, Task, Thread, WhenFull};
 use portolan_abi::call::number;
 use portolan_abi::message::{Descriptor, Options};
-use portolan_abi::{Call, Capacity, Disposition, Error, Name, Result};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, Result, RightKind};
 use portolan_machine::sim::script::Action;
 
 /// Threads that a task has at most.
@@ -26,7 +26,8 @@ impl Actor {
         let task = system.task("actor");
         let threads = vec![(*task).clone(), task.thread()];
         let replies = task.port(Capacity::DEFAULT);
-        let names = vec![task.task_self(), task.notify(), task.thread_self()];
+        let set = task.port_allocate_name(Name::NULL, RightKind::PortSet, Capacity::Zero).expect("a set");
+        let names = vec![task.task_self(), task.notify(), task.thread_self(), set];
         Actor { task, names, threads, replies, receiving: Vec::new(), sending: Vec::new() }
     }
 

@@ -123,6 +123,9 @@ pub enum Request {
     Notify(Known, Kind, u32, Option<Given>),
     Cancel(Known, Kind),
     SetBackup(Known, Option<Given>),
+    MoveMember(Known, Option<Known>),
+    Members(Known),
+    SetPayload(Known, u64),
     CreateObject(Pages),
     Derive(Protection),
     Map(Pages, Option<Known>, Protection, MapFlags),
@@ -255,6 +258,17 @@ impl Request {
                 let arguments = port::arguments::PortSetBackup { name: name(port), reserved };
                 let (id, body, _) = of::<port::PortSetBackup>(arguments);
                 (id, body, vec![backup.unwrap_or(NOTHING)])
+            }
+            Request::MoveMember(member, set) => {
+                let (member, set) = (name(member), set.map_or(Name::NULL, &name));
+                of::<port::PortMoveMember>(port::arguments::PortMoveMember { member, set })
+            }
+            Request::Members(set) => {
+                of::<port::PortGetSetStatus>(port::arguments::PortGetSetStatus { set: name(set), first: 0 })
+            }
+            Request::SetPayload(port, payload) => {
+                let arguments = port::arguments::PortSetProtectedPayload { name: name(port), reserved, payload };
+                of::<port::PortSetProtectedPayload>(arguments)
             }
             Request::CreateObject(pages) => {
                 of::<vm::MemoryObjectCreate>(vm::arguments::MemoryObjectCreate { size: pages.size() })
@@ -412,6 +426,10 @@ fn on_names() -> impl Strategy<Value = Request> {
             .prop_map(|(name, kind, sync, notify)| Request::Notify(name, kind, sync, notify)),
         1 => (known(), notification()).prop_map(|(name, kind)| Request::Cancel(name, kind)),
         2 => (known(), option::of(given())).prop_map(|(port, backup)| Request::SetBackup(port, backup)),
+        2 => chosen().prop_map(|name| Request::AllocateName(name, RightKind::PortSet, Capacity::Zero)),
+        6 => (known(), option::weighted(0.9, known())).prop_map(|(member, set)| Request::MoveMember(member, set)),
+        1 => known().prop_map(Request::Members),
+        1 => (known(), 0..9u64).prop_map(|(port, payload)| Request::SetPayload(port, payload)),
     ]
 }
 
@@ -463,7 +481,13 @@ fn wait() -> impl Strategy<Value = Option<u32>> {
 }
 
 fn kind() -> impl Strategy<Value = RightKind> {
-    proptest::sample::select(vec![RightKind::Receive, RightKind::Send, RightKind::SendOnce, RightKind::DeadName])
+    proptest::sample::select(vec![
+        RightKind::Receive,
+        RightKind::Send,
+        RightKind::SendOnce,
+        RightKind::DeadName,
+        RightKind::PortSet,
+    ])
 }
 
 fn protection() -> impl Strategy<Value = Protection> {
