@@ -6,7 +6,9 @@
 //! trap                               the calls, by their classic names
 //! right                              owned rights: SendRight, SendOnceRight, ReceiveRight
 //! port, message, send, receive       ports; messages built, sent and received
-//! notification                       what the kernel tells on the notify port
+//! port_set                           one place to receive from many ports
+//! notification                       what the kernel tells, asked or unasked
+//! classic                            the calls by the names of Mach's manuals
 //! interface, reply, layout           stubs of kernel routines and servers, beneath
 //! task, thread, host                 kernel objects, through their ports
 //! memory_object, mapping             shared memory
@@ -24,6 +26,7 @@ extern crate alloc;
 
 pub mod archive;
 pub mod bootstrap;
+pub mod classic;
 pub mod device;
 #[cfg(target_os = "none")]
 mod entry;
@@ -39,6 +42,7 @@ pub mod notification;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod port;
+pub mod port_set;
 pub mod print;
 pub mod program;
 pub mod receive;
@@ -57,6 +61,7 @@ pub use mapping::Mapping;
 pub use memory_object::MemoryObject;
 pub use message::Message;
 pub use notification::Notice;
+pub use port_set::PortSet;
 pub use portolan_abi as abi;
 pub use portolan_abi::{Capacity, Error, Name, Protection};
 pub use receive::{Answer, Received};

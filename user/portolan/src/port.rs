@@ -47,6 +47,14 @@ impl ReceiveRight {
         Ok(port::port_status(&MsgRpc, trap::task_self(), self.name(), 0)?.results.status)
     }
 
+    /// Sets a number that each message from the port will carry ([`Received::payload`](crate::Received::payload)).
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn set_payload(&self, payload: u64) -> Result<()> {
+        port::port_set_protected_payload(&MsgRpc, trap::task_self(), self.name(), 0, payload).map(drop)
+    }
+
     /// Changes the capacity; senders that now have a place go on.
     ///
     /// # Errors

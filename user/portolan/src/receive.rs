@@ -139,6 +139,19 @@ impl Received {
         self.parts().trailer
     }
 
+    /// The name of the port that it came to: of a set, which of its members.
+    #[must_use]
+    pub fn port(&self) -> Name {
+        self.parts().header.local
+    }
+
+    /// The number that its receiver has set on that port, if it has one.
+    #[must_use]
+    pub fn payload(&self) -> Option<u64> {
+        let trailer = self.trailer();
+        (trailer.flags & Trailer::PAYLOAD != 0).then_some(trailer.payload)
+    }
+
     /// Identifies the sending task, for ever.
     #[must_use]
     pub fn sender(&self) -> u64 {
@@ -172,7 +185,7 @@ impl ReceiveRight {
     /// # Errors
     /// The `Receive…` errors; `ResourceShortage` if there is no memory for the message, which stays queued.
     pub fn receive(&self) -> Result<Received> {
-        receive(self.name(), ORDINARY, Options::empty(), 0)
+        ordinary(self.name(), Options::empty(), 0)
     }
 
     /// Receives the next message, and waits for it at most this many ms.
@@ -180,7 +193,7 @@ impl ReceiveRight {
     /// # Errors
     /// Also `ReceiveTimedOut`.
     pub fn receive_within(&self, ms: u32) -> Result<Received> {
-        receive(self.name(), ORDINARY, Options::RCV_TIMEOUT, ms)
+        ordinary(self.name(), Options::RCV_TIMEOUT, ms)
     }
 
     /// Serves: receives requests, lets `handle` answer them, and sends each answer
@@ -189,37 +202,47 @@ impl ReceiveRight {
     ///
     /// # Errors
     /// The `Receive…` errors, `ResourceShortage`.
-    pub fn serve<'a>(&self, mut handle: impl FnMut(&mut Received) -> Answer<'a>) -> Result<()> {
-        let mut request = self.receive()?;
-        loop {
-            let answer = handle(&mut request);
-            let client = request.take_reply();
-            // What the request brought and nobody took is given up before the server waits again.
-            drop(request);
-            request = match answer {
-                Answer::Reply(answer) => self.answer_and_receive(client, answer)?,
-                Answer::Nothing => {
-                    drop(client);
-                    self.receive()?
-                }
-                Answer::Stop => return Ok(()),
-            };
-        }
+    pub fn serve<'a>(&self, handle: impl FnMut(&mut Received) -> Answer<'a>) -> Result<()> {
+        serve(self.name(), handle)
     }
+}
 
-    fn answer_and_receive(&self, client: Right<'_>, answer: Message<'_>) -> Result<Received> {
-        let mut buffer = answer.encode(client.address(), answer.reply(), ORDINARY)?;
-        // The answer waits for no room (a send-once right needs none): a server waits for no client.
-        let outcome = trap::msg_rpc(&mut buffer, self.name(), Options::SEND_TIMEOUT, 0, 0);
-        if was_sent(outcome.0) {
-            client.sent();
-            answer.sent();
-            finish(outcome, buffer, self.name(), Options::empty(), 0)
-        } else {
-            // The client is gone, or wanted no answer.
-            drop((client, answer));
-            self.receive()
-        }
+/// Receives an ordinary message from a port or set.
+pub(crate) fn ordinary(from: Name, options: Options, timeout: u32) -> Result<Received> {
+    receive(from, ORDINARY, options, timeout)
+}
+
+/// Serves a port or set.
+pub(crate) fn serve<'a>(from: Name, mut handle: impl FnMut(&mut Received) -> Answer<'a>) -> Result<()> {
+    let mut request = ordinary(from, Options::empty(), 0)?;
+    loop {
+        let answer = handle(&mut request);
+        let client = request.take_reply();
+        // What the request brought and nobody took is given up before the server waits again.
+        drop(request);
+        request = match answer {
+            Answer::Reply(answer) => answer_and_receive(client, answer, from)?,
+            Answer::Nothing => {
+                drop(client);
+                ordinary(from, Options::empty(), 0)?
+            }
+            Answer::Stop => return Ok(()),
+        };
+    }
+}
+
+fn answer_and_receive(client: Right<'_>, answer: Message<'_>, from: Name) -> Result<Received> {
+    let mut buffer = answer.encode(client.address(), answer.reply(), ORDINARY)?;
+    // The answer waits for no room (a send-once right needs none): a server waits for no client.
+    let outcome = trap::msg_rpc(&mut buffer, from, Options::SEND_TIMEOUT, 0, 0);
+    if was_sent(outcome.0) {
+        client.sent();
+        answer.sent();
+        finish(outcome, buffer, from, Options::empty(), 0)
+    } else {
+        // The client is gone, or wanted no answer.
+        drop((client, answer));
+        ordinary(from, Options::empty(), 0)
     }
 }
 

@@ -97,7 +97,7 @@ impl Drop for ReceiveRight {
     }
 }
 
-fn modify(name: Name, kind: RightKind, delta: i32) -> Result<()> {
+pub(crate) fn modify(name: Name, kind: RightKind, delta: i32) -> Result<()> {
     port::port_mod_refs(&MsgRpc, trap::task_self(), name, kind as u32, delta, 0).map(drop)
 }
 
@@ -162,7 +162,7 @@ impl Right<'static> {
 
     pub(crate) fn from_parts(name: Name, kind: u8) -> Right<'static> {
         match (name, RightKind::from_code(kind)) {
-            (Name::NULL, _) | (_, None) => Right::Null,
+            (Name::NULL, _) | (_, None | Some(RightKind::PortSet)) => Right::Null,
             (Name::DEAD, _) => Right::Dead,
             (_, Some(RightKind::Send | RightKind::DeadName)) => Right::Send(SendRight(name)),
             (_, Some(RightKind::SendOnce)) => Right::SendOnce(SendOnceRight(name)),
