@@ -9,7 +9,8 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights capacity notify death vm copies fault cpu task thread account host device bad_input meta   the cases
+//! ipc rights names capacity notify requests sets death vm copies fault cpu task thread account host
+//! device bad_input meta            the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -34,14 +35,17 @@ mod host;
 mod ipc;
 mod message;
 mod meta;
+mod names;
 mod notice;
 mod notify;
 mod peer;
 mod port;
 mod protocol;
 mod random;
+mod requests;
 mod rights;
 mod runner;
+mod sets;
 mod space;
 mod task;
 mod thread;
@@ -56,8 +60,11 @@ const CASES: &[&[Case]] = &[
     meta::CASES,
     ipc::CASES,
     rights::CASES,
+    names::CASES,
     capacity::CASES,
     notify::CASES,
+    requests::CASES,
+    sets::CASES,
     death::CASES,
     vm::CASES,
     copies::CASES,
