@@ -1,13 +1,14 @@
 //! The kernel's heap runs out, at every single allocation that a call makes: the call
 //! succeeds or says so, the invariants hold, and in the end nothing is left.
 
-use crate::harness::{MEMORY, Mailbox, Message, Task, WhenFull, no_right, program};
+use crate::harness::{MEMORY, Mailbox, Message, Task, Thread, WhenFull, no_right, program};
 use portolan_abi::call::{Receive, Send};
 use portolan_abi::interface::Routine;
 use portolan_abi::message::{Descriptor, Options, received_size};
+use portolan_abi::notification::Kind;
 use portolan_abi::task as routine;
 use portolan_abi::vm::{self, Inheritance, MapFlags, Protection};
-use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Result, host, memory_object};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Result, RightKind, host, memory_object, port};
 use portolan_machine::sim::Hardware;
 use portolan_machine::sim::heap::{self, Fail};
 use portolan_machine::sim::script::{Action, Outcome};
@@ -83,6 +84,52 @@ fn while_ports_are_made() {
                 let made = mailbox.sender.port_allocate(Capacity::DEFAULT);
                 assert!(made.is_ok_and(Name::is_valid) || made == Err(Error::ResourceShortage), "{made:?}");
             }
+        },
+    );
+}
+
+#[test]
+fn while_names_are_chosen_and_changed() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let sender = &*mailbox.sender;
+            let own = sender.task_self();
+            let kinds = [(RightKind::Receive, 1), (RightKind::PortSet, 0), (RightKind::DeadName, 0)];
+            for (number, (kind, capacity)) in kinds.into_iter().cycle().take(9).enumerate() {
+                let name = Name::new(100 + 40 * number as u32, 3);
+                if granted(port::port_allocate_name(sender, own, name, kind as u32, capacity, 0)).is_some() {
+                    granted(port::port_rename(sender, own, name, Name::new(name.index() + 20, 1)));
+                }
+            }
+            let right = Descriptor::port(mailbox.to, Disposition::CopySend as u8);
+            let inserted = port::port_insert_right(sender, own, mailbox.to, 0, right).map(|_| ());
+            assert!(granted(inserted).is_none_or(|()| mailbox.sender.port_type(mailbox.to).is_ok()));
+        },
+    );
+}
+
+#[test]
+fn while_notifications_are_asked_for() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let (sender, receiver) = (&*mailbox.sender, &*mailbox.receiver);
+            let null = Descriptor::port(Name::NULL, Disposition::CopySend as u8);
+            let ask = |task: &Thread, name, kind: Kind| {
+                let own = task.task_self();
+                granted(port::port_request_notification(task, own, name, kind as u32, 1, 0, null)).is_some()
+            };
+            let dead = ask(sender, mailbox.to, Kind::DeadName);
+            let lost = ask(receiver, mailbox.port, Kind::NoSenders);
+            let saved = ask(receiver, mailbox.port, Kind::PortDestroyed);
+            // What was asked for needs no memory any more.
+            sender.port_deallocate(mailbox.to).expect("ours");
+            receiver.port_deallocate(mailbox.port).expect("ours");
+            let told = |task: &Thread| task.receive_now(task.notify()).done().map(|message| message.header.id).ok();
+            assert_eq!(told(sender), dead.then_some(Kind::PortDeleted as u32));
+            assert_eq!(told(receiver), lost.then_some(Kind::NoSenders as u32));
+            assert_eq!(told(receiver), saved.then_some(Kind::PortDestroyed as u32));
         },
     );
 }
