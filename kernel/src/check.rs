@@ -174,7 +174,8 @@ fn sets(k: &Kernel) {
             let Owner::Set(task, _) = set.owner else { panic!("{id:?} has members, and is {:?}", set.owner) };
             assert!(matches!(port.owner, Owner::Task(owner, _) if owner == task), "{member:?} is {:?}", port.owner);
             assert!(port.receivers.is_empty(), "a receiver waits at {member:?}, which is in a set");
-            let something = !port.queue.is_empty() || !port.senders.is_empty() || port.notices.send_once > 0;
+            let told = port.notices.send_once > 0 || port.notices.interrupts.is_some();
+            let something = !port.queue.is_empty() || !port.senders.is_empty() || told;
             assert!(!something || port.place == Place::Ready, "{member:?} has something and is {:?}", port.place);
             assert!(
                 !something || set.receivers.is_empty(),
