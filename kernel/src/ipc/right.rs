@@ -12,7 +12,7 @@
 use super::death;
 use super::message::{self, Carried, CarriedRight, Waiter};
 use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
-use super::space::{Right, Space};
+use super::space::{Entry, Right, Space};
 use super::{receive, request, send, set};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
@@ -33,6 +33,9 @@ pub fn take(
     waiter: Option<Waiter>,
 ) -> Result<Carried> {
     let entry = space.lookup(name)?;
+    if how != Disposition::MoveSendOnce {
+        see_death(entry, ports);
+    }
     let moved = Carried { right: CarriedRight::Null, from: name, how: Some(how) };
     let right = match (&mut entry.right, how) {
         (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => make_send_once(ports, *port, waiter),
@@ -100,8 +103,9 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
             }
         }
         (Disposition::MakeSend, CarriedRight::Send(id)) => {
-            if let Some(port) = ports.get_mut(id) {
-                port.make_send_count = port.make_send_count.saturating_sub(1);
+            // If the receive right has moved meanwhile, the count has begun anew.
+            if let Some(port) = ports.get_mut(id).filter(|port| port.owner == Owner::Task(task, carried.from)) {
+                port.make_send_count = port.make_send_count.wrapping_sub(1);
             }
             drop_send_right(k, id);
         }
@@ -117,16 +121,17 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
                     ports[*port].toward = None;
                 }
                 (Right::Port { port, sends, .. }, Disposition::MoveSend) => {
-                    *sends += 1;
-                    if *sends > 1
-                        && let Some(port) = ports.get_mut(*port)
-                    {
+                    let known = *sends > 0;
+                    *sends = (*sends + 1).min(UREFS_MAX);
+                    if known && let Some(port) = ports.get_mut(*port) {
                         port.send_rights -= 1;
                     }
                 }
                 (Right::Dead(references), Disposition::MoveSend | Disposition::MoveSendOnce) => {
-                    *references += 1;
-                    if *references == 1 && !entry.notice {
+                    // Its port died while the message had the last reference: nobody could be told.
+                    let untold = *references == 0 && matches!(carried.right, CarriedRight::Send(_));
+                    *references = (*references + 1).min(UREFS_MAX);
+                    if untold && !entry.notice {
                         death::tell(k, Holder { task, slot });
                     }
                 }
@@ -187,7 +192,7 @@ pub fn leave_receiver(k: &mut Kernel, port: PortId) {
 }
 
 /// Removes an entry of which nothing is left.
-fn clean(k: &mut Kernel, task: TaskId, slot: u32) {
+pub fn clean(k: &mut Kernel, task: TaskId, slot: u32) {
     if k.tasks[task].space.entry(slot).is_spent() {
         remove(k, Holder { task, slot });
     }
@@ -468,13 +473,18 @@ fn only_one(delta: i32) -> Result<bool> {
 pub fn refresh(k: &mut Kernel, task: TaskId, name: Name) -> Result<u32> {
     let space = &mut k.tasks[task].space;
     let slot = space.slot(name)?;
-    let entry = space.entry_mut(slot);
+    see_death(space.entry_mut(slot), &k.ports);
+    Ok(slot)
+}
+
+/// A send-once right to a dead port is a dead name.
+#[inline]
+fn see_death(entry: &mut Entry, ports: &Ports) {
     if let Right::SendOnce { port, .. } = entry.right
-        && living(&k.ports, port).is_none()
+        && living(ports, port).is_none()
     {
         entry.right = Right::Dead(1);
     }
-    Ok(slot)
 }
 
 /// What a name stands for.

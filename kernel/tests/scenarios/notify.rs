@@ -188,3 +188,30 @@ fn a_right_that_comes_back_from_an_unsent_message_as_a_dead_name_is_told() {
     assert_eq!(mailbox.sender.port_type(name).expect("a dead name").dead, 1);
     assert_eq!(notices(&mailbox.sender), [(Kind::DeadName, name)]);
 }
+
+#[test]
+fn a_dead_name_that_comes_back_from_a_failed_send_is_not_told_again() {
+    let mailbox = Mailbox::full(ONE);
+    let other = mailbox.system.task("other");
+    let dead = other.give_send(&mailbox.sender, other.port(ONE));
+    other.terminate();
+    assert_eq!(notices(&mailbox.sender), [(Kind::DeadName, dead)]);
+    let message = Message::to(mailbox.to).right(dead, Disposition::MoveSend);
+    assert_eq!(mailbox.sender.send(message, WhenFull::Return).done(), Err(Error::SendTimedOut));
+    assert_eq!(mailbox.sender.port_type(dead).expect("a dead name").dead, 1);
+    assert_eq!(notices(&mailbox.sender), []);
+}
+
+#[test]
+fn a_right_that_died_in_a_waiting_message_is_told_when_it_comes_back() {
+    let mailbox = Mailbox::full(ONE);
+    let other = mailbox.system.task("other");
+    let right = other.give_send(&mailbox.sender, other.port(ONE));
+    let message = Message::to(mailbox.to).right(right, Disposition::MoveSend);
+    let send = mailbox.sender.thread().send(message, WhenFull::WaitMs(10));
+    other.terminate();
+    assert_eq!(notices(&mailbox.sender), []);
+    mailbox.system.advance_ms(10);
+    assert_eq!(send.done(), Err(Error::SendTimedOut));
+    assert_eq!(notices(&mailbox.sender), [(Kind::DeadName, right)]);
+}

@@ -662,3 +662,52 @@ fn a_name_space_holds_a_million_names_and_then_says_so() {
         system.end_tasks();
     });
 }
+
+// What a send that failed gives back.
+
+#[test]
+fn a_send_once_right_is_a_dead_name_from_the_death_on_whether_looked_at_or_not() {
+    for looked_at in [false, true] {
+        let mailbox = Mailbox::new(Capacity::Unbounded);
+        let other = mailbox.system.task("other");
+        let once = other.give(&mailbox.sender, other.port(Capacity::Zero), Disposition::MakeSendOnce);
+        other.terminate();
+        if looked_at {
+            assert_eq!(mailbox.sender.port_type(once).expect("a name").dead, 1);
+        }
+        let message = Message::to(mailbox.to).right(once, Disposition::CopySend).right(once, Disposition::MoveSend);
+        assert_eq!(mailbox.sender.send(message, WhenFull::Return).done(), Ok(()), "looked at: {looked_at}");
+        let message = mailbox.receiver.receive_now(mailbox.port).done().expect("the message");
+        assert_eq!(message.right(0), (Name::DEAD, Some(RightKind::Send)));
+        assert_eq!(message.right(1), (Name::DEAD, Some(RightKind::Send)));
+        assert_eq!(mailbox.sender.port_type(once), Err(Error::InvalidName));
+    }
+}
+
+#[test]
+fn references_that_come_back_do_not_pass_the_maximum() {
+    let mailbox = Mailbox::new(Capacity::Zero);
+    let right = mailbox.receiver.give_send(&mailbox.sender, mailbox.receiver.port(Capacity::Zero));
+    mailbox.sender.port_mod_refs(right, RightKind::Send, UREFS_MAX as i32 - 1).expect("as many as there can be");
+    let message = Message::to(mailbox.to).right(right, Disposition::MoveSend);
+    let send = mailbox.sender.thread().send(message, WhenFull::WaitMs(10));
+    mailbox.sender.port_mod_refs(right, RightKind::Send, 1).expect("one has gone");
+    mailbox.system.advance_ms(10);
+    assert_eq!(send.done(), Err(Error::SendTimedOut));
+    assert_eq!(mailbox.sender.port_type(right).expect("a send right").send, UREFS_MAX);
+}
+
+#[test]
+fn rights_made_for_a_message_that_failed_count_only_where_they_were_made() {
+    let mailbox = Mailbox::new(Capacity::Zero);
+    let (sender, receiver) = (&mailbox.sender, &mailbox.receiver);
+    let port = sender.port(Capacity::DEFAULT);
+    let message = Message::to(mailbox.to).right(port, Disposition::MakeSend);
+    let send = sender.thread().send(message, WhenFull::WaitMs(10));
+    assert_eq!(sender.status(port).make_send_count, 1);
+    let moved = sender.give(receiver, port, Disposition::MoveReceive);
+    receiver.give_send(sender, moved);
+    mailbox.system.advance_ms(10);
+    assert_eq!(send.done(), Err(Error::SendTimedOut));
+    assert_eq!(receiver.status(moved).make_send_count, 1);
+}
