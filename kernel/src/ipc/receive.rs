@@ -449,11 +449,17 @@ fn tell_accepted(k: &mut Kernel, slot: CacheSlot, accepted: &Message) {
 /// to say, null if the task has let it go. `None`: there is nobody to tell.
 fn free_cache_slot(k: &mut Kernel, slot: CacheSlot) -> Option<(PortId, Name)> {
     let task = k.tasks.get_mut(slot.task)?;
-    if let Some(held) = task.space.held_slot(slot.name) {
-        task.space.entry_mut(held).cached = None;
-    }
     let port = task.notify_port;
-    super::port::living(&k.ports, port).map(|_| (port, slot.name))
+    let mut name = Name::NULL;
+    if let Some(held) = task.space.held_slot(slot.name) {
+        let entry = task.space.entry_mut(held);
+        entry.cached = None;
+        if !entry.is_let_go() {
+            name = slot.name;
+        }
+        right::clean(k, slot.task, held);
+    }
+    super::port::living(&k.ports, port).map(|_| (port, name))
 }
 
 /// Whether the kernel has something to say to a port's receiver.

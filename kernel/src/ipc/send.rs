@@ -119,8 +119,9 @@ fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header) -> Re
     let entry = space.named_mut(name).ok_or(Error::SendInvalidPort)?;
     let (right, port, moved) = match (entry.right, how) {
         (Right::Port { port, sends: 1.., .. }, Disposition::CopySend)
-        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend | Disposition::MakeSendOnce) => {
-            (CarriedRight::Send(port), port, None)
+        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend) => (CarriedRight::Send(port), port, None),
+        (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => {
+            (CarriedRight::SendOnce(port, None), port, None)
         }
         (Right::Port { port, sends: 1.., .. }, Disposition::MoveSend) => (CarriedRight::Send(port), port, Some(how)),
         (Right::SendOnce { port, waiter }, Disposition::MoveSendOnce) if entry.held == 0 => {
@@ -309,7 +310,7 @@ fn leave(
     }
     let at_once = options.contains(Options::SEND_TIMEOUT) && half.timeout == 0;
     if options.contains(Options::SEND_NOTIFY) && (at_once || !options.contains(Options::SEND_TIMEOUT)) {
-        check_cache(k, task, envelope.destination.from)?;
+        check_cache(k, task, port)?;
         let id = keep(k, task, envelope, source)?;
         cache(k, task, port, id);
         return Err(Error::SendWillNotify);
@@ -399,22 +400,28 @@ pub fn enqueue(k: &mut Kernel, port: PortId, id: MessageId, step: Step) {
     set::note(ports, port);
 }
 
-/// Whether the kernel may cache a message of this task for the port it knows as `name`.
-fn check_cache(k: &Kernel, task: TaskId, name: Name) -> Result<()> {
+/// Whether the kernel may cache a message of this task for the port.
+fn check_cache(k: &Kernel, task: TaskId, port: PortId) -> Result<()> {
     let space = &k.tasks[task].space;
-    match space.held_slot(name) {
+    match space.find(port) {
         Some(slot) if space.entry(slot).cached.is_some() => Err(Error::SendNotifyInProgress),
         _ => Ok(()),
     }
 }
 
 /// Queues a message above the capacity and marks that its sender waits for the notice.
+/// The mark keeps the task's name for the port, also when the message takes the last
+/// right under it.
 fn cache(k: &mut Kernel, task: TaskId, port: PortId, id: MessageId) {
-    let name = k.messages[id].envelope.destination.from;
     let space = &mut k.tasks[task].space;
-    if let Some(slot) = space.held_slot(name) {
-        space.entry_mut(slot).cached = Some(id);
-    }
+    let name = match space.find(port) {
+        Some(slot) => {
+            space.entry_mut(slot).cached = Some(id);
+            space.name(slot)
+        }
+        // A sender that waited may have let the name go meanwhile.
+        None => k.messages[id].envelope.destination.from,
+    };
     k.messages[id].cached_for = Some(CacheSlot { task, name });
     leave_sender(k, task, id);
     k.ports[port].cached += 1;
@@ -470,9 +477,8 @@ pub fn fail(k: &mut Kernel, thread: ThreadId, error: Error) {
 /// kernel cache the message if it said so.
 pub fn time_out(k: &mut Kernel, thread: ThreadId) {
     let Some((sending, task)) = stop_waiting(k, thread) else { return };
-    let name = k.messages[sending.message].envelope.destination.from;
     let cached = if sending.options.contains(Options::SEND_NOTIFY) {
-        check_cache(k, task, name)
+        check_cache(k, task, sending.port)
     } else {
         Err(Error::SendTimedOut)
     };

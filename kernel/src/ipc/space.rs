@@ -518,6 +518,11 @@ impl Entry {
 
     /// Whether nothing is left of it.
     pub fn is_spent(&self) -> bool {
+        self.cached.is_none() && self.is_let_go()
+    }
+
+    /// Whether the task has let it go, and no message of its can bring it back.
+    pub fn is_let_go(&self) -> bool {
         self.held == 0 && !self.is_visible()
     }
 }

@@ -1,10 +1,10 @@
 //! The three capacities, and the five answers to a full mailbox.
 
 use crate::harness::{Mailbox, Message, ORDINARY, System, WhenFull};
-use portolan_abi::message::Options;
+use portolan_abi::message::{Header, Options};
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::task::Limits;
-use portolan_abi::{Capacity, Disposition, Error};
+use portolan_abi::{Capacity, Disposition, Error, RightKind};
 use zerocopy::FromBytes;
 
 const ONE: Capacity = Capacity::Bounded(1);
@@ -429,4 +429,43 @@ fn a_handed_over_processor_goes_to_the_receiver_at_once() {
     let order = [(); 2].map(|()| mailbox.receiver.receive_now(log).done().expect("an event").header.id);
     assert_eq!(order, [1, 2]);
     assert!(bystander.is_free());
+}
+
+// Rights that are used up, or let go, by the message that found the mailbox full.
+
+#[test]
+fn a_message_through_a_right_made_once_is_always_taken_and_says_so() {
+    let mailbox = Mailbox::full(ONE);
+    let message = Message::by(mailbox.port, Disposition::MakeSendOnce).text("forced");
+    assert_eq!(mailbox.receiver.send(message, WhenFull::Return).done(), Ok(()));
+    assert_eq!(mailbox.messages(), 2);
+    assert_eq!(mailbox.take(), Ok("filling".into()));
+    let forced = mailbox.receiver.receive_now(mailbox.port).done().expect("the message");
+    assert_eq!(forced.header.bits, Header::bits_of(0, RightKind::SendOnce as u8));
+    assert_eq!(mailbox.receiver.status(mailbox.port).send_once_rights, 0);
+}
+
+#[test]
+fn a_task_has_one_message_cached_at_a_port_also_when_the_first_took_its_last_right() {
+    let mailbox = Mailbox::full(ONE);
+    let last = Message::by(mailbox.to, Disposition::MoveSend).text("the last right");
+    assert_eq!(mailbox.sender.send(last, WhenFull::Cache).done(), Err(Error::SendWillNotify));
+    assert_eq!(mailbox.sender.port_type(mailbox.to), Err(Error::InvalidName));
+    let again = mailbox.receiver.give_send(&mailbox.sender, mailbox.port);
+    let second = || mailbox.sender.send(Message::to(again).text("second"), WhenFull::Cache).done();
+    assert_eq!(second(), Err(Error::SendNotifyInProgress));
+    assert_eq!(mailbox.take_all(), ["filling", "the last right"]);
+    assert_eq!(accepted(&mailbox), Ok(again));
+    assert_eq!(second(), Ok(()));
+}
+
+#[test]
+fn the_notice_for_a_cached_message_names_no_name_that_was_let_go() {
+    let mailbox = Mailbox::full(ONE);
+    let last = Message::by(mailbox.to, Disposition::MoveSend).text("the last right");
+    let names = mailbox.sender.info().names;
+    assert_eq!(mailbox.sender.send(last, WhenFull::Cache).done(), Err(Error::SendWillNotify));
+    assert_eq!(mailbox.take_all(), ["filling", "the last right"]);
+    assert_eq!(accepted(&mailbox), Ok(portolan_abi::Name::NULL));
+    assert_eq!(mailbox.sender.info().names, names - 1);
 }
