@@ -14,6 +14,7 @@ mod interrupts;
 mod io_ports;
 mod kernel_ports;
 mod memory;
+mod model;
 mod names;
 mod notify;
 mod ports;

@@ -357,7 +357,7 @@ fn deed() -> impl Strategy<Value = Deed> {
     ]
 }
 
-fn letter() -> impl Strategy<Value = Letter> {
+pub fn letter() -> impl Strategy<Value = Letter> {
     let size = prop_oneof![4 => 0..120usize, 1 => 120..9000usize];
     let rights = prop_oneof![3 => vec(given(), 0..2), 1 => vec(given(), 2..8)];
     (given(), option::of(given()), rights, size).prop_map(|(to, reply, rights, size)| Letter {
@@ -452,7 +452,7 @@ fn reply() -> impl Strategy<Value = Option<Given>> {
     option::weighted(0.1, given())
 }
 
-fn known() -> impl Strategy<Value = Known> {
+pub fn known() -> impl Strategy<Value = Known> {
     prop_oneof![4 => 0..6usize, 1 => 0..40usize].prop_map(Known)
 }
 
@@ -462,11 +462,11 @@ fn given() -> impl Strategy<Value = Given> {
     (known(), disposition).prop_map(|(name, disposition)| Given(name, disposition))
 }
 
-fn capacity() -> impl Strategy<Value = Capacity> {
+pub fn capacity() -> impl Strategy<Value = Capacity> {
     prop_oneof![Just(Capacity::Zero), (1..4u32).prop_map(Capacity::Bounded), Just(Capacity::Unbounded)]
 }
 
-fn when_full() -> impl Strategy<Value = WhenFull> {
+pub fn when_full() -> impl Strategy<Value = WhenFull> {
     prop_oneof![
         Just(WhenFull::Wait),
         (0..40u32).prop_map(WhenFull::WaitMs),
@@ -476,11 +476,11 @@ fn when_full() -> impl Strategy<Value = WhenFull> {
     ]
 }
 
-fn wait() -> impl Strategy<Value = Option<u32>> {
+pub fn wait() -> impl Strategy<Value = Option<u32>> {
     prop_oneof![1 => Just(None), 2 => Just(Some(0)), 2 => (0..40u32).prop_map(Some)]
 }
 
-fn kind() -> impl Strategy<Value = RightKind> {
+pub fn kind() -> impl Strategy<Value = RightKind> {
     proptest::sample::select(vec![
         RightKind::Receive,
         RightKind::Send,

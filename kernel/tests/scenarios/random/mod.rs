@@ -7,7 +7,7 @@
 //! Neighbours: `deed` (what there is to do), `actor` (who does it).
 
 mod actor;
-mod deed;
+pub mod deed;
 
 use crate::harness::{System, no_right};
 use actor::Actor;
@@ -27,7 +27,7 @@ const ACTS: usize = 120;
 const SEED: u64 = 1571;
 
 proptest::proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(RUNS))]
 
     #[test]
     fn random_calls_break_nothing(acts in vec(deed::act(TASKS), 1..ACTS)) {
@@ -36,10 +36,11 @@ proptest::proptest! {
     }
 }
 
-fn config() -> Config {
+/// So many runs from the fixed seed, if nothing else is asked for.
+pub fn config(runs: u32) -> Config {
     let mut config = Config { max_shrink_iters: 4096, ..Config::default() };
     if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = RUNS;
+        config.cases = runs;
     }
     if std::env::var_os("PROPTEST_RNG_SEED").is_none() {
         config.rng_seed = RngSeed::Fixed(SEED);
