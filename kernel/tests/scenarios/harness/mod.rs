@@ -63,13 +63,21 @@ impl System {
         System::boot_on(2048)
     }
 
-    /// A machine with so many free frames.
+    /// A machine with so many free frames. Its start is the same each time, and checked at its end.
     pub fn boot_on(frames: u32) -> System {
-        System::boot_from(Hardware { frames, archive: program::archive(), command_line: "a=b" })
+        let hardware = Hardware { frames, archive: program::archive(), command_line: "a=b" };
+        let system = System::start(hardware, false);
+        system.board.checked.set(true);
+        system.board.check();
+        system
     }
 
-    /// This machine.
+    /// This machine, whose start is checked step by step.
     pub fn boot_from(hardware: Hardware) -> System {
+        System::start(hardware, true)
+    }
+
+    fn start(hardware: Hardware, checked: bool) -> System {
         let (machine, boot, cpu) = hardware.power_on();
         let console = machine.console.clone();
         let kernel = heap::in_kernel(|| kernel::boot::kernel(machine, &boot).expect("the first task starts"));
@@ -77,7 +85,7 @@ impl System {
             running: RefCell::new(Running { kernel, cpu }),
             console,
             exit: Cell::new(None),
-            checked: Cell::new(true),
+            checked: Cell::new(checked),
             threads: Cell::new(1),
             tasks: RefCell::default(),
         });
@@ -177,6 +185,11 @@ impl System {
         text
     }
 
+    /// Looks at the kernel from within.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Kernel) -> T) -> T {
+        look(&self.board.running.borrow().kernel)
+    }
+
     /// How the kernel has ended the machine, if it has.
     pub fn exit(&self) -> Option<Exit> {
         self.board.exit.get()
@@ -190,6 +203,11 @@ impl System {
         self.board.checked.set(true);
         self.board.check();
         result
+    }
+
+    /// Whether the invariants are checked after each step from now on.
+    pub fn check_steps(&self, on: bool) {
+        self.board.checked.set(on);
     }
 
     /// Works while an allocation of the kernel's fails, and tells whether one did.
