@@ -22,6 +22,7 @@ mod ports;
 mod random;
 mod requests;
 mod rights;
+mod routines;
 mod rpc;
 mod sched;
 mod sets;

@@ -219,6 +219,30 @@ impl System {
         (result, failed)
     }
 
+    /// Works while the machine has only so many free frames, and tells whether none was left.
+    /// The invariants are checked before and after: meanwhile the rest is nobody's.
+    pub fn with_free_frames<T>(&self, count: u64, work: impl FnOnce() -> T) -> (T, bool) {
+        let frames = |change: &mut dyn FnMut(&mut kernel::vm::frame::Frames)| {
+            change(&mut self.board.running.borrow_mut().kernel.vm.frames);
+        };
+        let mut hidden = Vec::new();
+        frames(&mut |frames| {
+            while frames.available() > count {
+                hidden.extend(frames.allocate());
+            }
+        });
+        self.board.checked.set(false);
+        let result = work();
+        let mut none_left = false;
+        frames(&mut |frames| {
+            none_left = frames.available() == 0;
+            hidden.drain(..).for_each(|frame| frames.free(frame));
+        });
+        self.board.checked.set(true);
+        self.board.check();
+        (result, none_left)
+    }
+
     /// Ends all tasks but the first, which forgets them.
     pub fn end_tasks(&self) {
         let tasks = self.board.tasks.take();

@@ -1,0 +1,274 @@
+//! Every kernel routine and trap, while memory runs out under it.
+//!
+//! For each there is an entry, made certain by the interfaces' own lists. It is called
+//! with the first, the second… allocation of the heap failing, that one alone and all
+//! from that one on; and with no, one, two… free frames. It succeeds or gives an error of
+//! shortage; the invariants hold; then, with nothing failing, it succeeds; and in the end
+//! nothing is left.
+//!
+//! Neighbour: `shortage`, where the calls are many and the messages large.
+
+use crate::harness::{Mailbox, Message, Task, WhenFull, no_right};
+use portolan_abi::interface::{Routine, RoutineText};
+use portolan_abi::message::Descriptor;
+use portolan_abi::task::{self, Limits};
+use portolan_abi::vm::{self, Inheritance, MapFlags};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, RightKind};
+use portolan_abi::{call::number, host, interrupt, io_ports, memory_object, port, thread};
+use portolan_machine::sim::heap::Fail;
+
+const PAGE: u64 = PAGE_SIZE as u64;
+const HERE: u64 = 0x5000_0000;
+const COPY: u32 = Inheritance::Copy as u32;
+const SHARE: u32 = Inheritance::Share as u32;
+/// More allocations, and frames, than any call here takes.
+const MANY: u32 = 200;
+
+/// What the calls are about. Names are the sender's.
+struct Stage {
+    mailbox: Mailbox,
+    own: Name,
+    child: Name,
+    thread: Name,
+    object: Name,
+    port: Name,
+    interrupt: Name,
+    io_ports: Name,
+}
+
+impl Stage {
+    fn new() -> Stage {
+        let mailbox = Mailbox::new(Capacity::Unbounded);
+        let sender = &mailbox.sender;
+        for task in [sender, &mailbox.receiver] {
+            task.load(crate::harness::MEMORY, 0x4_0000);
+            task::info(&**task, task.task_self()).expect("a reply port that stays");
+        }
+        mailbox.sender.send(Message::to(mailbox.to), WhenFull::Return).done().expect("a message to be received");
+        let own = sender.task_self();
+        let limits = Limits { memory: 60_000, ports: 5, frames: 5 };
+        let child = task::create(&**sender, own, [b'c'; 32], limits, 0, 0, no_right()).expect("a child").rights[0];
+        let thread = task::thread_create(&**sender, own, HERE, HERE, 0, 1, 0).expect("a thread").rights[0];
+        let object = vm::memory_object_create(&**sender, own, 4 * PAGE).expect("an object").rights[0];
+        let usable = Protection::READ_WRITE.bits();
+        vm::vm_map(&**sender, own, HERE, 4 * PAGE, 0, usable, usable, COPY, 0, no_right()).expect("memory");
+        let port = sender.port(Capacity::Bounded(1));
+        let first = mailbox.system.first();
+        let interrupt = bind(first, 4).expect("a line");
+        let interrupt = first.give(sender, interrupt, Disposition::MoveSend);
+        let io_ports = claim(first, 0x1f0).expect("I/O ports");
+        let io_ports = first.give(sender, io_ports, Disposition::MoveSend);
+        Stage { mailbox, own, child, thread, object, port, interrupt, io_ports }
+    }
+}
+
+impl Drop for Stage {
+    /// Tasks do not end with their makers.
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            let _ = task::terminate(&*self.mailbox.sender, self.child);
+        }
+    }
+}
+
+/// Binds an interrupt line to the first task's notify port.
+fn bind(first: &Task, line: u32) -> Result<Name> {
+    let port = Descriptor::port(first.notify(), Disposition::MakeSend as u8);
+    host::interrupt_bind(&**first, first.host_port(), line, 0, port).map(|reply| reply.rights[0])
+}
+
+fn claim(first: &Task, start: u32) -> Result<Name> {
+    host::io_claim(&**first, first.host_port(), start, 8).map(|reply| reply.rights[0])
+}
+
+/// The number of a routine or trap, and a call of it.
+type Entry = (u32, fn(&Stage) -> Result<()>);
+
+/// By message id. `host::exit` is not here: it ends the machine, and gives no answer.
+const ROUTINES: &[Entry] = &[
+    (task::Terminate::ID, |s| task::terminate(&*s.mailbox.sender, s.child).map(drop)),
+    (task::Create::ID, |s| {
+        let limits = Limits { memory: 60_000, ports: 5, frames: 5 };
+        task::create(&*s.mailbox.sender, s.own, [b'd'; 32], limits, 0, 0, no_right())
+            .map(|reply| assert!(task::terminate(&*s.mailbox.sender, reply.rights[0]).is_ok()))
+    }),
+    (task::Info::ID, |s| task::info(&*s.mailbox.sender, s.own).map(drop)),
+    (task::ThreadCreate::ID, |s| task::thread_create(&*s.mailbox.sender, s.own, HERE, HERE, 0, 1, 0).map(drop)),
+    (thread::Terminate::ID, |s| thread::terminate(&*s.mailbox.sender, s.thread).map(drop)),
+    (thread::Info::ID, |s| thread::info(&*s.mailbox.sender, s.thread).map(drop)),
+    (thread::SetPriority::ID, |s| thread::set_priority(&*s.mailbox.sender, s.thread, 2, 0).map(drop)),
+    (thread::Abort::ID, |s| thread::abort(&*s.mailbox.sender, s.thread).map(drop)),
+    (memory_object::Info::ID, |s| memory_object::info(&*s.mailbox.sender, s.object).map(drop)),
+    (memory_object::Derive::ID, |s| memory_object::derive(&*s.mailbox.sender, s.object, 1, 0).map(drop)),
+    (host::GetStatistics::ID, |s| {
+        let first = s.mailbox.system.first();
+        host::statistics(&**first, first.host_port()).map(drop)
+    }),
+    (host::Trace::ID, |s| {
+        let first = s.mailbox.system.first();
+        host::trace(&**first, first.host_port(), 0, 0, 0).map(drop)
+    }),
+    (host::Info::ID, |s| {
+        let first = s.mailbox.system.first();
+        host::info(&**first, first.host_port()).map(drop)
+    }),
+    (host::Time::ID, |s| {
+        let first = s.mailbox.system.first();
+        host::time(&**first, first.host_port()).map(drop)
+    }),
+    (host::Processors::ID, |s| {
+        let first = s.mailbox.system.first();
+        host::processors(&**first, first.host_port()).map(drop)
+    }),
+    (host::InterruptBind::ID, |s| {
+        let first = s.mailbox.system.first();
+        bind(first, 5).and_then(|right| first.port_deallocate(right))
+    }),
+    (host::IoClaim::ID, |s| {
+        let first = s.mailbox.system.first();
+        claim(first, 0x300).and_then(|right| first.port_deallocate(right))
+    }),
+    (interrupt::Acknowledge::ID, |s| interrupt::acknowledge(&*s.mailbox.sender, s.interrupt).map(drop)),
+    (interrupt::Info::ID, |s| interrupt::info(&*s.mailbox.sender, s.interrupt).map(drop)),
+    (io_ports::Read::ID, |s| io_ports::read(&*s.mailbox.sender, s.io_ports, 0, 1).map(drop)),
+    (io_ports::Write::ID, |s| io_ports::write(&*s.mailbox.sender, s.io_ports, 0, 1, 7, 0).map(drop)),
+    (io_ports::WriteBytes::ID, |s| {
+        io_ports::write_bytes(&*s.mailbox.sender, s.io_ports, 0, 8, [7; io_ports::BYTES_MAX]).map(drop)
+    }),
+    (io_ports::Info::ID, |s| io_ports::info(&*s.mailbox.sender, s.io_ports).map(drop)),
+    (port::PortStatus::ID, |s| port::port_status(&*s.mailbox.sender, s.own, s.port, 0).map(drop)),
+    (port::PortSetBacklog::ID, |s| port::port_set_backlog(&*s.mailbox.sender, s.own, s.port, 2).map(drop)),
+    (port::PortInsertRight::ID, |s| {
+        let right = Descriptor::port(s.port, Disposition::MakeSendOnce as u8);
+        port::port_insert_right(&*s.mailbox.sender, s.own, Name::NULL, 0, right).map(drop)
+    }),
+    (port::PortType::ID, |s| port::port_type(&*s.mailbox.sender, s.own, s.port, 0).map(drop)),
+    (port::PortModRefs::ID, |s| {
+        port::port_mod_refs(&*s.mailbox.sender, s.own, s.object, RightKind::Send as u32, 1, 0).map(drop)
+    }),
+    (port::PortAllocate::ID, |s| port::port_allocate(&*s.mailbox.sender, s.own, 0, 0).map(drop)),
+    (port::PortDeallocate::ID, |s| port::port_deallocate(&*s.mailbox.sender, s.own, s.port, 0).map(drop)),
+    (vm::VmMap::ID, |s| {
+        let object = Descriptor::port(s.object, Disposition::CopySend as u8);
+        let (readable, flags) = (Protection::READ.bits(), MapFlags::ANYWHERE.bits());
+        vm::vm_map(&*s.mailbox.sender, s.own, 0, PAGE, PAGE, readable, readable, COPY, flags, object).map(drop)
+    }),
+    (vm::VmDeallocate::ID, |s| vm::vm_deallocate(&*s.mailbox.sender, s.own, HERE + PAGE, PAGE).map(drop)),
+    (vm::VmProtect::ID, |s| vm::vm_protect(&*s.mailbox.sender, s.own, HERE + PAGE, PAGE, 1, 0).map(drop)),
+    (vm::VmInherit::ID, |s| vm::vm_inherit(&*s.mailbox.sender, s.own, HERE + PAGE, PAGE, SHARE, 0).map(drop)),
+    (vm::VmRegion::ID, |s| vm::vm_region(&*s.mailbox.sender, s.own, HERE).map(drop)),
+    (vm::VmRead::ID, |s| vm::vm_read(&*s.mailbox.sender, s.own, HERE + PAGE - 9, 100).map(drop)),
+    (vm::VmWrite::ID, |s| vm::vm_write(&*s.mailbox.sender, s.own, HERE + PAGE - 9, 100, [7; vm::INLINE_MAX]).map(drop)),
+    (vm::VmCopy::ID, |s| vm::vm_copy(&*s.mailbox.sender, s.own, HERE, PAGE, HERE + 2 * PAGE).map(drop)),
+    (vm::VmStatistics::ID, |s| vm::vm_statistics(&*s.mailbox.sender, s.own).map(drop)),
+    (vm::MemoryObjectCreate::ID, |s| vm::memory_object_create(&*s.mailbox.sender, s.own, PAGE).map(drop)),
+];
+
+/// By number.
+const TRAPS: &[Entry] = &[
+    (number::MSG_SEND as u32, |s| {
+        let message = Message::to(s.mailbox.to).text([7; 9000]).right(s.port, Disposition::MakeSend);
+        s.mailbox.sender.send(message, WhenFull::Wait).done()
+    }),
+    (number::MSG_RECEIVE as u32, |s| s.mailbox.receiver.receive_now(s.mailbox.port).done().map(drop)),
+    (number::MSG_RPC as u32, |s| {
+        let message = Message::to(s.mailbox.to).text([7; 500]).reply(s.port, Disposition::MakeSendOnce);
+        match s.mailbox.sender.rpc_with(message, WhenFull::Wait, s.port, Some(0), 1024).done() {
+            // Nobody replies; the message has been sent.
+            Err(Error::ReceiveTimedOut) => Ok(()),
+            other => other.map(drop),
+        }
+    }),
+    (number::PORT_ALLOCATE as u32, |s| s.mailbox.sender.port_allocate(Capacity::DEFAULT).map(drop)),
+    (number::PORT_DEALLOCATE as u32, |s| s.mailbox.sender.port_deallocate(s.port)),
+    (number::TASK_SELF as u32, |s| s.mailbox.sender.call(Call::TaskSelf).done().0),
+    (number::TASK_NOTIFY as u32, |s| s.mailbox.sender.call(Call::TaskNotify).done().0),
+    (number::THREAD_SELF as u32, |s| s.mailbox.sender.call(Call::ThreadSelf).done().0),
+    (number::THREAD_SWITCH as u32, |s| {
+        s.mailbox.sender.call(Call::ThreadSwitch { hint: Name::NULL, sleep: None }).done().0
+    }),
+    (number::CLOCK_GET as u32, |s| s.mailbox.sender.call(Call::ClockGet).done().0),
+    (number::DEBUG_WRITE as u32, |s| {
+        let address = s.mailbox.sender.buffers().0;
+        s.mailbox.sender.call(Call::DebugWrite { address, size: 8 }).done().0
+    }),
+];
+
+#[test]
+fn every_routine_has_an_entry() {
+    let memory = [vm::ROUTINES, memory_object::ROUTINES];
+    let machine = [host::ROUTINES, interrupt::ROUTINES, io_ports::ROUTINES];
+    let all = [task::ROUTINES, thread::ROUTINES, port::ROUTINES].into_iter().chain(memory).chain(machine);
+    for RoutineText { id, name, .. } in all.flatten() {
+        let entries = ROUTINES.iter().filter(|(entry, _)| entry == id).count();
+        assert_eq!(entries, usize::from(*id != host::Exit::ID), "entries for {name} ({id})");
+    }
+}
+
+#[test]
+fn every_trap_has_an_entry() {
+    for number in 0..64 {
+        let exists = Call::decode(number, [0; 6]) != Err(Error::InvalidCall);
+        assert_eq!(exists, TRAPS.iter().any(|(entry, _)| u64::from(*entry) == number), "an entry for trap {number}");
+    }
+}
+
+#[test]
+fn every_routine_survives_a_heap_that_runs_out() {
+    ROUTINES.iter().for_each(while_the_heap_runs_out);
+}
+
+#[test]
+fn every_trap_survives_a_heap_that_runs_out() {
+    TRAPS.iter().for_each(while_the_heap_runs_out);
+}
+
+#[test]
+fn every_routine_survives_frames_that_run_out() {
+    ROUTINES.iter().for_each(while_frames_run_out);
+}
+
+#[test]
+fn every_trap_survives_frames_that_run_out() {
+    TRAPS.iter().for_each(while_frames_run_out);
+}
+
+fn while_the_heap_runs_out((id, call): &Entry) {
+    let failures: [fn(u32) -> Fail; 2] = [Fail::Once, Fail::From];
+    for fail in failures {
+        for number in 0..=MANY {
+            assert!(number < MANY, "{id}: allocations without an end");
+            let stage = Stage::new();
+            let (result, failed) = stage.mailbox.system.failing(fail(number), || call(&stage));
+            judge(*id, &stage, result, call);
+            if !failed {
+                assert_eq!(result, Ok(()), "{id}, with nothing failing");
+                break;
+            }
+        }
+    }
+}
+
+fn while_frames_run_out((id, call): &Entry) {
+    for count in 0..=MANY {
+        assert!(count < MANY, "{id}: frames without an end");
+        let stage = Stage::new();
+        let (result, none_left) = stage.mailbox.system.with_free_frames(count.into(), || call(&stage));
+        judge(*id, &stage, result, call);
+        // A call that could not have all it needs gives back what it had.
+        if result.is_ok() && !none_left {
+            break;
+        }
+    }
+}
+
+/// Success, or shortage and then success.
+fn judge(id: u32, stage: &Stage, result: Result<()>, call: &fn(&Stage) -> Result<()>) {
+    match result {
+        Ok(()) => {}
+        Err(Error::ResourceShortage | Error::SendNoBuffer | Error::ReceiveNoSpace) => {
+            assert_eq!(call(stage), Ok(()), "{id}, after {result:?}");
+        }
+        Err(error) => panic!("{id}: {error:?} is no shortage"),
+    }
+}
