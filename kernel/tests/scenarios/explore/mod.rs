@@ -7,6 +7,11 @@
 //! each step the kernel's invariants hold, and so does what [`scene::Scene::judge`] says.
 //!
 //! What is interleaved are calls: the kernel does each without a pause.
+//! Bugs put into the kernel by hand, to see that this or the model finds them: `admit`
+//! lets in only the first sender of two that now have a place (found here, by three
+//! steps); `give_back` keeps the count of a send right that was copied (found by the
+//! model's runs, by the kernel's invariants).
+//!
 //! `PORTOLAN_EXPLORE=2`, `3`… asks for more messages, and takes long.
 
 mod scene;

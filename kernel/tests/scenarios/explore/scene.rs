@@ -15,7 +15,7 @@ pub enum Step {
     Receives,
     /// Another thread of the receiver destroys the port.
     Destroys,
-    /// The port gets one place more.
+    /// The port gets two places more.
     Widens,
     /// 10 ms pass: all timeouts are over.
     Waits,
@@ -103,8 +103,8 @@ impl Scene {
             Step::Destroys => self.destroyer.port_deallocate(*port).expect("the end of the port"),
             Step::Widens => {
                 let wider = match self.capacity {
-                    Capacity::Bounded(places) => Capacity::Bounded(places + 1),
-                    _ => Capacity::Bounded(1),
+                    Capacity::Bounded(places) => Capacity::Bounded(places + 2),
+                    _ => Capacity::Bounded(2),
                 };
                 // There may be no port any more.
                 let set = receiver.port_set_backlog(*port, wider);
