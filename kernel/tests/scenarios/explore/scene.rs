@@ -98,7 +98,7 @@ impl Scene {
                 let message = Message::to(self.to).id(WITH_RIGHT).right(self.inner.0, Disposition::MoveReceive);
                 self.sends.push((WITH_RIGHT, self.second.send(message, self.when_full)));
             }
-            Step::Receives if self.receives.len() % 2 == 0 => self.receives.push(receiver.receive(*port)),
+            Step::Receives if self.receives.len().is_multiple_of(2) => self.receives.push(receiver.receive(*port)),
             Step::Receives => self.receives.push(receiver.receive_within(*port, 10)),
             Step::Destroys => self.destroyer.port_deallocate(*port).expect("the end of the port"),
             Step::Widens => {

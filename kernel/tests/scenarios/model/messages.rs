@@ -174,7 +174,7 @@ impl Model {
             WhenFull::Wait => None,
             WhenFull::WaitMs(ms) | WhenFull::WaitMsThenCache(ms) => Some(ms),
         };
-        self.wait(me, Wait::Send(Sending { port, mail, options, then }), wait);
+        self.wait(me, Wait::Send(Box::new(Sending { port, mail, options, then })), wait);
         self.port(port).senders.push_back(me);
         Ok(Sent::Waits)
     }
@@ -372,7 +372,7 @@ impl Model {
         self.stop(thread);
         let waiting = self.thread(thread);
         match std::mem::replace(&mut waiting.wait, Wait::No) {
-            Wait::Send(sending) => (waiting.task, sending),
+            Wait::Send(sending) => (waiting.task, *sending),
             _ => panic!("it does not wait to send"),
         }
     }

@@ -90,7 +90,7 @@ pub struct Thread {
 
 pub enum Wait {
     No,
-    Send(Sending),
+    Send(Box<Sending>),
     Receive { half: Half, abortable: bool },
 }
 

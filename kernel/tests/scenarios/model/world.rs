@@ -223,7 +223,7 @@ impl World {
     fn right(&self, task: usize, Given(known, how): Given, fits: impl Fn(What) -> bool) -> (Asked, Name, Disposition) {
         let (asked, name) = self.name(task, known, fits);
         let possible: &[Disposition] = match self.model.lookup(task, asked) {
-            _ if self.sent % 8 == 0 => &[],
+            _ if self.sent.is_multiple_of(8) => &[],
             Some((_, What::Port { receive: true, sends: 0, .. })) => {
                 &[Disposition::MakeSend, Disposition::MakeSendOnce, Disposition::MoveReceive]
             }
