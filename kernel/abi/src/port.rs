@@ -67,7 +67,7 @@ interface! {
     /// generations go on from the later of the chosen one and the one that was next.
     ///
     /// `InvalidValue`: unknown kind or capacity, or no right can have that name: its slot
-    /// is 0 or beyond [`Name::INDEX_MAX`]. `NameExists`. `NoSpace`, `ResourceShortage`.
+    /// is 0 or beyond [`Name::INDEX_MAX`]. `NameExists`, also while the kernel caches a message sent under it. `NoSpace`, `ResourceShortage`.
     8 port_allocate_name / PortAllocateName (name: Name, kind: u32, capacity: u32, reserved: u32)
         -> (name: Name, reserved: u32);
 

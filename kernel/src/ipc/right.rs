@@ -129,7 +129,8 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
                 }
                 (Right::Dead(references), Disposition::MoveSend | Disposition::MoveSendOnce) => {
                     // Its port died while the message had the last reference: nobody could be told.
-                    let untold = *references == 0 && matches!(carried.right, CarriedRight::Send(_));
+                    let tells = matches!(carried.right, CarriedRight::Send(_)) || entry.request.is_some();
+                    let untold = *references == 0 && tells;
                     *references = (*references + 1).min(UREFS_MAX);
                     if untold && !entry.notice {
                         death::tell(k, Holder { task, slot });

@@ -223,11 +223,13 @@ fn a_cached_message_is_not_taken_for_one_to_a_later_port_of_the_same_name() {
     sender.port_rename(mailbox.to, CHOSEN).expect("a new name");
     assert_eq!(sender.send(Message::to(CHOSEN), WhenFull::Cache).done(), Err(Error::SendWillNotify));
     sender.port_deallocate(CHOSEN).expect("ours");
-    sender.port_allocate_name(CHOSEN, RightKind::Receive, Capacity::Zero).expect("a port");
-    insert(sender, CHOSEN, CHOSEN, Disposition::MakeSend).expect("a send right");
-    assert_eq!(sender.send(Message::to(CHOSEN), WhenFull::Cache).done(), Err(Error::SendWillNotify));
+    let allocate = || sender.port_allocate_name(CHOSEN, RightKind::Receive, Capacity::Zero);
+    assert_eq!(allocate().map(drop), Err(Error::NameExists), "the message keeps it");
     mailbox.take_all();
     assert_eq!(notice(sender), Some((Kind::MessageAccepted, Name::NULL)));
+    allocate().expect("a port");
+    insert(sender, CHOSEN, CHOSEN, Disposition::MakeSend).expect("a send right");
+    assert_eq!(sender.send(Message::to(CHOSEN), WhenFull::Cache).done(), Err(Error::SendWillNotify));
     sender.receive_now(CHOSEN).done().expect("the second");
     assert_eq!(notice(sender), Some((Kind::MessageAccepted, CHOSEN)));
 }

@@ -11,6 +11,7 @@
 use crate::harness::{Mailbox, Message, Task, WhenFull, no_right};
 use portolan_abi::interface::{Routine, RoutineText};
 use portolan_abi::message::Descriptor;
+use portolan_abi::notification::Kind;
 use portolan_abi::task::{self, Limits};
 use portolan_abi::vm::{self, Inheritance, MapFlags};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, RightKind};
@@ -81,6 +82,12 @@ fn claim(first: &Task, start: u32) -> Result<Name> {
     host::io_claim(&**first, first.host_port(), start, 8).map(|reply| reply.rights[0])
 }
 
+/// Makes a port set.
+fn set(s: &Stage) -> Result<Name> {
+    let kind = RightKind::PortSet as u32;
+    port::port_allocate_name(&*s.mailbox.sender, s.own, Name::NULL, kind, 0, 0).map(|reply| reply.results.name)
+}
+
 /// The number of a routine or trap, and a call of it.
 type Entry = (u32, fn(&Stage) -> Result<()>);
 
@@ -148,6 +155,44 @@ const ROUTINES: &[Entry] = &[
     }),
     (port::PortAllocate::ID, |s| port::port_allocate(&*s.mailbox.sender, s.own, 0, 0).map(drop)),
     (port::PortDeallocate::ID, |s| port::port_deallocate(&*s.mailbox.sender, s.own, s.port, 0).map(drop)),
+    (port::PortAllocateName::ID, |s| set(s).map(drop)),
+    (port::PortDestroy::ID, |s| port::port_destroy(&*s.mailbox.sender, s.own, s.port, 0).map(drop)),
+    (port::PortGetRefs::ID, |s| {
+        port::port_get_refs(&*s.mailbox.sender, s.own, s.object, RightKind::Send as u32).map(drop)
+    }),
+    (port::PortNames::ID, |s| port::port_names(&*s.mailbox.sender, s.own, 0, 0).map(drop)),
+    (port::PortRename::ID, |s| {
+        let new = Name::new(s.port.index() + 70, 3);
+        port::port_rename(&*s.mailbox.sender, s.own, s.port, new).map(drop)
+    }),
+    (port::PortExtractRight::ID, |s| {
+        port::port_extract_right(&*s.mailbox.sender, s.own, s.port, Disposition::MakeSend as u32).map(drop)
+    }),
+    (port::PortSetSeqno::ID, |s| port::port_set_seqno(&*s.mailbox.sender, s.own, s.port, 0, 7).map(drop)),
+    (port::PortSetMscount::ID, |s| port::port_set_mscount(&*s.mailbox.sender, s.own, s.port, 7).map(drop)),
+    (port::PortRequestNotification::ID, |s| {
+        let kind = Kind::DeadName as u32;
+        port::port_request_notification(&*s.mailbox.sender, s.own, s.object, kind, 0, 0, no_right()).map(drop)
+    }),
+    (port::PortCancelNotification::ID, |s| {
+        port::port_cancel_notification(&*s.mailbox.sender, s.own, s.object, Kind::DeadName as u32).map(drop)
+    }),
+    (port::PortSetBackup::ID, |s| {
+        let backup = Descriptor::port(s.mailbox.to, Disposition::CopySend as u8);
+        port::port_set_backup(&*s.mailbox.sender, s.own, s.port, 0, backup).map(drop)
+    }),
+    (port::PortMoveMember::ID, |s| {
+        set(s).and_then(|set| port::port_move_member(&*s.mailbox.sender, s.own, s.port, set).map(drop))
+    }),
+    (port::PortGetSetStatus::ID, |s| {
+        set(s).and_then(|set| port::port_get_set_status(&*s.mailbox.sender, s.own, set, 0).map(drop))
+    }),
+    (port::PortSetProtectedPayload::ID, |s| {
+        port::port_set_protected_payload(&*s.mailbox.sender, s.own, s.port, 0, 7).map(drop)
+    }),
+    (port::PortClearProtectedPayload::ID, |s| {
+        port::port_clear_protected_payload(&*s.mailbox.sender, s.own, s.port, 0).map(drop)
+    }),
     (vm::VmMap::ID, |s| {
         let object = Descriptor::port(s.object, Disposition::CopySend as u8);
         let (readable, flags) = (Protection::READ.bits(), MapFlags::ANYWHERE.bits());

@@ -52,7 +52,7 @@ fn write(k: &Kernel, out: &mut String) -> std::fmt::Result {
         writeln!(out, "{id:?} {:?}", task.space.notices)?;
         for (slot, entry) in task.space.iter() {
             let name = task.space.name(slot);
-            writeln!(out, "{name:?} {:?} {} {} {}", entry.right, entry.held, entry.caching, entry.notice)?;
+            writeln!(out, "{name:?} {:?} {} {} {}", entry.right, entry.held, entry.cached.is_some(), entry.notice)?;
         }
     }
     Ok(())

@@ -397,6 +397,7 @@ impl Model {
             send_once_rights: send_onces,
             make_send_count: port.made,
             sequence: port.sequence,
+            ..Status::default()
         })
     }
 }
