@@ -204,7 +204,9 @@ fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments
     write(k, task, STARTUP_ADDRESS, startup.as_bytes())?;
     let shown = &arguments.as_bytes()[..startup.arguments_size as usize];
     write(k, task, STARTUP_ADDRESS + Startup::SIZE as u64, shown)?;
-    task::create_thread(k, task, program.entry, STACK_TOP, STARTUP_ADDRESS, PRIORITY_DEFAULT as u8)?;
+    let (entry, priority) = (program.entry, PRIORITY_DEFAULT as u8);
+    let start = task::Start { entry, stack: STACK_TOP, argument: STARTUP_ADDRESS, priority, suspensions: 0 };
+    task::create_thread(k, task, start)?;
     Ok(())
 }
 

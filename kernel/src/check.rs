@@ -241,6 +241,17 @@ fn threads(k: &Kernel) {
         port.senders.iter(&k.threads).chain(port.receivers.iter(&k.threads)).for_each(&mut at);
     }
     for (id, thread) in k.threads.iter() {
+        let held = thread.suspension.holds();
+        assert_eq!(
+            thread.suspension.of_task,
+            k.tasks[thread.task].suspensions > 0,
+            "suspension of {id:?} and its task"
+        );
+        assert!(!held || !matches!(thread.state, State::Running | State::Ready), "{id:?} runs though suspended");
+        if matches!(thread.state, State::Suspended) {
+            assert!(held, "{id:?} is stopped by nothing");
+            at(id);
+        }
         if matches!(thread.state, State::Waiting(Wait::Sleep)) {
             assert!(thread.timer.is_some(), "{id:?} sleeps for ever");
             at(id);

@@ -113,6 +113,12 @@ impl<T: Linked<W>, W> List<T, W> {
         self.len -= 1;
     }
 
+    /// The one behind an object that is in this list.
+    #[inline]
+    pub fn after(&self, arena: &Arena<T>, id: Id<T>) -> Option<Id<T>> {
+        arena[id].link_ref().next
+    }
+
     /// All objects in it, first to last.
     pub fn iter<'a>(&self, arena: &'a Arena<T>) -> impl Iterator<Item = Id<T>> + 'a
     where

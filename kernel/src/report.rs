@@ -53,6 +53,7 @@ pub fn state(k: &Kernel, out: &mut dyn Write) -> fmt::Result {
         match &thread.state {
             State::Running => writeln!(out, "runs")?,
             State::Ready => writeln!(out, "is ready")?,
+            State::Suspended => writeln!(out, "is suspended")?,
             State::Waiting(Wait::Sleep) => writeln!(out, "sleeps")?,
             State::Waiting(Wait::Send(Sending { port, .. })) => writeln!(out, "waits to send to port {port:?}")?,
             State::Waiting(Wait::Receive(receiving)) => match receiving.port {

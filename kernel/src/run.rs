@@ -187,7 +187,7 @@ fn timer(k: &mut Kernel) {
                 receive::finish_waiting(k, thread, Completion::failure(Error::ReceiveTimedOut));
             }
             State::Waiting(Wait::Sleep) => wake(k, thread, Completion::success(0)),
-            State::Running | State::Ready => {}
+            State::Running | State::Ready | State::Suspended => {}
         }
     }
 }

@@ -33,11 +33,34 @@ interface! {
     3 info / Info () -> (info: TaskInfo);
 
     /// Makes a thread that starts at `entry` with the stack pointer `stack` and
-    /// `argument` in `rdi`; it is ready at once. Returns a send right to its kernel port.
+    /// `argument` in `rdi`; it is ready at once, or suspended once if `flags`
+    /// ([`ThreadFlags`]) say so, as Mach makes all threads. Returns a send right to its
+    /// kernel port.
     ///
     /// `InvalidAddress`: `entry` or `stack` is outside user memory.
     /// `InvalidValue`: `priority` is above [`PRIORITY_MAX`](crate::thread::PRIORITY_MAX).
-    4 thread_create / ThreadCreate (entry: u64, stack: u64, argument: u64, priority: u32, reserved: u32) -> (; thread);
+    /// `InvalidArgument`: unknown flags.
+    4 thread_create / ThreadCreate (entry: u64, stack: u64, argument: u64, priority: u32, flags: u32) -> (; thread);
+
+    /// Stops all threads of the task, those to come included, until it has been resumed
+    /// as often. What `suspend` of a thread says holds for each of them.
+    ///
+    /// `Failure`: suspended [`SUSPENSIONS_MAX`](crate::thread::SUSPENSIONS_MAX) times already.
+    5 suspend / Suspend () -> ();
+
+    /// Undoes one [`suspend`]. Threads that have been suspended themselves stay so.
+    ///
+    /// `Failure`: the task is not suspended.
+    6 resume / Resume () -> ();
+}
+
+bitflags::bitflags! {
+    /// How [`thread_create`] leaves the thread.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct ThreadFlags: u32 {
+        /// Suspended once.
+        const SUSPENDED = 1;
+    }
 }
 
 bitflags::bitflags! {
@@ -95,8 +118,8 @@ pub struct TaskInfo {
     pub names: u32,
     /// Map entries.
     pub regions: u32,
-    /// Always 0.
-    pub reserved: u32,
+    /// How often it has been suspended and not resumed.
+    pub suspensions: u32,
     /// What the account may spend.
     pub limits: Limits,
     /// What it has spent, children's limits included.

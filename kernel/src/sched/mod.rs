@@ -5,6 +5,8 @@
 //! that now gives way is next, ahead of its equals, and goes on in the same
 //! turn: a request and its reply cost no trip through the queues.
 //!
+//! A thread that is suspended is put into no line; resuming puts it there.
+//!
 //! Invariant: bit `p` is set exactly if queue `p` is not empty; a ready thread is
 //! in the queue of its priority or is `next`. Knows nothing of ports.
 //! Neighbours: `timer`, `run`.
@@ -51,7 +53,9 @@ impl Scheduler {
     #[inline]
     pub fn make_ready(&mut self, threads: &mut Threads, id: ThreadId) {
         let thread = &mut threads[id];
-        thread.state = State::Ready;
+        if !thread.become_ready() {
+            return;
+        }
         let priority = thread.priority;
         self.queues[priority as usize].push_back(threads, id);
         self.ready |= 1 << priority;
@@ -60,7 +64,9 @@ impl Scheduler {
     /// Puts a thread first among its equals: it had not finished its turn.
     pub fn make_ready_first(&mut self, threads: &mut Threads, id: ThreadId) {
         let thread = &mut threads[id];
-        thread.state = State::Ready;
+        if !thread.become_ready() {
+            return;
+        }
         let priority = thread.priority;
         self.queues[priority as usize].push_front(threads, id);
         self.ready |= 1 << priority;
@@ -70,7 +76,9 @@ impl Scheduler {
     #[inline]
     pub fn hand_off(&mut self, threads: &mut Threads, id: ThreadId) {
         let thread = &mut threads[id];
-        thread.state = State::Ready;
+        if !thread.become_ready() {
+            return;
+        }
         let next = Next { thread: id, priority: thread.priority };
         if let Some(displaced) = self.next.replace(next) {
             self.make_ready(threads, displaced.thread);
@@ -98,6 +106,23 @@ impl Scheduler {
         let priority = threads[id].priority as usize;
         self.queues[priority].remove(threads, id);
         self.update(priority);
+    }
+
+    /// Stops a thread that has just been suspended, if it could run.
+    pub fn suspend(&mut self, threads: &mut Threads, id: ThreadId) {
+        match threads[id].state {
+            State::Ready => self.remove(threads, id),
+            State::Running => {}
+            State::Suspended | State::Waiting(_) => return,
+        }
+        threads[id].state = State::Suspended;
+    }
+
+    /// Lets a thread go on, if nothing keeps it any more and it could run.
+    pub fn resume(&mut self, threads: &mut Threads, id: ThreadId) {
+        if matches!(threads[id].state, State::Suspended) {
+            self.make_ready(threads, id);
+        }
     }
 
     fn is_next(&self, id: ThreadId) -> bool {

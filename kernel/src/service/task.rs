@@ -4,8 +4,8 @@ use super::{Answer, only_right};
 use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::right;
 use crate::kernel::Kernel;
-use crate::task::{self, TaskId, TaskName};
-use portolan_abi::task::{CreateFlags, Request, TaskInfo, arguments, results};
+use crate::task::{self, Start, TaskId, TaskName};
+use portolan_abi::task::{CreateFlags, Request, TaskInfo, ThreadFlags, arguments, results};
 use portolan_abi::{Error, Result};
 
 pub(super) fn handle(
@@ -21,6 +21,8 @@ pub(super) fn handle(
         Request::Create(request) => create(k, target, &request, rights, answer)?,
         Request::Info(_) => answer.results(&results::Info { info: info(k, target) }),
         Request::ThreadCreate(request) => thread_create(k, target, &request, answer)?,
+        Request::Suspend(_) => task::suspend(k, target)?,
+        Request::Resume(_) => task::resume(k, target)?,
     }
     Ok(())
 }
@@ -52,7 +54,7 @@ fn info(k: &Kernel, id: TaskId) -> TaskInfo {
         threads: task.threads.len(),
         names: task.space.len(),
         regions: task.map.regions().len() as u32,
-        reserved: 0,
+        suspensions: task.suspensions,
         limits,
         used,
     }
@@ -60,7 +62,15 @@ fn info(k: &Kernel, id: TaskId) -> TaskInfo {
 
 fn thread_create(k: &mut Kernel, target: TaskId, request: &arguments::ThreadCreate, answer: &mut Answer) -> Result<()> {
     let priority = super::thread::priority(request.priority)?;
-    let thread = task::create_thread(k, target, request.entry, request.stack, request.argument, priority)?;
+    let flags = ThreadFlags::from_bits(request.flags).ok_or(Error::InvalidArgument)?;
+    let start = Start {
+        entry: request.entry,
+        stack: request.stack,
+        argument: request.argument,
+        priority,
+        suspensions: flags.contains(ThreadFlags::SUSPENDED).into(),
+    };
+    let thread = task::create_thread(k, target, start)?;
     let port = k.threads[thread].kernel_port;
     k.ports[port].send_rights += 1;
     answer.right = CarriedRight::Send(port);

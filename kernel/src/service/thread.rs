@@ -5,11 +5,11 @@ use crate::ipc::message::Rights;
 use crate::ipc::{receive, send};
 use crate::kernel::Kernel;
 use crate::run;
-use crate::task::ThreadId;
 use crate::task::thread::{Completion, State, Wait};
+use crate::task::{self, ThreadId};
 use portolan_abi::message::Options;
 use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, ThreadInfo, results};
-use portolan_abi::{Error, Result};
+use portolan_abi::{Error, Name, Result};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -20,14 +20,12 @@ pub(super) fn handle(
     answer: &mut Answer,
 ) -> Result<()> {
     match Request::decode(id, body, rights.len())? {
-        Request::Terminate(_) => crate::task::terminate_thread(k, target),
-        Request::Info(_) => {
-            let thread = &k.threads[target];
-            let info = ThreadInfo { state: state(&thread.state) as u32, priority: thread.priority.into() };
-            answer.results(&results::Info { info });
-        }
+        Request::Terminate(_) => task::terminate_thread(k, target),
+        Request::Info(_) => answer.results(&results::Info { info: info(k, target) }),
         Request::SetPriority(request) => set_priority(k, target, priority(request.priority)?),
         Request::Abort(_) => abort(k, target),
+        Request::Suspend(_) => task::suspend_thread(k, target)?,
+        Request::Resume(_) => task::resume_thread(k, target)?,
     }
     Ok(())
 }
@@ -40,9 +38,25 @@ pub(super) fn priority(number: u32) -> Result<u8> {
     u8::try_from(number).map_err(|_| Error::InvalidValue)
 }
 
+fn info(k: &Kernel, id: ThreadId) -> ThreadInfo {
+    let thread = &k.threads[id];
+    let port = match &thread.state {
+        State::Waiting(Wait::Send(sending)) => k.messages[sending.message].envelope.destination.from,
+        State::Waiting(Wait::Receive(receiving)) => receiving.half.port,
+        _ => Name::NULL,
+    };
+    ThreadInfo {
+        state: state(&thread.state) as u32,
+        priority: thread.priority.into(),
+        suspensions: thread.suspension.count,
+        port,
+    }
+}
+
 fn state(state: &State) -> abi::State {
     match state {
         State::Running | State::Ready => abi::State::Ready,
+        State::Suspended => abi::State::Suspended,
         State::Waiting(Wait::Send(_)) => abi::State::Sending,
         State::Waiting(Wait::Receive(_)) => abi::State::Receiving,
         State::Waiting(Wait::Sleep) => abi::State::Sleeping,

@@ -22,10 +22,11 @@ use crate::list::List;
 use crate::report;
 use crate::vm::Map;
 use account::Resource;
+use portolan_abi::thread::SUSPENSIONS_MAX;
 use portolan_abi::vm::{USER_END, USER_START};
 use portolan_abi::{Capacity, Error, Name, Result, RightKind};
 use portolan_machine::{Context, VirtAddr, try_box};
-use thread::{OfTask, State, Wait};
+use thread::{OfTask, State, Suspension, Wait};
 
 /// Names a task.
 pub type TaskId = Id<Task>;
@@ -44,6 +45,8 @@ pub struct Task {
     pub space: Space,
     /// Its threads.
     pub threads: List<Thread, OfTask>,
+    /// How often it has been suspended, and with it all its threads.
+    pub suspensions: u32,
     /// The port that stands for it.
     pub kernel_port: PortId,
     /// Its name for that port.
@@ -124,6 +127,7 @@ pub fn create(k: &mut Kernel, name: TaskName, account: AccountId, heir_of: Optio
         map,
         space,
         threads: List::default(),
+        suspensions: 0,
         kernel_port,
         self_name: Name::NULL,
         notify_port,
@@ -170,18 +174,27 @@ fn make_spaces(k: &mut Kernel, account: AccountId, heir_of: Option<TaskId>) -> R
     }
 }
 
-/// Makes a thread and lets it run.
+/// Where and how a new thread starts.
+#[derive(Clone, Copy, Debug)]
+pub struct Start {
+    /// Its first instruction.
+    pub entry: u64,
+    /// Its stack pointer.
+    pub stack: u64,
+    /// What it finds in `rdi`.
+    pub argument: u64,
+    /// Its priority.
+    pub priority: u8,
+    /// How often it is suspended.
+    pub suspensions: u32,
+}
+
+/// Makes a thread and lets it run, unless it or its task is suspended.
 ///
 /// # Errors
 /// `InvalidAddress`, `ResourceShortage`, `NoSpace`.
-pub fn create_thread(
-    k: &mut Kernel,
-    task: TaskId,
-    entry: u64,
-    stack: u64,
-    argument: u64,
-    priority: u8,
-) -> Result<ThreadId> {
+pub fn create_thread(k: &mut Kernel, task: TaskId, start: Start) -> Result<ThreadId> {
+    let Start { entry, stack, argument, priority, suspensions } = start;
     let mapped = |address: &u64| (USER_START..USER_END).contains(address);
     if !mapped(&entry) || stack > USER_END {
         return Err(Error::InvalidAddress);
@@ -214,9 +227,84 @@ pub fn create_thread(
     k.ports[port].send_rights += 1;
     k.threads[id].self_name = right::insert(k, task, CarriedRight::Send(port));
     let Kernel { tasks, threads, scheduler, .. } = k;
-    tasks[task].threads.push_back(threads, id);
+    let task = &mut tasks[task];
+    threads[id].suspension = Suspension { count: suspensions, of_task: task.suspensions > 0 };
+    task.threads.push_back(threads, id);
     scheduler.make_ready(threads, id);
     Ok(id)
+}
+
+/// Suspends a thread once more.
+///
+/// # Errors
+/// `Failure`: as often as it can be.
+pub fn suspend_thread(k: &mut Kernel, id: ThreadId) -> Result<()> {
+    let Kernel { threads, scheduler, .. } = k;
+    let count = &mut threads[id].suspension.count;
+    *count = one_more(*count)?;
+    scheduler.suspend(threads, id);
+    Ok(())
+}
+
+/// Undoes one suspension of a thread.
+///
+/// # Errors
+/// `Failure`: there is none.
+pub fn resume_thread(k: &mut Kernel, id: ThreadId) -> Result<()> {
+    let Kernel { threads, scheduler, .. } = k;
+    let count = &mut threads[id].suspension.count;
+    *count = one_less(*count)?;
+    scheduler.resume(threads, id);
+    Ok(())
+}
+
+/// Suspends a task once more: the first time, all its threads stop.
+///
+/// # Errors
+/// `Failure`: as often as it can be.
+pub fn suspend(k: &mut Kernel, id: TaskId) -> Result<()> {
+    let task = &mut k.tasks[id];
+    task.suspensions = one_more(task.suspensions)?;
+    if task.suspensions == 1 {
+        set_suspended(k, id, true);
+    }
+    Ok(())
+}
+
+/// Undoes one suspension of a task: after the last one its threads go on.
+///
+/// # Errors
+/// `Failure`: there is none.
+pub fn resume(k: &mut Kernel, id: TaskId) -> Result<()> {
+    let task = &mut k.tasks[id];
+    task.suspensions = one_less(task.suspensions)?;
+    if task.suspensions == 0 {
+        set_suspended(k, id, false);
+    }
+    Ok(())
+}
+
+fn set_suspended(k: &mut Kernel, id: TaskId, suspended: bool) {
+    let Kernel { tasks, threads, scheduler, .. } = k;
+    let list = &tasks[id].threads;
+    let mut next = list.first();
+    while let Some(id) = next {
+        next = list.after(threads, id);
+        threads[id].suspension.of_task = suspended;
+        if suspended {
+            scheduler.suspend(threads, id);
+        } else {
+            scheduler.resume(threads, id);
+        }
+    }
+}
+
+fn one_more(suspensions: u32) -> Result<u32> {
+    if suspensions < SUSPENSIONS_MAX { Ok(suspensions + 1) } else { Err(Error::Failure) }
+}
+
+fn one_less(suspensions: u32) -> Result<u32> {
+    suspensions.checked_sub(1).ok_or(Error::Failure)
 }
 
 /// Ends a thread, whatever it does.
@@ -239,7 +327,7 @@ pub fn terminate_thread(k: &mut Kernel, id: ThreadId) {
 /// Takes a thread out of wherever it waits.
 fn leave(k: &mut Kernel, id: ThreadId) {
     match &k.threads[id].state {
-        State::Running => {}
+        State::Running | State::Suspended => {}
         State::Ready => k.scheduler.remove(&mut k.threads, id),
         State::Waiting(Wait::Send(_)) => send::abandon(k, id),
         State::Waiting(Wait::Receive(_)) => receive::abandon(k, id, |_| {}),

@@ -4,7 +4,7 @@
 //! continuations as an enum; there is no kernel stack behind it.
 //!
 //! Invariant: a thread is in exactly one place: a ready queue, a port's queue, the
-//! processor, or (asleep) only in the timers. Neighbours: `sched`, `ipc`, `task`.
+//! processor, or (asleep, or suspended) in none; one that is suspended runs never. Neighbours: `sched`, `ipc`, `task`.
 
 use super::TaskId;
 use crate::arena::{Arena, Id};
@@ -33,6 +33,8 @@ pub struct Thread {
     pub priority: u8,
     /// What it does.
     pub state: State,
+    /// What keeps it from running, whatever it does.
+    pub suspension: Suspension,
     /// Its place among the deadlines.
     pub timer: Option<u32>,
     /// The port that stands for it.
@@ -60,8 +62,27 @@ pub enum State {
     Running,
     /// It is in the ready queue, or next in line.
     Ready,
+    /// It could run, but it or its task is suspended.
+    Suspended,
     /// It waits.
     Waiting(Wait),
+}
+
+/// What keeps a thread from running, besides what it waits for.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Suspension {
+    /// How often it has been suspended itself.
+    pub count: u32,
+    /// Whether its task is suspended.
+    pub of_task: bool,
+}
+
+impl Suspension {
+    /// Whether the thread must not run.
+    #[inline]
+    pub fn holds(self) -> bool {
+        self.count > 0 || self.of_task
+    }
 }
 
 /// What a thread waits for, with all it needs to go on.
@@ -149,6 +170,7 @@ impl Thread {
             context: Some(context),
             priority,
             state: State::Running,
+            suspension: Suspension::default(),
             timer: None,
             kernel_port,
             self_name: Name::NULL,
@@ -167,6 +189,14 @@ impl Thread {
         self.rpc_serial = self.rpc_serial.wrapping_add(1);
         self.reply = Reply::Awaited(self.rpc_serial);
         Waiter { thread: id, serial: self.rpc_serial }
+    }
+
+    /// Makes a thread that has nothing to wait for ready, or suspended. False: it must not run.
+    #[inline]
+    pub fn become_ready(&mut self) -> bool {
+        let held = self.suspension.holds();
+        self.state = if held { State::Suspended } else { State::Ready };
+        !held
     }
 
     /// Puts a call's end where user code will see it.

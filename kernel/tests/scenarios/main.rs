@@ -27,4 +27,5 @@ mod rpc;
 mod sched;
 mod sets;
 mod shortage;
+mod suspend;
 mod timeouts;

@@ -13,7 +13,7 @@ use crate::thread::Thread;
 use crate::trap;
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Options;
-use portolan_abi::task::{CreateFlags, Limits, TaskInfo};
+use portolan_abi::task::{CreateFlags, Limits, TaskInfo, ThreadFlags};
 use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags, RegionInfo, Statistics};
 use portolan_abi::{Disposition, Error, Name, Protection, port, task};
 
@@ -92,6 +92,22 @@ impl Task {
         task::terminate(&MsgRpc, self.port()).map(drop)
     }
 
+    /// Stops all its threads, until it has been resumed as often.
+    ///
+    /// # Errors
+    /// `Failure`: it has been suspended as often as it can be.
+    pub fn suspend(&self) -> Result<()> {
+        task::suspend(&MsgRpc, self.port()).map(drop)
+    }
+
+    /// Undoes one suspension.
+    ///
+    /// # Errors
+    /// `Failure`: it is not suspended.
+    pub fn resume(&self) -> Result<()> {
+        task::resume(&MsgRpc, self.port()).map(drop)
+    }
+
     /// What it has and uses.
     ///
     /// # Errors
@@ -114,7 +130,19 @@ impl Task {
     /// # Errors
     /// `InvalidAddress`, `InvalidValue`, `ResourceShortage`.
     pub fn thread_create(&self, entry: u64, stack: u64, argument: u64, priority: u32) -> Result<Thread> {
-        let created = task::thread_create(&MsgRpc, self.port(), entry, stack, argument, priority, 0)?;
+        self.make_thread(entry, stack, argument, priority, ThreadFlags::empty())
+    }
+
+    /// Makes a thread that is suspended once: it starts when it is resumed.
+    ///
+    /// # Errors
+    /// As for [`Task::thread_create`].
+    pub fn thread_create_suspended(&self, entry: u64, stack: u64, argument: u64, priority: u32) -> Result<Thread> {
+        self.make_thread(entry, stack, argument, priority, ThreadFlags::SUSPENDED)
+    }
+
+    fn make_thread(&self, entry: u64, stack: u64, argument: u64, priority: u32, flags: ThreadFlags) -> Result<Thread> {
+        let created = task::thread_create(&MsgRpc, self.port(), entry, stack, argument, priority, flags.bits())?;
         Ok(Thread::from_right(SendRight::from_name(created.rights[0])))
     }
 

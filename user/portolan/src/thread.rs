@@ -50,6 +50,22 @@ impl Thread {
         thread::terminate(&MsgRpc, self.0.name()).map(drop)
     }
 
+    /// Stops it, until it has been resumed as often.
+    ///
+    /// # Errors
+    /// `Failure`: it has been suspended as often as it can be.
+    pub fn suspend(&self) -> Result<()> {
+        thread::suspend(&MsgRpc, self.0.name()).map(drop)
+    }
+
+    /// Undoes one suspension.
+    ///
+    /// # Errors
+    /// `Failure`: it is not suspended itself.
+    pub fn resume(&self) -> Result<()> {
+        thread::resume(&MsgRpc, self.0.name()).map(drop)
+    }
+
     /// What it is and does.
     ///
     /// # Errors

@@ -9,7 +9,7 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights names capacity notify requests sets death vm copies fault cpu task thread account host
+//! ipc rights names capacity notify requests sets death vm copies fault cpu task suspend thread account host
 //! device bad_input meta            the cases
 //! ```
 #![no_std]
@@ -47,6 +47,7 @@ mod rights;
 mod runner;
 mod sets;
 mod space;
+mod suspend;
 mod task;
 mod thread;
 mod vm;
@@ -71,6 +72,7 @@ const CASES: &[&[Case]] = &[
     fault::CASES,
     cpu::CASES,
     task::CASES,
+    suspend::CASES,
     thread::CASES,
     account::CASES,
     host::CASES,

@@ -140,6 +140,10 @@ pub enum Request {
     EndTask,
     EndThread,
     Abort,
+    SuspendThread,
+    ResumeThread,
+    SuspendTask,
+    ResumeTask,
     SetPriority(u32),
     Anything(u32, Vec<u8>, Vec<Given>),
 }
@@ -320,6 +324,10 @@ impl Request {
             Request::EndTask => of::<routine::Terminate>(routine::arguments::Terminate {}),
             Request::EndThread => of::<thread::Terminate>(thread::arguments::Terminate {}),
             Request::Abort => of::<thread::Abort>(thread::arguments::Abort {}),
+            Request::SuspendThread => of::<thread::Suspend>(thread::arguments::Suspend {}),
+            Request::ResumeThread => of::<thread::Resume>(thread::arguments::Resume {}),
+            Request::SuspendTask => of::<routine::Suspend>(routine::arguments::Suspend {}),
+            Request::ResumeTask => of::<routine::Resume>(routine::arguments::Resume {}),
             Request::SetPriority(priority) => {
                 of::<thread::SetPriority>(thread::arguments::SetPriority { priority, reserved })
             }
@@ -400,6 +408,10 @@ fn request() -> BoxedStrategy<Deed> {
         1 => Just(Request::EndTask),
         1 => Just(Request::EndThread),
         6 => Just(Request::Abort),
+        2 => Just(Request::SuspendThread),
+        3 => Just(Request::ResumeThread),
+        1 => Just(Request::SuspendTask),
+        2 => Just(Request::ResumeTask),
         2 => priority().prop_map(Request::SetPriority),
         2 => (prop_oneof![2000..2700u32, 3200..3300u32, 3800..3900u32], vec(any::<u8>(), 0..40), vec(given(), 0..3))
             .prop_map(|(id, body, rights)| Request::Anything(id, body, rights)),
