@@ -24,6 +24,7 @@ pub mod message;
 pub mod name;
 pub mod notification;
 pub mod port;
+pub mod registers;
 pub mod task;
 pub mod thread;
 pub mod trace;

@@ -4,6 +4,7 @@
 
 use crate::interface;
 use crate::name::Name;
+use crate::registers::{FloatingPoint, Registers};
 
 /// The highest priority; 0 is the lowest. Among equals, threads take turns.
 pub const PRIORITY_MAX: u32 = 31;
@@ -46,6 +47,27 @@ interface! {
     ///
     /// `Failure`: the thread itself is not suspended.
     6 resume / Resume () -> ();
+
+    /// The thread's registers: those it goes on with, or, in a call, those it made the
+    /// call with. To be of use they should stand still: suspend the thread first.
+    /// (Mach's `thread_get_state`, flavor `x86_THREAD_STATE64`.)
+    7 get_state / GetState () -> (registers: Registers);
+
+    /// Gives the thread registers; it goes on with all of them.
+    ///
+    /// `Failure`: the thread is not stopped: it must be suspended and not in the middle of
+    /// a call (`abort` may end that), or wait for the reply to its exception message. Its
+    /// call's results would else be written over what is set. `InvalidAddress`: `rip` or
+    /// `fs_base` is not user memory. `InvalidArgument`: flags that are not the thread's to change.
+    8 set_state / SetState (registers: Registers) -> ();
+
+    /// The thread's floating-point and SSE registers.
+    9 get_floating_point / GetFloatingPoint () -> (state: FloatingPoint);
+
+    /// Gives the thread floating-point and SSE registers.
+    ///
+    /// `Failure`: as for [`set_state`]. `InvalidArgument`: MXCSR has a bit set that the processor has not.
+    10 set_floating_point / SetFloatingPoint (state: FloatingPoint) -> ();
 }
 
 /// What a thread does.

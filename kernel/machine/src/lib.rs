@@ -34,6 +34,7 @@ mod lock;
 #[cfg(any(target_os = "none", test))]
 mod memory_map;
 mod pmap;
+mod registers;
 #[cfg(any(target_os = "none", test))]
 mod scale;
 #[cfg(any(target_os = "none", test))]
@@ -58,6 +59,7 @@ pub use io::{IoRange, Width};
 pub use line::{Line, Lines};
 pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pmap::{Mapping, NoTable, Pmap};
+pub use registers::Unfit;
 pub use trap::{Access, Exception, Trap};
 #[cfg(target_os = "none")]
 pub use x86_64::{panic, refuse, self_test};

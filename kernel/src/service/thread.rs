@@ -10,6 +10,7 @@ use crate::task::{self, ThreadId};
 use portolan_abi::message::Options;
 use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, ThreadInfo, results};
 use portolan_abi::{Error, Name, Result};
+use portolan_machine::{Context, Unfit};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -26,6 +27,18 @@ pub(super) fn handle(
         Request::Abort(_) => abort(k, target),
         Request::Suspend(_) => task::suspend_thread(k, target)?,
         Request::Resume(_) => task::resume_thread(k, target)?,
+        Request::GetState(_) => {
+            let registers = context(k, target)?.registers();
+            answer.results(&results::GetState { registers });
+        }
+        Request::SetState(request) => stopped(k, target)?.set_registers(&request.registers).map_err(unfit)?,
+        Request::GetFloatingPoint(_) => {
+            let state = context(k, target)?.floating_point();
+            answer.results(&results::GetFloatingPoint { state });
+        }
+        Request::SetFloatingPoint(request) => {
+            stopped(k, target)?.set_floating_point(&request.state).map_err(unfit)?;
+        }
     }
     Ok(())
 }
@@ -60,6 +73,27 @@ fn state(state: &State) -> abi::State {
         State::Waiting(Wait::Send(_)) => abi::State::Sending,
         State::Waiting(Wait::Receive(_)) => abi::State::Receiving,
         State::Waiting(Wait::Sleep) => abi::State::Sleeping,
+    }
+}
+
+/// A thread's registers. None runs while the kernel does, so they are there.
+fn context(k: &mut Kernel, target: ThreadId) -> Result<&mut Context> {
+    k.threads[target].context.as_deref_mut().ok_or(Error::Failure)
+}
+
+/// The registers of a thread that is stopped where nobody else will write to them.
+fn stopped(k: &mut Kernel, target: ThreadId) -> Result<&mut Context> {
+    let thread = &k.threads[target];
+    match thread.state {
+        State::Suspended if thread.unfinished.is_none() => context(k, target),
+        _ => Err(Error::Failure),
+    }
+}
+
+fn unfit(unfit: Unfit) -> Error {
+    match unfit {
+        Unfit::Address => Error::InvalidAddress,
+        Unfit::Flags => Error::InvalidArgument,
     }
 }
 

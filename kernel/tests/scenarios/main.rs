@@ -27,5 +27,6 @@ mod rpc;
 mod sched;
 mod sets;
 mod shortage;
+mod state;
 mod suspend;
 mod timeouts;

@@ -17,6 +17,7 @@ use crate::trap;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use portolan_abi::message::{Header, Options, received_size};
+use portolan_abi::registers::{FloatingPoint, Registers};
 use portolan_abi::thread::{PRIORITY_DEFAULT, ThreadInfo};
 use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, thread};
 
@@ -64,6 +65,38 @@ impl Thread {
     /// `Failure`: it is not suspended itself.
     pub fn resume(&self) -> Result<()> {
         thread::resume(&MsgRpc, self.0.name()).map(drop)
+    }
+
+    /// Its registers. They stand still while it is suspended.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended.
+    pub fn registers(&self) -> Result<Registers> {
+        Ok(thread::get_state(&MsgRpc, self.0.name())?.results.registers)
+    }
+
+    /// Gives it registers; it must be suspended and not in the middle of a call.
+    ///
+    /// # Errors
+    /// `Failure`: it is not. `InvalidAddress`, `InvalidArgument`: the registers are none for a thread.
+    pub fn set_registers(&self, registers: Registers) -> Result<()> {
+        thread::set_state(&MsgRpc, self.0.name(), registers).map(drop)
+    }
+
+    /// Its floating-point and SSE registers.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended.
+    pub fn floating_point(&self) -> Result<FloatingPoint> {
+        Ok(thread::get_floating_point(&MsgRpc, self.0.name())?.results.state)
+    }
+
+    /// Gives it floating-point and SSE registers.
+    ///
+    /// # Errors
+    /// As for [`Thread::set_registers`].
+    pub fn set_floating_point(&self, state: FloatingPoint) -> Result<()> {
+        thread::set_floating_point(&MsgRpc, self.0.name(), state).map(drop)
     }
 
     /// What it is and does.

@@ -227,6 +227,9 @@ pieces! {
         "2: mov dword ptr [r13], 18", "mov dword ptr [r13 + 12], 0",
         "mov eax, 3", "mov rdi, r13", "mov rsi, r12", "mov rdx, 512 << 32 | 24", "mov r10, r13", "syscall",
         "jmp 2b";
+    /// Adds up in byte 72 what is 16 bytes into its FS segment, over and over, yielding between; and counts in 64.
+    add_from_fs = "2: mov rax, fs:[16]", "add [r15 + 72], rax", "inc qword ptr [r15 + 64]", "mov eax, 9", "xor edi, edi",
+        "xor esi, esi", "syscall", "jmp 2b";
     /// A function that returns 42.
     answer = "mov eax, 42", "ret";
 

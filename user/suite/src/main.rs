@@ -9,7 +9,7 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights names capacity notify requests sets death vm copies fault cpu task suspend thread account host
+//! ipc rights names capacity notify requests sets death vm copies fault cpu task suspend state thread account host
 //! device bad_input meta            the cases
 //! ```
 #![no_std]
@@ -47,6 +47,7 @@ mod rights;
 mod runner;
 mod sets;
 mod space;
+mod state;
 mod suspend;
 mod task;
 mod thread;
@@ -73,6 +74,7 @@ const CASES: &[&[Case]] = &[
     cpu::CASES,
     task::CASES,
     suspend::CASES,
+    state::CASES,
     thread::CASES,
     account::CASES,
     host::CASES,

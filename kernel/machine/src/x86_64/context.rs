@@ -6,8 +6,9 @@
 
 use super::entry::Resume;
 use super::fpu::{FpuArea, FpuState};
-use crate::VirtAddr;
+use crate::{Unfit, VirtAddr, registers};
 use core::fmt;
+use portolan_abi::registers::{FloatingPoint, Registers as UserRegisters};
 
 /// Interrupts on, and the bit that is always set.
 const INITIAL_FLAGS: u64 = 1 << 9 | 1 << 1;
@@ -35,6 +36,7 @@ pub(super) struct Registers {
     pub(super) rip: u64,
     pub(super) rflags: u64,
     pub(super) resume: Resume,
+    pub(super) fs_base: u64,
 }
 
 /// A thread's user registers and floating-point state.
@@ -76,6 +78,83 @@ impl Context {
     pub fn set_result(&mut self, code: i32, value: u64) {
         self.registers.rax = i64::from(code).cast_unsigned();
         self.registers.rdx = value;
+    }
+
+    /// All its general registers. After a system call `rcx` and `r11` are what that made of them.
+    #[must_use]
+    pub fn registers(&self) -> UserRegisters {
+        let r = &self.registers;
+        let (rcx, r11) = match r.resume {
+            Resume::Sysret => (r.rip, r.rflags),
+            Resume::Iret => (r.rcx, r.r11),
+        };
+        UserRegisters {
+            rax: r.rax,
+            rbx: r.rbx,
+            rcx,
+            rdx: r.rdx,
+            rsi: r.rsi,
+            rdi: r.rdi,
+            rbp: r.rbp,
+            rsp: r.rsp,
+            r8: r.r8,
+            r9: r.r9,
+            r10: r.r10,
+            r11,
+            r12: r.r12,
+            r13: r.r13,
+            r14: r.r14,
+            r15: r.r15,
+            rip: r.rip,
+            rflags: r.rflags,
+            fs_base: r.fs_base,
+        }
+    }
+
+    /// Gives it these registers. It goes back to user mode by `iret`, which loads all.
+    ///
+    /// # Errors
+    /// They are none that a thread may have; nothing has changed.
+    pub fn set_registers(&mut self, registers: &UserRegisters) -> Result<(), Unfit> {
+        let r = registers::checked(registers)?;
+        self.registers = Registers {
+            rax: r.rax,
+            rbx: r.rbx,
+            rcx: r.rcx,
+            rdx: r.rdx,
+            rsi: r.rsi,
+            rdi: r.rdi,
+            rbp: r.rbp,
+            rsp: r.rsp,
+            r8: r.r8,
+            r9: r.r9,
+            r10: r.r10,
+            r11: r.r11,
+            r12: r.r12,
+            r13: r.r13,
+            r14: r.r14,
+            r15: r.r15,
+            rip: r.rip,
+            rflags: r.rflags,
+            resume: Resume::Iret,
+            fs_base: r.fs_base,
+        };
+        // The base of FS is loaded together with the floating-point state.
+        self.fpu.unload();
+        Ok(())
+    }
+
+    /// Its floating-point and SSE registers.
+    pub fn floating_point(&mut self) -> FloatingPoint {
+        self.fpu.read()
+    }
+
+    /// Gives it these floating-point and SSE registers.
+    ///
+    /// # Errors
+    /// `Flags`: MXCSR has a bit set that this processor does not have; nothing has changed.
+    pub fn set_floating_point(&mut self, state: &FloatingPoint) -> Result<(), Unfit> {
+        self.fpu.write(state)
     }
 
     /// The instruction it will go on with, or that it failed at.

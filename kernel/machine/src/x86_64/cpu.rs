@@ -14,6 +14,7 @@ use super::{address_space, apic, panic, vectors};
 use crate::{Access, CpuId, Exception, Frame, Instant, Lines, Trap, VirtAddr};
 use ::x86_64::instructions::interrupts::{disable, enable_and_hlt};
 use ::x86_64::registers::control::Cr2;
+use ::x86_64::registers::model_specific::FsBase;
 use core::marker::PhantomData;
 
 /// Page fault error code: the access was a write.
@@ -52,7 +53,9 @@ impl Cpu {
             return Trap::Exception(Exception::Protection);
         }
         address_space::load(self.per_cpu, root);
-        context.fpu.load(self.per_cpu);
+        if context.fpu.load(self.per_cpu) {
+            load_fs_base(self.per_cpu, registers.fs_base);
+        }
         // SAFETY: every root that a Pmap made shares the kernel's half; the registers are
         // borrowed exclusively; the instruction pointer was checked above for `iret`, and
         // for `sysret` nothing but `enter` has written it.
@@ -138,6 +141,16 @@ impl Cpu {
             }
             None => Trap::Spurious,
         }
+    }
+}
+
+/// Lets FS begin where the thread's storage does. What a thread before made of FS, by
+/// loading a selector, goes with it: only base 0 may be left as it is, which every selector has.
+#[inline]
+fn load_fs_base(cpu: &PerCpu, base: u64) {
+    if base | cpu.fs_base.get() != 0 {
+        cpu.fs_base.set(base);
+        FsBase::write(::x86_64::VirtAddr::new(base));
     }
 }
 

@@ -15,8 +15,9 @@
 //!   bear it and with the right GS; only interrupts while idling return.
 //!
 //! The data segment registers are not part of a thread: a user may load any selector that
-//! the processor lets it, which is harmless here and of no use there. FS and GS have base 0
-//! in user mode, since CR4.FSGSBASE is off and no segment has another base.
+//! the processor lets it, which is harmless here and of no use there. FS begins where the
+//! thread's registers say, which `Cpu::run` sees to; GS at 0 in user mode, since CR4.FSGSBASE
+//! is off and no segment has another base.
 
 use super::context::Registers;
 use super::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};

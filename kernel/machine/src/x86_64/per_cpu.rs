@@ -39,6 +39,8 @@ pub(super) struct PerCpu {
     pub(super) root: Cell<Frame>,
     /// Whose floating-point state is in the processor.
     pub(super) fpu_owner: Cell<*mut FpuState>,
+    /// Where FS begins, unless user code has loaded a selector: then at 0.
+    pub(super) fs_base: Cell<u64>,
     /// Whether the timer has fired while idling.
     pub(super) timer: Cell<bool>,
     /// The devices that have interrupted idling.
@@ -79,6 +81,7 @@ impl PerCpu {
             gdt: UnsafeCell::new(GlobalDescriptorTable::new()),
             root: Cell::new(Frame(0)),
             fpu_owner: Cell::new(ptr::null_mut()),
+            fs_base: Cell::new(0),
             timer: Cell::new(false),
             lines: Cell::new(Lines::NONE),
             spurious: Cell::new(0),

@@ -6,6 +6,7 @@
 use crate::harness::{MEMORY, WhenFull};
 use portolan_abi::interface::Routine;
 use portolan_abi::notification::Kind;
+use portolan_abi::registers::Registers;
 use portolan_abi::task as routine;
 use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags};
 use portolan_abi::{Capacity, Disposition, Name, PAGE_SIZE, Protection, RightKind, memory_object, port, thread};
@@ -144,6 +145,8 @@ pub enum Request {
     ResumeThread,
     SuspendTask,
     ResumeTask,
+    GetState,
+    SetState(u64),
     SetPriority(u32),
     Anything(u32, Vec<u8>, Vec<Given>),
 }
@@ -326,6 +329,12 @@ impl Request {
             Request::Abort => of::<thread::Abort>(thread::arguments::Abort {}),
             Request::SuspendThread => of::<thread::Suspend>(thread::arguments::Suspend {}),
             Request::ResumeThread => of::<thread::Resume>(thread::arguments::Resume {}),
+            Request::GetState => of::<thread::GetState>(thread::arguments::GetState {}),
+            // Nowhere near a program: who is sent there has nothing to do.
+            Request::SetState(rip) => {
+                let registers = Registers { rip, ..Registers::default() };
+                of::<thread::SetState>(thread::arguments::SetState { registers })
+            }
             Request::SuspendTask => of::<routine::Suspend>(routine::arguments::Suspend {}),
             Request::ResumeTask => of::<routine::Resume>(routine::arguments::Resume {}),
             Request::SetPriority(priority) => {
@@ -410,6 +419,8 @@ fn request() -> BoxedStrategy<Deed> {
         6 => Just(Request::Abort),
         2 => Just(Request::SuspendThread),
         3 => Just(Request::ResumeThread),
+        1 => Just(Request::GetState),
+        1 => argument().prop_map(Request::SetState),
         1 => Just(Request::SuspendTask),
         2 => Just(Request::ResumeTask),
         2 => priority().prop_map(Request::SetPriority),
