@@ -171,6 +171,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         root_account,
         last_number: 0,
         last_task_serial: 0,
+        last_thread_serial: 0,
     }
 }
 

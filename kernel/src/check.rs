@@ -66,7 +66,12 @@ struct Found {
 /// Every port has as many rights as it counts, and one receive right, where it says.
 fn rights(k: &Kernel) {
     let mut found = BTreeMap::<PortId, Found>::new();
-    for (_, task) in k.tasks.iter() {
+    for (id, task) in k.tasks.iter() {
+        let told_at = k.ports.get(task.notify_port);
+        assert!(told_at.is_none_or(|port| port.notices.dead_names_of == Some(id)), "the notify port of {}", task.name);
+        for port in task.special.iter() {
+            found.entry(port).or_default().send += 1;
+        }
         for (_, entry) in task.space.iter() {
             match entry.right {
                 Right::Port { port, receive, sends } => {
@@ -78,6 +83,9 @@ fn rights(k: &Kernel) {
                 _ => {}
             }
         }
+    }
+    for port in k.threads.iter().filter_map(|(_, thread)| thread.exception) {
+        found.entry(port).or_default().send += 1;
     }
     let waiting = waiting_messages(k);
     for (id, message) in k.messages.iter() {

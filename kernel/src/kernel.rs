@@ -77,6 +77,7 @@ pub struct Kernel {
     pub root_account: AccountId,
     pub(crate) last_number: u64,
     pub(crate) last_task_serial: u64,
+    pub(crate) last_thread_serial: u64,
 }
 
 /// How a call goes on.
@@ -119,6 +120,12 @@ impl Kernel {
         if lent && !self.claims.touch(IoRange::CONSOLE) {
             self.console.take_back();
         }
+    }
+
+    /// The serial number of a new thread.
+    pub fn next_thread_serial(&mut self) -> u64 {
+        self.last_thread_serial += 1;
+        self.last_thread_serial
     }
 
     /// Records a step of a message's way.

@@ -89,7 +89,8 @@ pub enum Call {
     PortDeallocate(Name),
     /// The name of a send right to the caller's own task; adds no reference.
     TaskSelf,
-    /// The name of the receive right of the task's notify port; adds no reference.
+    /// The name of the receive right of the task's notify port; adds no reference. Null if
+    /// that was set to a port at which another task receives.
     TaskNotify,
     /// The name of a send right to the calling thread; adds no reference.
     ThreadSelf,

@@ -21,7 +21,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const REPLY_OFFSET: u32 = 100;
 
 /// Most rights in a reply.
-pub const REPLY_RIGHTS_MAX: usize = 1;
+pub const REPLY_RIGHTS_MAX: usize = 8;
 
 /// How every reply's inline bytes begin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]

@@ -23,6 +23,8 @@ interface! {
     /// messages, padded with zeros. `limits` are taken out of the account of the
     /// task asked, and go back to it at the new task's end. `bootstrap`, a send
     /// right or null, is put into the new task; its name there is `bootstrap_name`.
+    /// A send right is its bootstrap port, too; that, if none was given, and its
+    /// exception and registered ports it inherits from the task asked.
     /// Returns a send right to the new task's kernel port. (Mach's `task_create`.)
     ///
     /// `ResourceShortage`: the account has not that much left, or `limits` are too small for
@@ -52,6 +54,84 @@ interface! {
     ///
     /// `Failure`: the task is not suspended.
     6 resume / Resume () -> ();
+
+    /// Send rights to the task's threads, in the order in which they were made: the first
+    /// eight with an id ([`ThreadInfo::id`](crate::thread::ThreadInfo)) above `after`.
+    /// `count` is how many there are, the other rights are null; `last` is the id of the last,
+    /// to go on after. With fewer than eight there are no more. A thread that lives all
+    /// the while is listed exactly once. (Mach's `task_threads`, in parts.)
+    ///
+    /// `ResourceShortage`: the machine has no memory for the list.
+    7 threads / Threads (after: u64) -> (last: u64, count: u32, reserved: u32;
+        thread_0, thread_1, thread_2, thread_3, thread_4, thread_5, thread_6, thread_7);
+
+    /// A send right to one of the task's special ports ([`SpecialPort`]); null if there is
+    /// none, dead if it has died. (Mach's `task_get_special_port`.)
+    ///
+    /// `InvalidArgument`: there is no such special port.
+    8 get_special_port / GetSpecialPort (which: u32, reserved: u32) -> (; port);
+
+    /// Sets one of the task's special ports: the kernel holds this send right for it, in
+    /// place of the one before; null means none. Threads and tasks that it makes later
+    /// inherit it. (Mach's `task_set_special_port`.)
+    ///
+    /// [`SpecialPort::Notify`] takes no right into keeping: notices of the task's rights are
+    /// received at that port from now on, whoever receives there; those not yet received, too.
+    /// They speak of names in this task's name space. If that port dies, nobody is told
+    /// what happens until another one is set.
+    ///
+    /// `InvalidArgument`: there is no such special port, or it is the kernel port, which
+    /// cannot be another: unlike in Mach, who has a right to it speaks to the kernel.
+    /// `InvalidCapability`: the right is neither a send right nor null; for
+    /// [`SpecialPort::Notify`] it is null, or to a port that the kernel receives from or
+    /// at which another task is told.
+    9 set_special_port / SetSpecialPort (which: u32, reserved: u32; port) -> ();
+
+    /// Sets the task's registered ports, four send rights or nulls, in place of those
+    /// before. What they are for is the programs' own affair; tasks made by this one
+    /// inherit them. (Mach's `mach_ports_register`.)
+    ///
+    /// `InvalidCapability`: one is neither a send right nor null.
+    10 ports_register / PortsRegister (; port_0, port_1, port_2, port_3) -> ();
+
+    /// Send rights to the task's registered ports, null where there is none, dead where it
+    /// has died. (Mach's `mach_ports_lookup`.)
+    ///
+    /// `ResourceShortage`: the machine has no memory for the list.
+    11 ports_lookup / PortsLookup () -> (; port_0, port_1, port_2, port_3);
+}
+
+/// How many ports can be registered with a task.
+pub const REGISTERED_PORTS: usize = 4;
+/// Most threads in one reply of [`threads`].
+pub const THREADS_LISTED: usize = 8;
+
+/// A special port of a task; numbers are Mach 2.5's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum SpecialPort {
+    /// The port that stands for the task.
+    Kernel = 1,
+    /// Where it is told what becomes of its rights.
+    Notify = 2,
+    /// Where its threads' exceptions go, unless they have ports of their own; see `exception`.
+    Exception = 3,
+    /// Whom it asks first.
+    Bootstrap = 4,
+}
+
+impl SpecialPort {
+    /// The one with this number.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<SpecialPort> {
+        match code {
+            1 => Some(SpecialPort::Kernel),
+            2 => Some(SpecialPort::Notify),
+            3 => Some(SpecialPort::Exception),
+            4 => Some(SpecialPort::Bootstrap),
+            _ => None,
+        }
+    }
 }
 
 bitflags::bitflags! {

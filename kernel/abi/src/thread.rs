@@ -68,6 +68,42 @@ interface! {
     ///
     /// `Failure`: as for [`set_state`]. `InvalidArgument`: MXCSR has a bit set that the processor has not.
     10 set_floating_point / SetFloatingPoint (state: FloatingPoint) -> ();
+
+    /// A send right to one of the thread's special ports ([`SpecialPort`]); null if there is
+    /// none, dead if it has died. (Mach's `thread_get_special_port`.)
+    ///
+    /// `InvalidArgument`: there is no such special port.
+    11 get_special_port / GetSpecialPort (which: u32, reserved: u32) -> (; port);
+
+    /// Sets one of the thread's special ports: the kernel holds this send right for it, in
+    /// place of the one before; null means none. (Mach's `thread_set_special_port`.)
+    ///
+    /// `InvalidArgument`: there is no such special port, or it is the kernel port.
+    /// `InvalidCapability`: the right is neither a send right nor null.
+    12 set_special_port / SetSpecialPort (which: u32, reserved: u32; port) -> ();
+}
+
+/// A special port of a thread; numbers are Mach's. (Its number 2, the reply port, has no
+/// meaning here: each message names the port for its reply.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum SpecialPort {
+    /// The port that stands for the thread.
+    Kernel = 1,
+    /// Where its exceptions go, before its task's exception port; see `exception`.
+    Exception = 3,
+}
+
+impl SpecialPort {
+    /// The one with this number.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<SpecialPort> {
+        match code {
+            1 => Some(SpecialPort::Kernel),
+            3 => Some(SpecialPort::Exception),
+            _ => None,
+        }
+    }
 }
 
 /// What a thread does.
@@ -101,6 +137,8 @@ pub enum State {
 )]
 #[repr(C)]
 pub struct ThreadInfo {
+    /// Identifies the thread for ever; threads made later have higher ones.
+    pub id: u64,
     /// A [`State`]. One that waits and is suspended is said to wait.
     pub state: u32,
     /// Its priority.

@@ -323,6 +323,17 @@ pub fn unlink(k: &mut Kernel, holder: Holder) {
     }
 }
 
+/// One more send right to a port, or what is left of one if it has died.
+pub fn copy_send(ports: &mut Ports, id: PortId) -> CarriedRight {
+    match ports.get_mut(id).filter(|port| port.is_alive()) {
+        Some(port) => {
+            port.send_rights += 1;
+            CarriedRight::Send(id)
+        }
+        None => CarriedRight::Dead(RightKind::Send),
+    }
+}
+
 /// Destroys a right that no name stands for.
 pub fn discard(k: &mut Kernel, right: CarriedRight) {
     match right {

@@ -29,8 +29,8 @@ pub(super) fn handle(
         (_, HostAccess::Plain) => return Err(Error::NoAccess),
         (Request::GetStatistics(_), _) => answer.results(&results::GetStatistics { statistics: statistics(k) }),
         (Request::Trace(request), _) => trace(k, request.cpu, request.from, answer)?,
-        (Request::InterruptBind(request), _) => answer.right = interrupt_bind(k, payer, request.line, rights)?,
-        (Request::IoClaim(request), _) => answer.right = io_claim(k, payer, request.first, request.count)?,
+        (Request::InterruptBind(request), _) => answer.right(interrupt_bind(k, payer, request.line, rights)?),
+        (Request::IoClaim(request), _) => answer.right(io_claim(k, payer, request.first, request.count)?),
         (Request::Exit(request), _) => portolan_machine::exit(request.code == 0),
     }
     Ok(())

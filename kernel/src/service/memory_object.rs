@@ -40,7 +40,7 @@ pub(super) fn handle(
             if !allowed.contains(wanted) {
                 return Err(Error::ProtectionFailure);
             }
-            answer.right = make_right(k, payer, object, wanted)?;
+            answer.right(make_right(k, payer, object, wanted)?);
             Ok(())
         }
     }

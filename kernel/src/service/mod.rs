@@ -38,9 +38,7 @@ const REPLY_MAX: usize = size_of::<ReplyHead>() + size_of::<portolan_abi::host::
 /// What goes into a reply, besides success or failure.
 struct Answer {
     body: ArrayVec<u8, REPLY_MAX>,
-    right: CarriedRight,
-    /// Whether a null right goes into the reply where there is none.
-    right_may_be_null: bool,
+    rights: Rights,
     /// The port that the reply goes to.
     to: Option<PortId>,
 }
@@ -51,10 +49,14 @@ impl Answer {
         self.body.extend(results.as_bytes().iter().copied());
     }
 
-    /// Puts in a right that there may be, or none.
-    fn right_if_any(&mut self, right: CarriedRight) {
-        self.right = right;
-        self.right_may_be_null = true;
+    /// Makes room for so many rights. A routine that gives one needs not ask.
+    fn reserve(&mut self, rights: usize) -> Result<()> {
+        self.rights.try_reserve(rights).map_err(|_| Error::ResourceShortage)
+    }
+
+    /// Puts in a right, or null.
+    fn right(&mut self, right: CarriedRight) {
+        self.rights.push(Carried::from_kernel(right));
     }
 }
 
@@ -77,7 +79,7 @@ pub fn serve(
     send::hand_over(k, me.task, envelope);
     let mut rights = core::mem::take(&mut envelope.rights);
     let to = send::port_of(&envelope.reply);
-    let mut answer = Answer { body: ArrayVec::new(), right: CarriedRight::Null, right_may_be_null: false, to };
+    let mut answer = Answer { body: ArrayVec::new(), rights: Rights::new(), to };
     answer.results(&ReplyHead::default());
     let result = if envelope.body_size > REQUEST_MAX {
         Err(Error::BadArguments)
@@ -135,9 +137,7 @@ fn reply(
     let number = k.next_number();
     let mut envelope = Envelope::from_kernel(number, request.id.wrapping_add(REPLY_OFFSET), answer.body.len());
     envelope.cause = request.number;
-    if answer.right != CarriedRight::Null || (answer.right_may_be_null && result.is_ok()) {
-        envelope.rights.push(Carried::from_kernel(answer.right));
-    }
+    envelope.rights = answer.rights;
     let through = request.reply.right;
     if k.threads.get(me.thread).is_none() {
         // The caller has ended itself.

@@ -51,7 +51,7 @@ pub(super) fn handle(
         Request::PortRename(request) => right::rename(k, target, request.old, request.new)?,
         Request::PortExtractRight(request) => {
             let how = u8::try_from(request.disposition).ok().and_then(Disposition::from_code);
-            answer.right = right::extract(k, target, request.name, how.ok_or(Error::InvalidValue)?, answer.to)?;
+            answer.right(right::extract(k, target, request.name, how.ok_or(Error::InvalidValue)?, answer.to)?);
         }
         Request::PortSetSeqno(request) => {
             let port = right::receive_right(k, target, request.name)?;
@@ -65,16 +65,16 @@ pub(super) fn handle(
         Request::PortRequestNotification(wanted) => {
             let kind = Kind::from_id(wanted.kind).ok_or(Error::InvalidValue)?;
             let notify = ask_through(rights, |right| matches!(right, CarriedRight::SendOnce(..)))?;
-            answer.right_if_any(request::arm(k, payer, target, wanted.name, kind, wanted.sync, notify)?);
+            answer.right(request::arm(k, payer, target, wanted.name, kind, wanted.sync, notify)?);
             rights.clear();
         }
         Request::PortCancelNotification(wanted) => {
             let kind = Kind::from_id(wanted.kind).ok_or(Error::InvalidValue)?;
-            answer.right_if_any(request::cancel(k, target, wanted.name, kind)?);
+            answer.right(request::cancel(k, target, wanted.name, kind)?);
         }
         Request::PortSetBackup(wanted) => {
             let backup = ask_through(rights, |right| matches!(right, CarriedRight::Send(_)))?;
-            answer.right_if_any(match backup {
+            answer.right(match backup {
                 CarriedRight::Null => request::cancel(k, target, wanted.name, Kind::PortDestroyed)?,
                 _ => request::arm(k, payer, target, wanted.name, Kind::PortDestroyed, 0, backup)?,
             });

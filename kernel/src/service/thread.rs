@@ -1,14 +1,14 @@
 //! Routines behind a thread's kernel port. Reference: `abi::thread`.
 
 use super::Answer;
-use crate::ipc::message::Rights;
+use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::{receive, send};
 use crate::kernel::Kernel;
 use crate::run;
 use crate::task::thread::{Completion, State, Wait};
-use crate::task::{self, ThreadId};
+use crate::task::{self, ThreadId, special};
 use portolan_abi::message::Options;
-use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, ThreadInfo, results};
+use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, SpecialPort, ThreadInfo, results};
 use portolan_abi::{Error, Name, Result};
 use portolan_machine::{Context, Unfit};
 
@@ -39,6 +39,17 @@ pub(super) fn handle(
         Request::SetFloatingPoint(request) => {
             stopped(k, target)?.set_floating_point(&request.state).map_err(unfit)?;
         }
+        Request::GetSpecialPort(request) => {
+            let held = match special_port(request.which)? {
+                SpecialPort::Kernel => Some(k.threads[target].kernel_port),
+                SpecialPort::Exception => k.threads[target].exception,
+            };
+            answer.right(special::copy(k, held));
+        }
+        Request::SetSpecialPort(request) => match special_port(request.which)? {
+            SpecialPort::Kernel => return Err(Error::InvalidArgument),
+            SpecialPort::Exception => set_exception_port(k, target, rights)?,
+        },
     }
     Ok(())
 }
@@ -59,6 +70,7 @@ fn info(k: &Kernel, id: ThreadId) -> ThreadInfo {
         _ => Name::NULL,
     };
     ThreadInfo {
+        id: thread.serial,
         state: state(&thread.state) as u32,
         priority: thread.priority.into(),
         suspensions: thread.suspension.count,
@@ -95,6 +107,18 @@ fn unfit(unfit: Unfit) -> Error {
         Unfit::Address => Error::InvalidAddress,
         Unfit::Flags => Error::InvalidArgument,
     }
+}
+
+fn special_port(code: u32) -> Result<SpecialPort> {
+    SpecialPort::from_code(code).ok_or(Error::InvalidArgument)
+}
+
+fn set_exception_port(k: &mut Kernel, target: ThreadId, rights: &mut Rights) -> Result<()> {
+    let right = rights.last().map_or(CarriedRight::Null, |carried| carried.right);
+    let old = core::mem::replace(&mut k.threads[target].exception, special::holdable(right)?);
+    rights.clear();
+    special::release(k, old);
+    Ok(())
 }
 
 fn set_priority(k: &mut Kernel, target: ThreadId, priority: u8) {

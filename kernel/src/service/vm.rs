@@ -64,7 +64,7 @@ pub(super) fn handle(
         Request::MemoryObjectCreate(request) => {
             let object = create_object(k, target, request.size, Reach::Shared)?;
             let payer = k.tasks[target].account;
-            answer.right = make_right(k, payer, object, Protection::all())?;
+            answer.right(make_right(k, payer, object, Protection::all())?);
         }
     }
     Ok(())

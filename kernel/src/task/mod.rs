@@ -7,6 +7,7 @@
 //! were waiting for. Neighbours: `thread`, `account`, `service::task`.
 
 pub mod account;
+pub mod special;
 pub mod thread;
 
 pub use account::{AccountId, Accounts};
@@ -26,6 +27,7 @@ use portolan_abi::thread::SUSPENSIONS_MAX;
 use portolan_abi::vm::{USER_END, USER_START};
 use portolan_abi::{Capacity, Error, Name, Result, RightKind};
 use portolan_machine::{Context, VirtAddr, try_box};
+use special::SpecialPorts;
 use thread::{OfTask, State, Suspension, Wait};
 
 /// Names a task.
@@ -53,8 +55,10 @@ pub struct Task {
     pub self_name: Name,
     /// The port on which it is told what happens to its rights.
     pub notify_port: PortId,
-    /// Its name for that port's receive right.
+    /// Its name for that port's receive right, null if another task has that.
     pub notify_name: Name,
+    /// Send rights that the kernel holds for it.
+    pub special: SpecialPorts,
 }
 
 /// The thread that makes a call, and its task.
@@ -132,6 +136,7 @@ pub fn create(k: &mut Kernel, name: TaskName, account: AccountId, heir_of: Optio
         self_name: Name::NULL,
         notify_port,
         notify_name: Name::NULL,
+        special: SpecialPorts::default(),
     };
     let id = k.tasks.insert(task)?;
     k.ports[kernel_port].owner = Owner::Kernel(KernelObject::Task(id));
@@ -226,8 +231,10 @@ pub fn create_thread(k: &mut Kernel, task: TaskId, start: Start) -> Result<Threa
     k.ports[port].owner = Owner::Kernel(KernelObject::Thread(id));
     k.ports[port].send_rights += 1;
     k.threads[id].self_name = right::insert(k, task, CarriedRight::Send(port));
+    let serial = k.next_thread_serial();
     let Kernel { tasks, threads, scheduler, .. } = k;
     let task = &mut tasks[task];
+    threads[id].serial = serial;
     threads[id].suspension = Suspension { count: suspensions, of_task: task.suspensions > 0 };
     task.threads.push_back(threads, id);
     scheduler.make_ready(threads, id);
@@ -310,8 +317,9 @@ fn one_less(suspensions: u32) -> Result<u32> {
 /// Ends a thread, whatever it does.
 pub fn terminate_thread(k: &mut Kernel, id: ThreadId) {
     let Some(thread) = k.threads.get(id) else { return };
-    let (task, port, name) = (thread.task, thread.kernel_port, thread.self_name);
+    let (task, port, name, exception) = (thread.task, thread.kernel_port, thread.self_name, thread.exception);
     leave(k, id);
+    special::release(k, exception);
     // The name the thread was given for itself goes with it, if it is still that.
     if k.tasks[task].space.find(port).is_some_and(|slot| k.tasks[task].space.name(slot) == name) {
         let _ = right::modify_references(k, task, name, RightKind::Send, -1);
@@ -348,6 +356,9 @@ pub fn terminate(k: &mut Kernel, id: TaskId) {
         terminate_thread(k, thread);
     }
     death::bury(k, k.tasks[id].kernel_port);
+    for port in core::mem::take(&mut k.tasks[id].special).iter() {
+        right::drop_send_right(k, port);
+    }
     release_names(k, id);
     let Some(task) = k.tasks.remove(id) else { return };
     if task.serial == FIRST_SERIAL {

@@ -7,6 +7,7 @@
 //! processor, or (asleep, or suspended) in none; one that is suspended runs never. Neighbours: `sched`, `ipc`, `task`.
 
 use super::TaskId;
+use super::special::Held;
 use crate::arena::{Arena, Id};
 use crate::ipc::PortId;
 use crate::ipc::message::{MessageId, Waiter};
@@ -23,6 +24,8 @@ pub type Threads = Arena<Thread>;
 
 /// A thread.
 pub struct Thread {
+    /// Identifies it for ever; later ones are higher.
+    pub serial: u64,
     /// The task it belongs to.
     pub task: TaskId,
     /// The top page table of its task.
@@ -39,6 +42,8 @@ pub struct Thread {
     pub timer: Option<u32>,
     /// The port that stands for it.
     pub kernel_port: PortId,
+    /// Where its exceptions go first.
+    pub exception: Held,
     /// Its task's name for that port.
     pub self_name: Name,
     /// The receiving half it still has to begin, before it returns to user mode.
@@ -165,6 +170,7 @@ impl Thread {
     /// A thread that is not yet in any queue.
     pub fn new(task: TaskId, root: Frame, context: Box<Context>, priority: u8, kernel_port: PortId) -> Thread {
         Thread {
+            serial: 0,
             task,
             root,
             context: Some(context),
@@ -173,6 +179,7 @@ impl Thread {
             suspension: Suspension::default(),
             timer: None,
             kernel_port,
+            exception: None,
             self_name: Name::NULL,
             unfinished: None,
             reply: Reply::NotAwaited,

@@ -168,7 +168,8 @@ fn a_child_gets_the_bootstrap_right_it_is_given() {
     let (child, name) = (reply.rights[0], reply.results.bootstrap_name);
     let kind = port::port_type(&**first, child, name, 0).expect("its type").results.kind;
     assert_eq!(kind.send, 1);
-    assert_eq!(first.status(port).send_rights, 1);
+    // One under the name, one that the kernel holds as the child's bootstrap port.
+    assert_eq!(first.status(port).send_rights, 2);
     routine::terminate(&**first, child).expect("the end of it");
     assert_eq!(first.status(port).send_rights, 0);
     first.port_deallocate(child).expect("a dead name");

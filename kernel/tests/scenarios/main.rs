@@ -27,6 +27,7 @@ mod rpc;
 mod sched;
 mod sets;
 mod shortage;
+mod special;
 mod state;
 mod suspend;
 mod timeouts;

@@ -203,6 +203,25 @@ fn while_tasks_and_threads_are_made() {
 }
 
 #[test]
+fn while_lists_of_rights_are_given() {
+    at_every_allocation(
+        |mailbox| {
+            let (sender, to) = (&*mailbox.sender, Descriptor::port(mailbox.to, Disposition::CopySend as u8));
+            routine::ports_register(sender, sender.task_self(), to, to, to, to).expect("registered");
+        },
+        |mailbox| {
+            let sender = &*mailbox.sender;
+            let own = sender.task_self();
+            for _ in 0..3 {
+                granted(routine::threads(sender, own, 0));
+                granted(routine::ports_lookup(sender, own));
+                granted(routine::get_special_port(sender, own, 1, 0));
+            }
+        },
+    );
+}
+
+#[test]
 fn while_memory_is_mapped_and_cut() {
     at_every_allocation(
         |_| (),

@@ -146,6 +146,12 @@ pub enum Request {
     SuspendTask,
     ResumeTask,
     GetState,
+    Threads,
+    GetSpecial(u32),
+    SetSpecial(u32, Given),
+    SetThreadException(Given),
+    Register(Vec<Given>),
+    LookUp,
     SetState(u64),
     SetPriority(u32),
     Anything(u32, Vec<u8>, Vec<Given>),
@@ -329,6 +335,25 @@ impl Request {
             Request::Abort => of::<thread::Abort>(thread::arguments::Abort {}),
             Request::SuspendThread => of::<thread::Suspend>(thread::arguments::Suspend {}),
             Request::ResumeThread => of::<thread::Resume>(thread::arguments::Resume {}),
+            Request::Threads => of::<routine::Threads>(routine::arguments::Threads { after: 0 }),
+            Request::GetSpecial(which) => {
+                of::<routine::GetSpecialPort>(routine::arguments::GetSpecialPort { which, reserved })
+            }
+            Request::SetSpecial(which, right) => {
+                let arguments = routine::arguments::SetSpecialPort { which, reserved };
+                let (id, body, _) = of::<routine::SetSpecialPort>(arguments);
+                (id, body, vec![right])
+            }
+            Request::SetThreadException(right) => {
+                let which = thread::SpecialPort::Exception as u32;
+                let (id, body, _) = of::<thread::SetSpecialPort>(thread::arguments::SetSpecialPort { which, reserved });
+                (id, body, vec![right])
+            }
+            Request::Register(rights) => {
+                let (id, body, _) = of::<routine::PortsRegister>(routine::arguments::PortsRegister {});
+                (id, body, rights)
+            }
+            Request::LookUp => of::<routine::PortsLookup>(routine::arguments::PortsLookup {}),
             Request::GetState => of::<thread::GetState>(thread::arguments::GetState {}),
             // Nowhere near a program: who is sent there has nothing to do.
             Request::SetState(rip) => {
@@ -420,6 +445,12 @@ fn request() -> BoxedStrategy<Deed> {
         2 => Just(Request::SuspendThread),
         3 => Just(Request::ResumeThread),
         1 => Just(Request::GetState),
+        2 => Just(Request::Threads),
+        2 => (0..6u32).prop_map(Request::GetSpecial),
+        4 => (0..6u32, given()).prop_map(|(which, right)| Request::SetSpecial(which, right)),
+        3 => given().prop_map(Request::SetThreadException),
+        2 => vec(given(), 4..5).prop_map(Request::Register),
+        2 => Just(Request::LookUp),
         1 => argument().prop_map(Request::SetState),
         1 => Just(Request::SuspendTask),
         2 => Just(Request::ResumeTask),
