@@ -12,6 +12,7 @@ use crate::ipc::message::CarriedRight;
 use crate::ipc::port::{HostAccess, KernelObject, Owner, Ports};
 use crate::ipc::{self, death, right};
 use crate::kernel::{CPUS_MAX, Kernel};
+use crate::list::List;
 use crate::sched::Scheduler;
 use crate::sched::timer::Timers;
 use crate::task::{self, AccountId, Accounts, TaskId, TaskName};
@@ -154,6 +155,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         timers: Timers::default(),
         graveyard: death::Graveyard::default(),
         due: Default::default(),
+        unhandled: List::default(),
         host_port,
         host_privileged,
         interrupts,

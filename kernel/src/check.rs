@@ -15,7 +15,7 @@ use crate::ipc::set::Place;
 use crate::ipc::space::Right;
 use crate::kernel::Kernel;
 use crate::task::account::AccountId;
-use crate::task::thread::{Receiving, Sending, State, Wait};
+use crate::task::thread::{Receiving, Reply, Sending, State, Wait};
 use crate::task::{TASK_COST, THREAD_COST, ThreadId};
 use crate::vm::ObjectId;
 use crate::vm::map::REGION_COST;
@@ -28,6 +28,7 @@ use portolan_machine::Frame;
 pub fn all(k: &Kernel) {
     assert!(k.graveyard.is_empty(), "a dead port is left");
     assert!(k.due.is_empty(), "something is left to be told");
+    assert!(k.unhandled.is_empty(), "an exception is left");
     rights(k);
     queues(k);
     requests(k);
@@ -258,6 +259,11 @@ fn threads(k: &Kernel) {
         assert!(!held || !matches!(thread.state, State::Running | State::Ready), "{id:?} runs though suspended");
         if matches!(thread.state, State::Suspended) {
             assert!(held, "{id:?} is stopped by nothing");
+            at(id);
+        }
+        if matches!(thread.state, State::Waiting(Wait::Exception(_))) {
+            assert!(matches!(thread.reply, Reply::Awaited(_)), "{id:?} waits for no reply");
+            assert!(k.ports[thread.kernel_port].send_once_rights > 0, "{id:?} waits for a reply that cannot come");
             at(id);
         }
         if matches!(thread.state, State::Waiting(Wait::Sleep)) {

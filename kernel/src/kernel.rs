@@ -9,10 +9,11 @@ use crate::ipc::death::Graveyard;
 use crate::ipc::interrupt::Bindings;
 use crate::ipc::message::{Envelope, MessageId, Messages, Queue};
 use crate::ipc::port::Ports;
+use crate::list::List;
 use crate::sched::Scheduler;
 use crate::sched::timer::Timers;
-use crate::task::thread::Completion;
-use crate::task::{AccountId, Accounts, Task, ThreadId, Threads};
+use crate::task::thread::{Completion, InQueue};
+use crate::task::{AccountId, Accounts, Task, Thread, ThreadId, Threads};
 use crate::trace::Ring;
 use crate::vm::Vm;
 use arrayvec::ArrayVec;
@@ -45,6 +46,8 @@ pub struct Kernel {
     pub graveyard: Graveyard,
     /// Notifications that were asked for and are to be posted.
     pub due: Queue,
+    /// Threads whose exception nobody has handled, until the trap is over.
+    pub unhandled: List<Thread, InQueue>,
     /// The port that tells what the machine is.
     pub host_port: PortId,
     /// The port that allows everything that can be asked of the machine.

@@ -4,17 +4,18 @@
 //! port is left, and every deadline that the timer announced has been acted on.
 //! Neighbours: `syscall` for calls, `sched` for who is next, `vm::fault` for pages.
 
+use crate::check;
 use crate::ipc::{self, death, interrupt, receive, send};
 use crate::kernel::{Kernel, Outcome};
 use crate::sched::Verdict;
 use crate::syscall;
+use crate::task::Caller;
+use crate::task::exception::{self, Cause};
 use crate::task::thread::{Completion, State, Thread, ThreadId, Wait};
-use crate::task::{self, Caller};
-use crate::vm::{Fault, fault};
-use crate::{check, report};
+use crate::vm::fault;
 use alloc::boxed::Box;
 use portolan_abi::Error;
-use portolan_machine::{Access, Context, Cpu, Exception, Frame, Instant, KernelLock, Trap, VirtAddr};
+use portolan_machine::{Access, Context, Cpu, Frame, Instant, KernelLock, Trap, VirtAddr};
 
 /// What a processor does next.
 pub enum Turn {
@@ -131,7 +132,7 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
                     }
                 }
                 Trap::PageFault { address, access } => page_fault(k, &me, address, access),
-                Trap::Exception(exception) => exception_in(k, &me, exception),
+                Trap::Exception(refused) => exception::raise(k, id, Cause::Processor(refused)),
                 Trap::Timer => timer(k),
                 Trap::Interrupt(lines) => interrupt::arrived(k, lines),
                 Trap::Spurious => {}
@@ -187,7 +188,7 @@ fn timer(k: &mut Kernel) {
                 receive::finish_waiting(k, thread, Completion::failure(Error::ReceiveTimedOut));
             }
             State::Waiting(Wait::Sleep) => wake(k, thread, Completion::success(0)),
-            State::Running | State::Ready | State::Suspended => {}
+            State::Running | State::Ready | State::Suspended | State::Waiting(Wait::Exception(_)) => {}
         }
     }
 }
@@ -204,40 +205,6 @@ pub fn wake(k: &mut Kernel, thread: ThreadId, completion: Completion) {
 fn page_fault(k: &mut Kernel, me: &Caller, address: VirtAddr, access: Access) {
     let Kernel { vm, accounts, tasks, .. } = k;
     if let Err(fault) = fault::resolve(vm, accounts, &mut tasks[me.task].map, address, access) {
-        let cause = match fault {
-            Fault::Unmapped => "nothing is mapped there",
-            Fault::Protection => "the page does not allow it",
-            Fault::Shortage => "no memory is left for the page",
-        };
-        let what = match access {
-            Access::Read => "reading",
-            Access::Write => "writing",
-            Access::Execute => "executing",
-        };
-        end_task(k, me, format_args!("{what} {:#x}: {cause}", address.0));
+        exception::raise(k, me.thread, Cause::Memory { address, access, fault });
     }
-}
-
-#[cold]
-fn exception_in(k: &mut Kernel, me: &Caller, exception: Exception) {
-    let cause = match exception {
-        Exception::Divide => "division by zero or overflow",
-        Exception::Debug => "debug exception",
-        Exception::Breakpoint => "breakpoint",
-        Exception::Overflow => "overflow",
-        Exception::Bound => "bound check",
-        Exception::InvalidInstruction => "invalid instruction",
-        Exception::Protection => "protection violation",
-        Exception::Stack => "bad stack address",
-        Exception::FloatingPoint => "floating-point error",
-        Exception::Alignment => "misaligned access",
-        Exception::Other(_) => "unexpected exception",
-    };
-    end_task(k, me, format_args!("{cause}"));
-}
-
-/// A task that did what it must not do ends, and nothing else does.
-fn end_task(k: &mut Kernel, me: &Caller, cause: core::fmt::Arguments<'_>) {
-    report::task_fault(k, me.thread, me.task, cause);
-    task::terminate(k, me.task);
 }

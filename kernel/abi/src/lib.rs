@@ -15,6 +15,7 @@
 pub mod boot;
 pub mod call;
 pub mod error;
+pub mod exception;
 pub mod host;
 pub mod interface;
 pub mod interrupt;

@@ -31,7 +31,8 @@ interface! {
     3 set_priority / SetPriority (priority: u32, reserved: u32) -> ();
 
     /// Ends the thread's wait in a message call that has the option for it
-    /// (`SEND_INTERRUPT`, `RCV_INTERRUPT`), or in a sleep; anything else goes on.
+    /// (`SEND_INTERRUPT`, `RCV_INTERRUPT`), in a sleep, or for the reply to its exception
+    /// message: then it tries its instruction again. Anything else goes on.
     4 abort / Abort () -> ();
 
     /// Stops the thread until it has been resumed as often. It does not run one more
@@ -120,6 +121,8 @@ pub enum State {
     Sleeping = 3,
     /// It could run, but for its own or its task's suspension.
     Suspended = 4,
+    /// It waits for the reply to its exception message.
+    Excepted = 5,
 }
 
 /// What [`info`] returns.

@@ -17,9 +17,9 @@ use super::space::Right;
 use super::{interrupt, receive, request, right, send, set};
 use crate::kernel::Kernel;
 use crate::list::List;
-use crate::task::TaskId;
 use crate::task::account::Resource;
 use crate::task::thread::Completion;
+use crate::task::{TaskId, exception};
 use portolan_abi::interrupt::INTERRUPT;
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::trace::Step;
@@ -53,10 +53,12 @@ pub fn bury(k: &mut Kernel, id: PortId) {
     }
 }
 
-/// Clears away all ports that have died, and posts what is due to be told.
+/// Clears away all ports that have died, posts what is due to be told, and decides what
+/// becomes of threads whose exception nobody has handled: that may end tasks, and with
+/// them further ports.
 #[inline]
 pub fn clear_away(k: &mut Kernel) {
-    if !k.graveyard.is_empty() || !k.due.is_empty() {
+    if !k.graveyard.is_empty() || !k.due.is_empty() || !k.unhandled.is_empty() {
         clear_all(k);
     }
 }
@@ -64,14 +66,13 @@ pub fn clear_away(k: &mut Kernel) {
 #[cold]
 fn clear_all(k: &mut Kernel) {
     loop {
-        while let Some(id) = k.graveyard.first() {
-            k.graveyard.pop_front(&mut k.ports);
+        if let Some(id) = k.graveyard.pop_front(&mut k.ports) {
             clear_port(k, id);
-        }
-        if k.due.is_empty() {
+        } else if !k.due.is_empty() {
+            request::post_all(k);
+        } else if !exception::take_unhandled(k) {
             return;
         }
-        request::post_all(k);
     }
 }
 

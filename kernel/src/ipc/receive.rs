@@ -13,7 +13,7 @@ use super::port::{Owner, Port, PortId};
 use super::{request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Wait, deadline};
-use crate::task::{Caller, TaskId};
+use crate::task::{Caller, TaskId, exception};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
@@ -419,8 +419,12 @@ pub fn abandon(k: &mut Kernel, id: ThreadId, end: impl FnOnce(&mut Thread)) {
 
 /// The reply that a thread waits for, or will wait for, is lost.
 pub fn lose_reply(k: &mut Kernel, thread: ThreadId) {
-    if matches!(k.threads[thread].state, State::Waiting(Wait::Receive(_))) {
-        finish_waiting(k, thread, Completion::failure(Error::ReceiveReplyLost));
+    match k.threads[thread].state {
+        State::Waiting(Wait::Receive(_)) => {
+            finish_waiting(k, thread, Completion::failure(Error::ReceiveReplyLost));
+        }
+        State::Waiting(Wait::Exception(_)) => exception::lose(k, thread),
+        _ => {}
     }
 }
 

@@ -389,6 +389,10 @@ fn discard_send_once(k: &mut Kernel, id: PortId, waiter: Option<Waiter>) {
         receive::lose_reply(k, thread);
         return;
     }
+    if matches!(port.owner, Owner::Kernel(_)) {
+        // The right to reply to an exception that was ended by other means.
+        return;
+    }
     port.notices.send_once = port.notices.send_once.saturating_add(1);
     receive::offer_notice(k, id);
 }

@@ -561,7 +561,15 @@ pub fn send_from_kernel(
     }
 }
 
-fn take_from_kernel(k: &mut Kernel, port: PortId, envelope: &mut Envelope, body: &[u8], account: AccountId) -> bool {
+/// Gives a message of the kernel's own to a port at which a task receives, whatever its
+/// capacity; `account` pays while it waits. False: it cannot be kept, and has its rights still.
+pub fn take_from_kernel(
+    k: &mut Kernel,
+    port: PortId,
+    envelope: &mut Envelope,
+    body: &[u8],
+    account: AccountId,
+) -> bool {
     let source = Source::Kernel(body);
     if receive::offer_kept(k, port, envelope, source) {
         return true;

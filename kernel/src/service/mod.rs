@@ -17,13 +17,14 @@ mod thread;
 mod vm;
 
 pub use host::statistics;
+pub use thread::set_registers;
 
 use crate::ipc::message::{self, Carried, CarriedRight, Envelope, Rights};
 use crate::ipc::port::KernelObject;
 use crate::ipc::send::{self, Sent};
 use crate::ipc::{PortId, death, receive, right};
 use crate::kernel::Kernel;
-use crate::task::{AccountId, Caller};
+use crate::task::{AccountId, Caller, exception};
 use crate::vm::copy::Window;
 use arrayvec::ArrayVec;
 use portolan_abi::interface::{REPLY_OFFSET, ReplyHead};
@@ -81,10 +82,14 @@ pub fn serve(
     let to = send::port_of(&envelope.reply);
     let mut answer = Answer { body: ArrayVec::new(), rights: Rights::new(), to };
     answer.results(&ReplyHead::default());
-    let result = if envelope.body_size > REQUEST_MAX {
-        Err(Error::BadArguments)
-    } else {
-        handle(k, object, payer, envelope.id, &bytes[..size], &mut rights, &mut answer)
+    let result = match (object, envelope.destination.right) {
+        // Of a kernel port there are no send-once rights but those to reply to exceptions.
+        // A reply that is too long is none, nor is what is left of it.
+        (KernelObject::Thread(thread), CarriedRight::SendOnce(_, Some(waiter))) => {
+            exception::reply(k, thread, waiter, envelope.id, &bytes[..size])
+        }
+        _ if envelope.body_size > REQUEST_MAX => Err(Error::BadArguments),
+        _ => handle(k, object, payer, envelope.id, &bytes[..size], &mut rights, &mut answer),
     };
     for carried in rights {
         right::discard(k, carried.right);

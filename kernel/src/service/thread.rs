@@ -6,8 +6,9 @@ use crate::ipc::{receive, send};
 use crate::kernel::Kernel;
 use crate::run;
 use crate::task::thread::{Completion, State, Wait};
-use crate::task::{self, ThreadId, special};
+use crate::task::{self, ThreadId, exception, special};
 use portolan_abi::message::Options;
+use portolan_abi::registers::Registers;
 use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, SpecialPort, ThreadInfo, results};
 use portolan_abi::{Error, Name, Result};
 use portolan_machine::{Context, Unfit};
@@ -31,7 +32,7 @@ pub(super) fn handle(
             let registers = context(k, target)?.registers();
             answer.results(&results::GetState { registers });
         }
-        Request::SetState(request) => stopped(k, target)?.set_registers(&request.registers).map_err(unfit)?,
+        Request::SetState(request) => set_registers(k, target, &request.registers)?,
         Request::GetFloatingPoint(_) => {
             let state = context(k, target)?.floating_point();
             answer.results(&results::GetFloatingPoint { state });
@@ -85,6 +86,7 @@ fn state(state: &State) -> abi::State {
         State::Waiting(Wait::Send(_)) => abi::State::Sending,
         State::Waiting(Wait::Receive(_)) => abi::State::Receiving,
         State::Waiting(Wait::Sleep) => abi::State::Sleeping,
+        State::Waiting(Wait::Exception(_)) => abi::State::Excepted,
     }
 }
 
@@ -98,8 +100,17 @@ fn stopped(k: &mut Kernel, target: ThreadId) -> Result<&mut Context> {
     let thread = &k.threads[target];
     match thread.state {
         State::Suspended if thread.unfinished.is_none() => context(k, target),
+        State::Waiting(Wait::Exception(_)) => context(k, target),
         _ => Err(Error::Failure),
     }
+}
+
+/// Gives a stopped thread registers.
+///
+/// # Errors
+/// Those of `thread::set_state`.
+pub fn set_registers(k: &mut Kernel, target: ThreadId, registers: &Registers) -> Result<()> {
+    stopped(k, target)?.set_registers(registers).map_err(unfit)
 }
 
 fn unfit(unfit: Unfit) -> Error {
@@ -140,6 +151,7 @@ fn abort(k: &mut Kernel, target: ThreadId) {
         State::Waiting(Wait::Receive(receiving)) if receiving.options.contains(Options::RCV_INTERRUPT) => {
             receive::finish_waiting(k, target, Completion::failure(Error::ReceiveInterrupted));
         }
+        State::Waiting(Wait::Exception(_)) => exception::go_on(k, target),
         State::Waiting(Wait::Sleep) => run::wake(k, target, Completion::failure(Error::Aborted)),
         _ => {}
     }

@@ -7,6 +7,7 @@
 //! were waiting for. Neighbours: `thread`, `account`, `service::task`.
 
 pub mod account;
+pub mod exception;
 pub mod special;
 pub mod thread;
 
@@ -340,6 +341,7 @@ fn leave(k: &mut Kernel, id: ThreadId) {
         State::Waiting(Wait::Send(_)) => send::abandon(k, id),
         State::Waiting(Wait::Receive(_)) => receive::abandon(k, id, |_| {}),
         State::Waiting(Wait::Sleep) => k.timers.clear(&mut k.threads, id),
+        State::Waiting(Wait::Exception(_)) => exception::abandon(k, id),
     }
 }
 

@@ -7,6 +7,7 @@
 //! processor, or (asleep, or suspended) in none; one that is suspended runs never. Neighbours: `sched`, `ipc`, `task`.
 
 use super::TaskId;
+use super::exception::Raised;
 use super::special::Held;
 use crate::arena::{Arena, Id};
 use crate::ipc::PortId;
@@ -99,6 +100,8 @@ pub enum Wait {
     Receive(Receiving),
     /// Time to pass.
     Sleep,
+    /// The reply to its exception message.
+    Exception(Raised),
 }
 
 /// A send that waits.
@@ -125,10 +128,10 @@ pub struct Receiving {
     pub options: Options,
 }
 
-/// The reply that a `msg_rpc` waits for.
+/// The reply that a `msg_rpc`, or an exception, waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// No `msg_rpc`, or one whose reply right the kernel did not make.
+    /// No `msg_rpc` or exception, or a `msg_rpc` whose reply right the kernel did not make.
     NotAwaited,
     /// A message through the send-once right with this serial.
     Awaited(u32),

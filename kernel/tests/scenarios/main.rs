@@ -8,6 +8,7 @@ mod boot;
 mod capacity;
 mod copies;
 mod death;
+mod exceptions;
 mod explore;
 mod faults;
 mod harness;

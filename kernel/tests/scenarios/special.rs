@@ -90,7 +90,7 @@ fn a_child_inherits() {
     set(&task, own, SpecialPort::Bootstrap, right).expect("set");
     routine::ports_register(&*task, own, right, nothing, right, nothing).expect("registered");
     let limits = routine::Limits { memory: 100_000, ports: 10, frames: 10 };
-    let child = routine::create(&*task, own, [b'c'; 32], limits, no_right()).expect("a child").rights[0];
+    let child = routine::create(&*task, own, [b'c'; 32], limits, 0, 0, no_right()).expect("a child").rights[0];
     // One for the name, four held for each task.
     assert_eq!(task.status(port).send_rights, 1 + 2 * 4);
     assert_eq!(get(&task, child, SpecialPort::Exception), port);
@@ -98,7 +98,7 @@ fn a_child_inherits() {
     assert_eq!(registered[..4], [port, Name::NULL, port, Name::NULL]);
     let second = task.port(Capacity::DEFAULT);
     task.give_send(&task, second);
-    let other = routine::create(&*task, own, [b'd'; 32], limits, copy_of(second)).expect("a child").rights[0];
+    let other = routine::create(&*task, own, [b'd'; 32], limits, 0, 0, copy_of(second)).expect("a child").rights[0];
     assert_eq!(get(&task, other, SpecialPort::Bootstrap), second);
     routine::terminate(&*task, child).expect("ended");
     routine::terminate(&*task, other).expect("ended");

@@ -5,6 +5,7 @@ use crate::harness::{Message, Pending, Received, System, Task, Thread, WhenFull}
 use portolan_abi::call::number;
 use portolan_abi::message::{Descriptor, Options};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, Result, RightKind};
+use portolan_machine::Exception;
 use portolan_machine::sim::script::Action;
 
 /// Threads that a task has at most.
@@ -140,6 +141,7 @@ fn perform_alone(thread: &Thread, deed: Deed, name: impl Fn(Known) -> Name) {
             let store = Action::Store { address, bytes: vec![page as u8] };
             thread.perform(vec![if write { store } else { Action::Load { address, size: 1 } }]);
         }
+        Deed::Divide => drop(thread.perform(vec![Action::Raise(Exception::Divide)])),
         Deed::Yield(hint) => {
             let hint = name(hint);
             thread.call(Call::ThreadSwitch { hint, sleep: None });

@@ -79,6 +79,8 @@ pub enum Deed {
     Yield(Known),
     Sleep(u32),
     Work(u32),
+    /// Divides by zero. Whoever is told may reply as it likes.
+    Divide,
     NewThread,
     Garbage {
         number: u64,
@@ -390,6 +392,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         3 => known().prop_map(Deed::Yield),
         3 => (0..30u32).prop_map(Deed::Sleep),
         2 => (0..30u32).prop_map(Deed::Work),
+        2 => Just(Deed::Divide),
         3 => Just(Deed::NewThread),
         2 => Just(Deed::Fork),
         4 => (0..24u64).prop_map(Deed::WriteToChild),
