@@ -38,7 +38,7 @@ interface! {
     /// the thread and to its task. The reply says how to go on: an [`Action`], and for
     /// [`Action::GoOnWith`] the registers, which must be such as
     /// [`set_state`](crate::thread::set_state) takes.
-    1 raise / Raise (kind: u32, code: u32, address: u64, access: u32, reserved: u32, registers: Registers; thread, task)
+    1 raise / Raise (kind: u32, code: u32, address: u64, access: u64, registers: Registers; thread, task)
         -> (action: u32, reserved: u32, registers: Registers);
 }
 

@@ -189,10 +189,10 @@ fn receivable(k: &Kernel, held: Held) -> Option<PortId> {
 fn message(cause: Cause, registers: Registers) -> arguments::Raise {
     let (kind, code) = kind(cause);
     let (address, access) = match cause {
-        Cause::Memory { address, access, .. } => (address.0, tried(access).bits()),
+        Cause::Memory { address, access, .. } => (address.0, tried(access).bits().into()),
         Cause::Processor(_) => (0, 0),
     };
-    arguments::Raise { kind: kind as u32, code, address, access, reserved: 0, registers }
+    arguments::Raise { kind: kind as u32, code, address, access, registers }
 }
 
 fn tried(access: Access) -> Protection {

@@ -125,7 +125,8 @@ fn a_bad_access_is_repaired_and_tried_again() {
     let message = stage.hear(stage.port).expect("an exception");
     let raise = raised(&message);
     let seen = (raise.kind, raise.code, raise.address, raise.access);
-    let expected = (Kind::BadAccess as u32, Error::InvalidAddress as u32, HERE + 5, Protection::WRITE.bits());
+    let expected =
+        (Kind::BadAccess as u32, Error::InvalidAddress as u32, HERE + 5, u64::from(Protection::WRITE.bits()));
     assert_eq!(seen, expected);
     let (task, flags) = (message.right(1).0, MapFlags::empty().bits());
     let read_write = Protection::READ_WRITE.bits();

@@ -1,4 +1,4 @@
-//! Four demonstrations, each a lesson to be read: what `make run` shows.
+//! Six demonstrations, each a lesson to be read: what `make run` shows.
 //!
 //! Every demo is played by tasks of this same program: a lead, which starts the
 //! others by their role and checks what comes out, and one task a role. The steps
@@ -11,6 +11,8 @@
 extern crate alloc;
 
 mod capacities;
+mod debugger;
+mod exceptions;
 mod full;
 mod rpc;
 mod shared;
@@ -28,7 +30,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 4] = [
+const DEMOS: [Demo; 6] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -38,6 +40,13 @@ const DEMOS: [Demo; 4] = [
     Demo { name: "full", title: "five answers to a full mailbox", lead: full::lead, role: full::role },
     Demo { name: "rpc", title: "a server and three clients", lead: rpc::lead, role: rpc::role },
     Demo { name: "shared", title: "producer and consumer over shared memory", lead: shared::lead, role: shared::role },
+    Demo { name: "debugger", title: "stop, look, and let go on", lead: debugger::lead, role: debugger::role },
+    Demo {
+        name: "exceptions",
+        title: "a task is repaired and goes on",
+        lead: exceptions::lead,
+        role: exceptions::role,
+    },
 ];
 
 fn main() -> u32 {

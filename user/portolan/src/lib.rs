@@ -11,6 +11,7 @@
 //! classic                            the calls by the names of Mach's manuals
 //! interface, reply, layout           stubs of kernel routines and servers, beneath
 //! task, thread, host                 kernel objects, through their ports
+//! exception                          handling what threads do wrong
 //! memory_object, mapping             shared memory
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
@@ -30,6 +31,7 @@ pub mod classic;
 pub mod device;
 #[cfg(target_os = "none")]
 mod entry;
+pub mod exception;
 mod heap;
 pub mod host;
 pub mod interface;
@@ -55,6 +57,7 @@ pub mod thread;
 pub mod trap;
 
 pub use archive::Archive;
+pub use exception::{Decision, Exception};
 pub use interface::MsgRpc;
 pub use lock::{Mutex, Once};
 pub use mapping::Mapping;

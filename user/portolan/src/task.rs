@@ -11,11 +11,12 @@ use crate::memory_object::MemoryObject;
 use crate::right::{Right, SendRight};
 use crate::thread::Thread;
 use crate::trap;
+use alloc::vec::Vec;
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Options;
-use portolan_abi::task::{CreateFlags, Limits, TaskInfo, ThreadFlags};
+use portolan_abi::task::{CreateFlags, Limits, REGISTERED_PORTS, SpecialPort, THREADS_LISTED, TaskInfo, ThreadFlags};
 use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags, RegionInfo, Statistics};
-use portolan_abi::{Disposition, Error, Name, Protection, port, task};
+use portolan_abi::{Disposition, Error, Name, Protection, RightKind, port, task};
 
 /// A task, by a send right to its kernel port.
 #[derive(Debug, PartialEq, Eq)]
@@ -98,6 +99,62 @@ impl Task {
     /// `Failure`: it has been suspended as often as it can be.
     pub fn suspend(&self) -> Result<()> {
         task::suspend(&MsgRpc, self.port()).map(drop)
+    }
+
+    /// Its threads.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended. `ResourceShortage`.
+    pub fn threads(&self) -> Result<Vec<Thread>> {
+        let (mut threads, mut after) = (Vec::new(), 0);
+        loop {
+            let part = task::threads(&MsgRpc, self.port(), after)?;
+            let count = (part.results.count as usize).min(THREADS_LISTED);
+            threads.extend(part.rights[..count].iter().map(|name| Thread::from_right(SendRight::from_name(*name))));
+            if count < THREADS_LISTED {
+                return Ok(threads);
+            }
+            after = part.results.last;
+        }
+    }
+
+    /// One of its special ports: [`Right::Null`] if there is none, [`Right::Dead`] if it has died.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended.
+    pub fn special_port(&self, which: SpecialPort) -> Result<Right<'static>> {
+        let port = task::get_special_port(&MsgRpc, self.port(), which as u32, 0)?.rights[0];
+        Ok(Right::from_parts(port, RightKind::Send as u8))
+    }
+
+    /// Sets one of its special ports.
+    ///
+    /// # Errors
+    /// Those of [`set_special_port`](task::set_special_port).
+    pub fn set_special_port(&self, which: SpecialPort, right: Right<'_>) -> Result<()> {
+        task::set_special_port(&MsgRpc, self.port(), which as u32, 0, right.descriptor())?;
+        right.sent();
+        Ok(())
+    }
+
+    /// Sets all its registered ports.
+    ///
+    /// # Errors
+    /// `InvalidCapability`: one is neither a send right nor null.
+    pub fn register_ports(&self, rights: [Right<'_>; REGISTERED_PORTS]) -> Result<()> {
+        let [a, b, c, d] = rights.each_ref().map(Right::descriptor);
+        task::ports_register(&MsgRpc, self.port(), a, b, c, d)?;
+        rights.into_iter().for_each(Right::sent);
+        Ok(())
+    }
+
+    /// Its registered ports.
+    ///
+    /// # Errors
+    /// `SendInvalidPort`: it has ended. `ResourceShortage`.
+    pub fn registered_ports(&self) -> Result<[Right<'static>; REGISTERED_PORTS]> {
+        let names = task::ports_lookup(&MsgRpc, self.port())?.rights;
+        Ok(core::array::from_fn(|number| Right::from_parts(names[number], RightKind::Send as u8)))
     }
 
     /// Undoes one suspension.

@@ -11,7 +11,7 @@ use crate::interface::MsgRpc;
 use crate::layout::{Address, addressed, write};
 use crate::lock::Mutex;
 use crate::mapping::Mapping;
-use crate::right::{ReceiveRight, SendOnceRight, SendRight};
+use crate::right::{ReceiveRight, Right, SendOnceRight, SendRight};
 use crate::task::{Task, finish};
 use crate::trap;
 use alloc::boxed::Box;
@@ -57,6 +57,17 @@ impl Thread {
     /// `Failure`: it has been suspended as often as it can be.
     pub fn suspend(&self) -> Result<()> {
         thread::suspend(&MsgRpc, self.0.name()).map(drop)
+    }
+
+    /// Sets where its exceptions go, before its task's exception port.
+    ///
+    /// # Errors
+    /// `InvalidCapability`: the right is neither a send right nor null.
+    pub fn set_exception_port(&self, right: Right<'_>) -> Result<()> {
+        let which = thread::SpecialPort::Exception as u32;
+        thread::set_special_port(&MsgRpc, self.0.name(), which, 0, right.descriptor())?;
+        right.sent();
+        Ok(())
     }
 
     /// Undoes one suspension.

@@ -9,8 +9,8 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights names capacity notify requests sets death vm copies fault cpu task suspend state thread account host
-//! device bad_input meta            the cases
+//! ipc rights names capacity notify requests sets death vm copies fault exception cpu task suspend state
+//! thread account host device bad_input meta            the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -29,6 +29,7 @@ mod copies;
 mod cpu;
 mod death;
 mod device;
+mod exception;
 mod fault;
 mod hand;
 mod host;
@@ -71,6 +72,7 @@ const CASES: &[&[Case]] = &[
     vm::CASES,
     copies::CASES,
     fault::CASES,
+    exception::CASES,
     cpu::CASES,
     task::CASES,
     suspend::CASES,
