@@ -62,18 +62,14 @@ fn forget(message: &Received) -> Result<()> {
 fn each_kind_is_told_as_what_it_is() -> Verdict {
     let unmapped = Error::InvalidAddress as u32;
     let denied = Error::ProtectionFailure as u32;
-    let expected: [(Code, Kind, u32); 11] = [
+    let expected: [(Code, Kind, u32); 7] = [
         (asm::divide_by_zero(), Kind::Arithmetic, code::DIVIDE),
-        (asm::vector_exception(), Kind::Arithmetic, code::FLOATING_POINT),
         (asm::x87_exception(), Kind::Arithmetic, code::FLOATING_POINT),
         (asm::undefined(), Kind::BadInstruction, code::INVALID),
         (asm::halt(), Kind::BadAccess, code::PROTECTION),
-        (asm::misaligned_checked(), Kind::BadAccess, code::ALIGNMENT),
-        (asm::push_on_non_canonical_stack(), Kind::BadAccess, code::STACK),
         (asm::read_null(), Kind::BadAccess, unmapped),
         (asm::write_text(), Kind::BadAccess, denied),
         (asm::breakpoint(), Kind::Breakpoint, code::BREAKPOINT),
-        (asm::breakpoint_in_the_open(), Kind::Breakpoint, code::STEP),
     ];
     for (instructions, kind, number) in expected {
         let port = port::open(Capacity::DEFAULT)?;
