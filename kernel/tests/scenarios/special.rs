@@ -182,13 +182,15 @@ fn all_threads_are_listed_once() {
     let task = system.empty_task("many", ORDINARY).expect("a task");
     let first = &**system.first();
     let make = || routine::thread_create(first, task, 0x7000_0000, 0x7000_0000, 0, 16, 1).expect("a thread").rights[0];
-    let made: Vec<Name> = (0..THREADS_LISTED * 2 + 3).map(|_| make()).collect();
+    let made: Vec<Name> = (0..THREADS_LISTED * 2 + 3).map(|_| system.give_up_later(make())).collect();
     let mut listed = Vec::new();
     let (mut after, mut count) = (0, THREADS_LISTED);
     while count == THREADS_LISTED {
         let reply = routine::threads(first, task, after).expect("threads");
         (after, count) = (reply.results.last, reply.results.count as usize);
-        listed.extend_from_slice(&reply.rights[..count]);
+        for name in &reply.rights[..count] {
+            listed.push(system.give_up_later(*name));
+        }
         assert!(reply.rights[count..].iter().all(|name| *name == Name::NULL));
         // One that was listed ends: the others are listed all the same.
         thread::terminate(first, reply.rights[0]).expect("ended");

@@ -9,7 +9,7 @@ use portolan_abi::{Capacity, Disposition, Error, Name, Result, thread};
 fn watched(system: &System, task: &Task) -> (Thread, Name) {
     let thread = task.thread();
     let own = thread.thread_self();
-    let port = task.give(system.first(), own, Disposition::CopySend);
+    let port = system.give_up_later(task.give(system.first(), own, Disposition::CopySend));
     (thread, port)
 }
 

@@ -26,7 +26,7 @@ impl Stage {
         task.give_send(&task, log);
         let thread = task.thread();
         let own = thread.thread_self();
-        let port = task.give(system.first(), own, Disposition::CopySend);
+        let port = system.give_up_later(task.give(system.first(), own, Disposition::CopySend));
         Stage { system, task, log, thread, port }
     }
 
@@ -107,7 +107,7 @@ fn suspensions_have_a_maximum_and_a_minimum() {
 fn a_tasks_suspensions_have_a_minimum() {
     let system = System::boot();
     let task = system.task("task");
-    let port = task.give(system.first(), task.task_self(), Disposition::CopySend);
+    let port = system.give_up_later(task.give(system.first(), task.task_self(), Disposition::CopySend));
     assert_eq!(routine::resume(&**system.first(), port).map(drop), Err(Error::Failure));
     for count in 1..=3 {
         assert_eq!(routine::suspend(&**system.first(), port).map(drop), Ok(()));
@@ -137,7 +137,7 @@ fn a_place_that_comes_free_is_taken_meanwhile() {
     let mailbox = Mailbox::full(Capacity::Bounded(1));
     let (system, sender) = (&mailbox.system, &mailbox.sender);
     let thread = sender.thread();
-    let port = sender.give(system.first(), thread.thread_self(), Disposition::CopySend);
+    let port = system.give_up_later(sender.give(system.first(), thread.thread_self(), Disposition::CopySend));
     let sending = thread.send(Message::to(mailbox.to).text("second"), WhenFull::Wait);
     thread::suspend(&**system.first(), port).expect("suspended");
     assert_eq!(thread::info(&**system.first(), port).expect("info").results.info.port, mailbox.to);
@@ -170,7 +170,7 @@ fn a_rpc_whose_request_is_taken_meanwhile_receives_when_it_is_resumed() {
     let mailbox = Mailbox::full(Capacity::Bounded(1));
     let (system, sender) = (&mailbox.system, &mailbox.sender);
     let thread = sender.thread();
-    let port = sender.give(system.first(), thread.thread_self(), Disposition::CopySend);
+    let port = system.give_up_later(sender.give(system.first(), thread.thread_self(), Disposition::CopySend));
     let answers = sender.port(Capacity::DEFAULT);
     let request = Message::to(mailbox.to).reply(answers, Disposition::MakeSendOnce);
     let calling = thread.rpc(request, answers);
@@ -187,7 +187,11 @@ fn a_rpc_whose_request_is_taken_meanwhile_receives_when_it_is_resumed() {
 #[test]
 fn a_suspended_task_stands_still_with_all_its_threads_and_new_ones() {
     let stage = Stage::new();
-    let port = stage.task.give(stage.system.first(), stage.task.task_self(), Disposition::CopySend);
+    let port = stage.system.give_up_later(stage.task.give(
+        stage.system.first(),
+        stage.task.task_self(),
+        Disposition::CopySend,
+    ));
     let first = &**stage.system.first();
     routine::suspend(first, port).expect("suspended");
     assert_eq!(stage.suspend(), Ok(()));
@@ -195,7 +199,9 @@ fn a_suspended_task_stands_still_with_all_its_threads_and_new_ones() {
     stage.task.plan(says(&stage.task, stage.log, 2));
     stage.system.rest();
     assert_eq!(stage.system.queued(), 0);
-    let new = routine::thread_create(first, port, 0x7000_0000, 0x7000_0000, 0, 16, 0).expect("a thread").rights[0];
+    let new = stage.system.give_up_later(
+        routine::thread_create(first, port, 0x7000_0000, 0x7000_0000, 0, 16, 0).expect("a thread").rights[0],
+    );
     let info = thread::info(first, new).expect("its information").results.info;
     assert_eq!((info.state, info.suspensions), (State::Suspended as u32, 0));
     thread::terminate(first, new).expect("ended");
@@ -223,12 +229,17 @@ fn a_thread_that_suspends_itself_has_its_reply_when_it_is_resumed() {
 fn a_thread_can_be_made_suspended() {
     let stage = Stage::new();
     let first = &**stage.system.first();
-    let port = stage.task.give(stage.system.first(), stage.task.task_self(), Disposition::CopySend);
+    let port = stage.system.give_up_later(stage.task.give(
+        stage.system.first(),
+        stage.task.task_self(),
+        Disposition::CopySend,
+    ));
     let make = |flags| routine::thread_create(first, port, 0x7000_0000, 0x7000_0000, 0, 16, flags);
     for flags in [2, 3, u32::MAX] {
         assert_eq!(make(flags).map(drop), Err(Error::InvalidArgument));
     }
     let new = make(routine::ThreadFlags::SUSPENDED.bits()).expect("a thread").rights[0];
+    stage.system.give_up_later(new);
     let info = thread::info(first, new).expect("its information").results.info;
     assert_eq!((info.state, info.suspensions), (State::Suspended as u32, 1));
     assert_eq!(thread::resume(first, new).map(drop), Ok(()));
@@ -253,7 +264,9 @@ fn a_suspended_thread_ends_with_its_task() {
     let child = system.empty_task("child", crate::harness::ORDINARY).expect("a task");
     let first = &**system.first();
     routine::suspend(first, child).expect("suspended");
-    let thread = routine::thread_create(first, child, 0x7000_0000, 0x7000_0000, 0, 16, 1).expect("a thread").rights[0];
+    let thread = system.give_up_later(
+        routine::thread_create(first, child, 0x7000_0000, 0x7000_0000, 0, 16, 1).expect("a thread").rights[0],
+    );
     assert_eq!(thread::abort(first, thread).map(drop), Ok(()));
     assert_eq!(thread::set_priority(first, thread, 3, 0).map(drop), Ok(()));
     routine::terminate(first, child).expect("ended");

@@ -50,6 +50,8 @@ struct Board {
     threads: Cell<u64>,
     /// Send rights to the kernel ports of all tasks, as the first task names them.
     tasks: RefCell<Vec<Name>>,
+    /// Other names that the first task gives up in the end, if it has them still.
+    gifts: RefCell<Vec<Name>>,
 }
 
 struct Running {
@@ -88,6 +90,7 @@ impl System {
             checked: Cell::new(checked),
             threads: Cell::new(1),
             tasks: RefCell::default(),
+            gifts: RefCell::default(),
         });
         let first = Task::first(&board);
         let mut system = System { board, first, at_rest: Statistics::default() };
@@ -243,6 +246,12 @@ impl System {
         (result, none_left)
     }
 
+    /// Has the first task give up this name in the end.
+    pub fn give_up_later(&self, name: Name) -> Name {
+        self.board.gifts.borrow_mut().push(name);
+        name
+    }
+
     /// Ends all tasks but the first, which forgets them.
     pub fn end_tasks(&self) {
         let tasks = self.board.tasks.take();
@@ -250,6 +259,10 @@ impl System {
             // It may have ended before; then the name is a dead name.
             let _ = routine::terminate(&*self.first, kernel_port);
             self.first.port_deallocate(kernel_port).expect("a name that was ours");
+        }
+        for name in self.board.gifts.take() {
+            // A test may have given it up itself.
+            let _ = self.first.port_deallocate(name);
         }
         while self.first.receive_now(self.first.notify()).done().is_ok() {}
     }
