@@ -5,16 +5,17 @@
 
 use portolan_abi::error::Error;
 use portolan_abi::interface::{REPLY_OFFSET, RoutineText};
-use portolan_abi::{host, interrupt, io_ports, memory_object, port, task, thread, vm};
+use portolan_abi::{exception, host, interrupt, io_ports, memory_object, port, task, thread, vm};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// A group of routines, and the port that is asked.
-const INTERFACES: [(&str, &str, &[RoutineText]); 8] = [
+const INTERFACES: [(&str, &str, &[RoutineText]); 9] = [
     ("Tasks", "a task's kernel port", task::ROUTINES),
     ("Ports and names", "a task's kernel port", port::ROUTINES),
     ("Memory", "a task's kernel port", vm::ROUTINES),
     ("Threads", "a thread's kernel port", thread::ROUTINES),
+    ("Exceptions", "an exception port: the kernel asks, and a task answers", exception::ROUTINES),
     ("Memory objects", "a memory object's port", memory_object::ROUTINES),
     ("The machine", "a host port", host::ROUTINES),
     ("Interrupts", "an interrupt right", interrupt::ROUTINES),
