@@ -23,14 +23,14 @@
 //! ([`TRAP_FLAG`](crate::registers::TRAP_FLAG), which stays set) at the next one.
 //! Page faults that the kernel can resolve are no exceptions.
 //!
-//! Ids, kinds and codes are Mach's (`mach/exception.h`, `mach/i386/exception.h`;
+//! Kinds and codes are Mach's (`mach/exception.h`, `mach/i386/exception.h`;
 //! `exception_raise`). Neighbours: `task` and `thread` set the ports.
 
 use crate::interface;
 use crate::registers::Registers;
 
 interface! {
-    base 2400;
+    base 3600;
 
     /// A thread has raised an exception: its [`Kind`], a code of that kind, for
     /// [`Kind::BadAccess`] the address and what was tried there
