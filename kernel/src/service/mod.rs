@@ -17,7 +17,6 @@ mod thread;
 mod vm;
 
 pub use host::statistics;
-pub use thread::set_registers;
 
 use crate::ipc::message::{self, Carried, CarriedRight, Envelope, Rights};
 use crate::ipc::port::KernelObject;

@@ -6,12 +6,10 @@ use crate::ipc::{receive, send};
 use crate::kernel::Kernel;
 use crate::run;
 use crate::task::thread::{Completion, State, Wait};
-use crate::task::{self, ThreadId, exception, special};
+use crate::task::{self, ThreadId, exception, registers, special};
 use portolan_abi::message::Options;
-use portolan_abi::registers::Registers;
 use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, SpecialPort, ThreadInfo, results};
 use portolan_abi::{Error, Name, Result};
-use portolan_machine::{Context, Unfit};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -29,16 +27,16 @@ pub(super) fn handle(
         Request::Suspend(_) => task::suspend_thread(k, target)?,
         Request::Resume(_) => task::resume_thread(k, target)?,
         Request::GetState(_) => {
-            let registers = context(k, target)?.registers();
+            let registers = registers::of(k, target)?.registers();
             answer.results(&results::GetState { registers });
         }
-        Request::SetState(request) => set_registers(k, target, &request.registers)?,
+        Request::SetState(request) => registers::set(k, target, &request.registers)?,
         Request::GetFloatingPoint(_) => {
-            let state = context(k, target)?.floating_point();
+            let state = registers::of(k, target)?.floating_point();
             answer.results(&results::GetFloatingPoint { state });
         }
         Request::SetFloatingPoint(request) => {
-            stopped(k, target)?.set_floating_point(&request.state).map_err(unfit)?;
+            registers::set_floating_point(k, target, &request.state)?;
         }
         Request::GetSpecialPort(request) => {
             let held = match special_port(request.which)? {
@@ -87,36 +85,6 @@ fn state(state: &State) -> abi::State {
         State::Waiting(Wait::Receive(_)) => abi::State::Receiving,
         State::Waiting(Wait::Sleep) => abi::State::Sleeping,
         State::Waiting(Wait::Exception(_)) => abi::State::Excepted,
-    }
-}
-
-/// A thread's registers. None runs while the kernel does, so they are there.
-fn context(k: &mut Kernel, target: ThreadId) -> Result<&mut Context> {
-    k.threads[target].context.as_deref_mut().ok_or(Error::Failure)
-}
-
-/// The registers of a thread that is stopped where nobody else will write to them.
-fn stopped(k: &mut Kernel, target: ThreadId) -> Result<&mut Context> {
-    let thread = &k.threads[target];
-    match thread.state {
-        State::Suspended if thread.unfinished.is_none() => context(k, target),
-        State::Waiting(Wait::Exception(_)) => context(k, target),
-        _ => Err(Error::Failure),
-    }
-}
-
-/// Gives a stopped thread registers.
-///
-/// # Errors
-/// Those of `thread::set_state`.
-pub fn set_registers(k: &mut Kernel, target: ThreadId, registers: &Registers) -> Result<()> {
-    stopped(k, target)?.set_registers(registers).map_err(unfit)
-}
-
-fn unfit(unfit: Unfit) -> Error {
-    match unfit {
-        Unfit::Address => Error::InvalidAddress,
-        Unfit::Flags => Error::InvalidArgument,
     }
 }
 

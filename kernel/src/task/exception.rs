@@ -12,13 +12,12 @@
 
 use super::special::Held;
 use super::thread::{Reply, State, Wait};
-use super::{ThreadId, terminate};
+use super::{ThreadId, registers, terminate};
 use crate::ipc::message::{Carried, CarriedRight, Envelope, Waiter};
 use crate::ipc::port::{Owner, PortId, living};
 use crate::ipc::{death, right, send};
 use crate::kernel::Kernel;
 use crate::report;
-use crate::service;
 use crate::vm::Fault;
 use core::fmt;
 use portolan_abi::error::result_of;
@@ -123,8 +122,8 @@ pub fn reply(k: &mut Kernel, thread: ThreadId, waiter: Waiter, id: u32, body: &[
     if k.threads[thread].reply != Reply::Awaited(waiter.serial) {
         return Err(Error::Failure);
     }
-    let heeded = decode(id, body).and_then(|registers| match registers {
-        Some(registers) => service::set_registers(k, thread, &registers),
+    let heeded = decode(id, body).and_then(|new| match new {
+        Some(new) => registers::set(k, thread, &new),
         None => Ok(()),
     });
     match heeded {

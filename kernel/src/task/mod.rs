@@ -8,6 +8,7 @@
 
 pub mod account;
 pub mod exception;
+pub mod registers;
 pub mod special;
 pub mod thread;
 
