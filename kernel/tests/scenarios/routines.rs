@@ -12,7 +12,7 @@ use crate::harness::{Mailbox, Message, Task, WhenFull, no_right};
 use portolan_abi::interface::{Routine, RoutineText};
 use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
-use portolan_abi::task::{self, Limits};
+use portolan_abi::task::{self, Limits, SpecialPort};
 use portolan_abi::vm::{self, Inheritance, MapFlags};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, RightKind};
 use portolan_abi::{call::number, host, interrupt, io_ports, memory_object, port, thread};
@@ -101,10 +101,58 @@ const ROUTINES: &[Entry] = &[
     }),
     (task::Info::ID, |s| task::info(&*s.mailbox.sender, s.own).map(drop)),
     (task::ThreadCreate::ID, |s| task::thread_create(&*s.mailbox.sender, s.own, HERE, HERE, 0, 1, 0).map(drop)),
+    (task::Suspend::ID, |s| task::suspend(&*s.mailbox.sender, s.child).map(drop)),
+    (task::Resume::ID, |s| {
+        let _ = task::suspend(&*s.mailbox.sender, s.child);
+        task::resume(&*s.mailbox.sender, s.child).map(drop)
+    }),
+    (task::Threads::ID, |s| task::threads(&*s.mailbox.sender, s.own, 0).map(drop)),
+    (task::GetSpecialPort::ID, |s| {
+        task::get_special_port(&*s.mailbox.sender, s.own, SpecialPort::Kernel as u32, 0).map(drop)
+    }),
+    (task::SetSpecialPort::ID, |s| {
+        let port = Descriptor::port(s.mailbox.to, Disposition::CopySend as u8);
+        task::set_special_port(&*s.mailbox.sender, s.own, SpecialPort::Exception as u32, 0, port).map(drop)
+    }),
+    (task::PortsRegister::ID, |s| {
+        let port = Descriptor::port(s.mailbox.to, Disposition::CopySend as u8);
+        task::ports_register(&*s.mailbox.sender, s.own, port, no_right(), port, no_right()).map(drop)
+    }),
+    (task::PortsLookup::ID, |s| task::ports_lookup(&*s.mailbox.sender, s.own).map(drop)),
     (thread::Terminate::ID, |s| thread::terminate(&*s.mailbox.sender, s.thread).map(drop)),
     (thread::Info::ID, |s| thread::info(&*s.mailbox.sender, s.thread).map(drop)),
     (thread::SetPriority::ID, |s| thread::set_priority(&*s.mailbox.sender, s.thread, 2, 0).map(drop)),
     (thread::Abort::ID, |s| thread::abort(&*s.mailbox.sender, s.thread).map(drop)),
+    (thread::Suspend::ID, |s| thread::suspend(&*s.mailbox.sender, s.thread).map(drop)),
+    (thread::Resume::ID, |s| {
+        let _ = thread::suspend(&*s.mailbox.sender, s.thread);
+        thread::resume(&*s.mailbox.sender, s.thread).map(drop)
+    }),
+    (thread::GetState::ID, |s| {
+        let _ = thread::suspend(&*s.mailbox.sender, s.thread);
+        thread::get_state(&*s.mailbox.sender, s.thread).map(drop)
+    }),
+    (thread::SetState::ID, |s| {
+        let _ = thread::suspend(&*s.mailbox.sender, s.thread);
+        let state = thread::get_state(&*s.mailbox.sender, s.thread)?.results.registers;
+        thread::set_state(&*s.mailbox.sender, s.thread, state).map(drop)
+    }),
+    (thread::GetFloatingPoint::ID, |s| {
+        let _ = thread::suspend(&*s.mailbox.sender, s.thread);
+        thread::get_floating_point(&*s.mailbox.sender, s.thread).map(drop)
+    }),
+    (thread::SetFloatingPoint::ID, |s| {
+        let _ = thread::suspend(&*s.mailbox.sender, s.thread);
+        let state = thread::get_floating_point(&*s.mailbox.sender, s.thread)?.results.state;
+        thread::set_floating_point(&*s.mailbox.sender, s.thread, state).map(drop)
+    }),
+    (thread::GetSpecialPort::ID, |s| {
+        thread::get_special_port(&*s.mailbox.sender, s.thread, SpecialPort::Kernel as u32, 0).map(drop)
+    }),
+    (thread::SetSpecialPort::ID, |s| {
+        let port = Descriptor::port(s.mailbox.to, Disposition::CopySend as u8);
+        thread::set_special_port(&*s.mailbox.sender, s.thread, SpecialPort::Exception as u32, 0, port).map(drop)
+    }),
     (memory_object::Info::ID, |s| memory_object::info(&*s.mailbox.sender, s.object).map(drop)),
     (memory_object::Derive::ID, |s| memory_object::derive(&*s.mailbox.sender, s.object, 1, 0).map(drop)),
     (host::GetStatistics::ID, |s| {

@@ -43,7 +43,7 @@ fn write(k: &Kernel, out: &mut String) -> std::fmt::Result {
                 write!(out, "sends {message} {:?} {:?}", sending.options, sending.then)?;
             }
             State::Waiting(wait) => write!(out, "{wait:?}")?,
-            State::Running | State::Ready => {}
+            State::Running | State::Ready | State::Suspended => {}
         }
         let left = thread.timer.map(|place| deadlines[place as usize].0.0 - k.now.0);
         writeln!(out, " {left:?}")?;
