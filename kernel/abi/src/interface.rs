@@ -10,7 +10,13 @@
 //! bytes, and exactly the rights it takes. The reply's id is the request's plus
 //! [`REPLY_OFFSET`]; its inline bytes are a [`ReplyHead`] and, on success only,
 //! the result structure. Names of what a routine takes or gives are one to one
-//! with descriptors, in order.
+//! with descriptors, in order. A right's name may be followed by the kind that it must be, as
+//! the user library calls it (`port: SendRight`): a server in user space gets it as that type, and
+//! a request with another kind is refused. The kernel's routines leave it out, and say themselves
+//! what they take.
+//!
+//! Protocols of user servers are defined in the same way, by the user library's own `interface!`,
+//! which adds the server's side.
 
 use crate::error::Result;
 use crate::message::Descriptor;
@@ -95,8 +101,8 @@ macro_rules! interface {
         $(
             $(#[doc = $doc:literal])*
             $number:literal $routine:ident / $type:ident
-            ( $($argument:ident : $argument_type:ty),* $(; $($right_in:ident),+)? )
-            -> ( $($result:ident : $result_type:ty),* $(; $($right_out:ident),+)? );
+            ( $($argument:ident : $argument_type:ty),* $(; $($right_in:ident $(: $right_in_kind:ident)?),+)? )
+            -> ( $($result:ident : $result_type:ty),* $(; $($right_out:ident $(: $right_out_kind:ident)?),+)? );
         )*
     ) => {
         use $crate::interface::Routine as _;
@@ -111,9 +117,9 @@ macro_rules! interface {
                 name: stringify!($routine),
                 lines: &[$($doc),*],
                 arguments: &[$((stringify!($argument), stringify!($argument_type))),*],
-                rights_in: &[$($(stringify!($right_in)),+)?],
+                rights_in: &[$($(concat!(stringify!($right_in) $(, ": ", stringify!($right_in_kind))?)),+)?],
                 results: &[$((stringify!($result), stringify!($result_type))),*],
-                rights_out: &[$($(stringify!($right_out)),+)?],
+                rights_out: &[$($(concat!(stringify!($right_out) $(, ": ", stringify!($right_out_kind))?)),+)?],
             },
         )*];
 

@@ -9,7 +9,6 @@ use crate::interface::MsgRpc;
 use crate::receive::Received;
 use crate::right::{ReceiveRight, Right, SendRight};
 use portolan_abi::interrupt::{Arrived, INTERRUPT, InterruptInfo};
-use portolan_abi::message::Trailer;
 use portolan_abi::{Error, host, interrupt, io_ports};
 
 /// An interrupt line that is bound to a port.
@@ -58,8 +57,7 @@ impl Interrupt {
 /// What a message says of an interrupt; `None` if it is something else, or not the kernel's.
 #[must_use]
 pub fn interrupt_in(message: &Received) -> Option<Arrived> {
-    let from_kernel = message.trailer().flags & Trailer::FROM_KERNEL != 0;
-    (from_kernel && message.id() == INTERRUPT).then(|| message.value().ok()).flatten()
+    (message.is_from_kernel() && message.id() == INTERRUPT).then(|| message.value().ok()).flatten()
 }
 
 /// A range of I/O ports; each is named by its distance from the first.

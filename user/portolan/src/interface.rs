@@ -28,6 +28,7 @@ const LONG: usize = 512;
 impl Transport for MsgRpc {
     fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>> {
         const { assert!(words::<R>() <= LONG, "the routine's messages fit the long buffer") };
+        const { assert!(R::RIGHTS_OUT <= REPLY_RIGHTS_MAX, "the routine's reply has no more rights than any") };
         if words::<R>() <= SHORT {
             exchange::<R, SHORT>(port, arguments, rights)
         } else {

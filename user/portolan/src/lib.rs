@@ -10,6 +10,7 @@
 //! notification                       what the kernel tells, asked or unasked
 //! classic                            the calls by the names of Mach's manuals
 //! interface, reply, layout           stubs of kernel routines and servers, beneath
+//! server                             protocols of user servers, defined once
 //! task, thread, host                 kernel objects, through their ports
 //! exception                          handling what threads do wrong
 //! memory_object, mapping             shared memory
@@ -51,6 +52,7 @@ pub mod receive;
 mod reply;
 pub mod right;
 pub mod send;
+pub mod server;
 pub mod start;
 pub mod task;
 pub mod thread;

@@ -13,7 +13,6 @@ use crate::receive::Received;
 use crate::right::{ReceiveRight, Right, SendOnceRight, SendRight};
 use crate::trap;
 use crate::{Result, classic};
-use portolan_abi::message::Trailer;
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::{Name, RightKind, port};
 
@@ -46,7 +45,7 @@ impl Received {
     /// The notice that this message is, if the kernel sent it as one.
     #[must_use]
     pub fn notice(&self) -> Option<Notice> {
-        if self.trailer().flags & Trailer::FROM_KERNEL == 0 {
+        if !self.is_from_kernel() {
             return None;
         }
         let Notification { name: about, count } = self.value::<Notification>().ok()?;

@@ -88,10 +88,7 @@ impl Received {
     /// # Errors
     /// `InvalidCapability`: it is none. What it was instead is given up.
     pub fn take_send(&mut self, index: usize) -> Result<SendRight> {
-        match self.take_right(index) {
-            Right::Send(right) => Ok(right),
-            _ => Err(Error::InvalidCapability),
-        }
+        self.take_right(index).try_into()
     }
 
     /// Takes out a right that must be a send-once right.
@@ -99,10 +96,7 @@ impl Received {
     /// # Errors
     /// As for [`Received::take_send`].
     pub fn take_send_once(&mut self, index: usize) -> Result<SendOnceRight> {
-        match self.take_right(index) {
-            Right::SendOnce(right) => Ok(right),
-            _ => Err(Error::InvalidCapability),
-        }
+        self.take_right(index).try_into()
     }
 
     /// Takes out a right that must be a receive right.
@@ -110,10 +104,7 @@ impl Received {
     /// # Errors
     /// As for [`Received::take_send`].
     pub fn take_receive(&mut self, index: usize) -> Result<ReceiveRight> {
-        match self.take_right(index) {
-            Right::Receive(right) => Ok(right),
-            _ => Err(Error::InvalidCapability),
-        }
+        self.take_right(index).try_into()
     }
 
     /// Takes out the right to answer, to do so later. `Null` if no answer is wanted.
@@ -126,11 +117,7 @@ impl Received {
     /// # Errors
     /// `SendInvalidPort`: the client is gone, or wants no answer. The other `Send…` errors.
     pub fn answer(&mut self, answer: Message<'_>) -> Result<()> {
-        match self.take_reply() {
-            Right::SendOnce(client) => Ok(client.send(answer)?),
-            Right::Send(client) => Ok(client.send_or(answer, WhenFull::Return).map(drop)?),
-            _ => Err(Error::SendInvalidPort),
-        }
+        self.take_reply().answer(answer)
     }
 
     /// What the kernel says of it: sender, number, cause, position.
@@ -152,10 +139,28 @@ impl Received {
         (trailer.flags & Trailer::PAYLOAD != 0).then_some(trailer.payload)
     }
 
+    /// Whether the kernel itself has sent it: a notice, an interrupt.
+    #[must_use]
+    pub fn is_from_kernel(&self) -> bool {
+        self.trailer().flags & Trailer::FROM_KERNEL != 0
+    }
+
     /// Identifies the sending task, for ever.
     #[must_use]
     pub fn sender(&self) -> u64 {
         self.trailer().sender
+    }
+}
+
+impl Right<'static> {
+    /// Answers through this right. Never waits: a client that leaves no room for its answer does
+    /// not get it.
+    pub(crate) fn answer(self, answer: Message<'_>) -> Result<()> {
+        match self {
+            Right::SendOnce(client) => Ok(client.send(answer)?),
+            Right::Send(client) => Ok(client.send_or(answer, WhenFull::Return).map(drop)?),
+            _ => Err(Error::SendInvalidPort),
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use crate::trap;
 use core::fmt;
 use core::mem::{ManuallyDrop, forget};
 use portolan_abi::message::Descriptor;
-use portolan_abi::{Disposition, Name, RightKind, port};
+use portolan_abi::{Disposition, Error, Name, RightKind, port};
 
 macro_rules! owned_right {
     ($(#[$doc:meta])* $type:ident) => {
@@ -194,6 +194,24 @@ impl<'a> From<&'a SendRight> for Right<'a> {
         Right::CopySend(right)
     }
 }
+
+macro_rules! only_kind {
+    ($($variant:ident: $type:ident),*) => {$(
+        impl TryFrom<Right<'static>> for $type {
+            type Error = Error;
+
+            /// `InvalidCapability`: it is of another kind, and is given up.
+            fn try_from(right: Right<'static>) -> Result<$type> {
+                match right {
+                    Right::$variant(right) => Ok(right),
+                    _ => Err(Error::InvalidCapability),
+                }
+            }
+        }
+    )*};
+}
+
+only_kind!(Send: SendRight, SendOnce: SendOnceRight, Receive: ReceiveRight);
 
 #[cfg(test)]
 mod tests {
