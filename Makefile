@@ -1,7 +1,7 @@
 # Portolan: build it, run it, test it. `make help` lists the verbs.
 
 # The programs of the boot archive: NAME is the binary of the package portolan-NAME.
-PROGRAMS := first hello demos suite bench
+PROGRAMS := first console hello demos suite bench
 
 # What a person may set.
 RUN       ?= demos#    run: which program of the archive
@@ -10,6 +10,7 @@ T         ?=#          test: one guest test by its name, instead of everything
 FIRMWARE  ?=#          run: boot the disk image by bios or uefi, instead of the kernel itself
 ACCEL     ?= tcg#      how QEMU runs instructions: tcg, or kvm
 MEM       ?= 256M#     the machine's memory
+CONSOLE   ?= server#   run: who has the serial line: server, or kernel
 BREAKDOWN ?=#          bench: 1 shows what kinds of instruction an operation is made of
 TWICE     ?=#          bench: 1 runs it twice, and no figure may differ
 TOOLCHAIN ?= auto#     where core and alloc for the bare machine come from: rustup, or debian
@@ -23,7 +24,8 @@ boot  := target/debug/portolan-boot
 guest := target/x86_64-unknown-none
 build := build --quiet --target x86_64-unknown-none
 
-words := $(strip run=$(RUN) $(DEMO:%=demo=%))
+# Tests and benchmarks print by the kernel, whose every line is there before the next instruction.
+words := $(strip run=$(RUN) $(DEMO:%=demo=%) $(if $(filter suite bench,$(RUN)),,console=$(CONSOLE)))
 vm    := --accel $(ACCEL) --memory $(MEM)
 
 help: ## list the verbs

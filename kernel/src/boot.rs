@@ -199,7 +199,7 @@ fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments
         host: give(k, task, k.host_port)?,
         host_privileged: give(k, task, k.host_privileged)?,
         archive: give_archive(k, task, boot)?,
-        reserved: 0,
+        console: Name::NULL,
         archive_size: boot.archive_size as u64,
         arguments_size: arguments.len().min(Startup::ARGUMENTS_MAX) as u64,
     };

@@ -10,13 +10,14 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 12] = [
+const CRATES: [(&str, &[&str]); 13] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
     ("portolan", &["portolan-abi"]),
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),
+    ("portolan-console", &["portolan"]),
     ("portolan-demos", &["portolan-abi", "portolan"]),
     ("portolan-suite", &["portolan-abi", "portolan"]),
     ("portolan-bench", &["portolan-abi", "portolan"]),

@@ -24,8 +24,8 @@ pub struct Startup {
     pub host_privileged: Name,
     /// A send right to the memory object that holds the boot archive, or null.
     pub archive: Name,
-    /// Always 0.
-    pub reserved: u32,
+    /// A send right to the console server, or null: then text goes to `debug_write`.
+    pub console: Name,
     /// Bytes of the archive.
     pub archive_size: u64,
     /// Bytes of argument text after this block.
@@ -36,7 +36,7 @@ impl Startup {
     /// Its length in bytes.
     pub const SIZE: usize = size_of::<Startup>();
     /// The layout described here.
-    pub const VERSION: u32 = 2;
+    pub const VERSION: u32 = 3;
     /// Most bytes of argument text: block and text share one page.
     pub const ARGUMENTS_MAX: usize = crate::vm::PAGE_SIZE - Self::SIZE;
 }

@@ -5,10 +5,12 @@
 
 use crate::Result;
 use crate::archive::Archive;
+use crate::console::Serial;
+use crate::device::{Interrupt, IoPorts};
 use crate::interface::MsgRpc;
 use crate::layout::{Address, addressed, write};
 use crate::memory_object::MemoryObject;
-use crate::right::SendRight;
+use crate::right::{ReceiveRight, SendRight};
 use crate::start::startup;
 use crate::trap;
 use portolan_abi::interface::Routine;
@@ -18,19 +20,25 @@ use zerocopy::IntoBytes;
 
 /// The routines.
 pub mod routine {
-    portolan_abi::interface! {
+    crate::interface! {
         base 3000;
 
         /// A send right to the privileged host port.
-        1 host / Host () -> (; host);
+        1 host / Host () -> (; host: SendRight);
 
         /// A send right to the boot archive's memory object that allows reading, and
         /// the archive's bytes.
-        2 archive / Archive () -> (size: u64; archive);
+        2 archive / Archive () -> (size: u64; archive: SendRight);
 
         /// The task is about to end: with success if `code` is 0. Sent without a
         /// reply port.
         3 exit / Exit (code: u32, reserved: u32) -> ();
+
+        /// The first serial line, for the console server: the port on which it is asked, the
+        /// registers, and the interrupt, which comes to that port. It is given once.
+        ///
+        /// `NoAccess`: it has been given, or is not to be given at all.
+        4 serial / Serial () -> (; port: ReceiveRight, io_ports: SendRight, interrupt: SendRight);
     }
 }
 
@@ -62,6 +70,19 @@ pub fn archive() -> Result<Archive> {
     let reply = routine::archive(&MsgRpc, port()?.name())?;
     let object = MemoryObject::from_right(SendRight::from_name(reply.rights[0]));
     Archive::map(&object, reply.results.size)
+}
+
+/// Asks for the first serial line.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn serial() -> Result<Serial> {
+    let [port, io_ports, interrupt, ..] = routine::serial(&MsgRpc, port()?.name())?.rights;
+    Ok(Serial {
+        port: ReceiveRight::from_name(port),
+        io_ports: IoPorts::from_right(SendRight::from_name(io_ports)),
+        interrupt: Interrupt::from_right(SendRight::from_name(interrupt)),
+    })
 }
 
 /// Tells the other side that this task ends. Nobody waits for an answer.

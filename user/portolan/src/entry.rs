@@ -5,6 +5,7 @@
 //! Neighbour: `start` keeps what was read.
 #![expect(unsafe_code, reason = "the processor enters here, with an address in a register")]
 
+use crate::console::Console;
 use crate::memory_object::MemoryObject;
 use crate::right::SendRight;
 use crate::start::{ENTERED, STARTUP, Startup, exit};
@@ -50,6 +51,7 @@ fn read(block: &'static boot::Startup) -> Startup {
     Startup {
         arguments: core::str::from_utf8(text).expect("argument text is UTF-8"),
         bootstrap: owned(block.bootstrap),
+        console: owned(block.console).map(Console::from_right),
         host: owned(block.host),
         host_privileged: owned(block.host_privileged),
         archive: owned(block.archive).map(|right| (MemoryObject::from_right(right), block.archive_size)),

@@ -5,6 +5,7 @@
 //! task and `bootstrap` hands on. Neighbour: [`abi::host`](portolan_abi::host).
 
 use crate::Result;
+use crate::console;
 use crate::interface::MsgRpc;
 use crate::right::SendRight;
 use crate::start::startup;
@@ -60,7 +61,12 @@ pub fn trace(host: &SendRight, from: u64, cpu: u32) -> Result<results::Trace> {
     Ok(host::trace(&MsgRpc, host.name(), from, cpu, 0)?.results)
 }
 
-/// Ends the machine: success if `code` is 0. Returns only if that is refused.
+/// Ends the machine: success if `code` is 0. What was printed before has been written then. Returns
+/// only if that is refused.
 pub fn exit(host: &SendRight, code: u32) {
+    if let Some(console) = console::this() {
+        // If it cannot write, waiting would not help.
+        let _ = console.flush();
+    }
     let _ = host::exit(&MsgRpc, host.name(), code, 0);
 }

@@ -14,6 +14,7 @@
 //! task, thread, host                 kernel objects, through their ports
 //! exception                          handling what threads do wrong
 //! memory_object, mapping             shared memory
+//! console                            the serial line's server, to write and to read
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
 //! ```
@@ -29,6 +30,7 @@ extern crate alloc;
 pub mod archive;
 pub mod bootstrap;
 pub mod classic;
+pub mod console;
 pub mod device;
 #[cfg(target_os = "none")]
 mod entry;

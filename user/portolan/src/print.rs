@@ -1,13 +1,14 @@
-//! `print!` and `println!`: text to the kernel's debug console.
+//! `print!` and `println!`: text to the task's console.
 //!
-//! Invariant: a text of at most [`LINE_MAX`] bytes is one trap, so lines of
-//! several tasks never mix. A longer one is written in pieces.
+//! That is the console server, if the task was given one and it lives, and else the kernel's debug
+//! console. Invariant: a text of at most [`LINE_MAX`] bytes is one request, or one trap, so lines of
+//! several tasks never mix. A longer one is written in pieces. Neighbour: `console`.
 
-use crate::trap;
-use core::fmt::{Arguments, Result, Write};
+use crate::{console, trap};
+use core::fmt::{self, Arguments, Write};
 
 /// Bytes that are written at once.
-pub const LINE_MAX: usize = 512;
+pub const LINE_MAX: usize = console::WRITE_MAX;
 
 /// Prints without a line break.
 #[macro_export]
@@ -29,6 +30,18 @@ pub fn print(text: Arguments<'_>) {
     line.flush();
 }
 
+/// Writes at most [`LINE_MAX`] bytes to the console server, and where that fails, to the kernel. Of
+/// what a server had in hand when it died, some may be written twice.
+///
+/// # Errors
+/// What the kernel says: `NoAccess` while a server has the line, but cannot write to it.
+pub fn write(bytes: &[u8]) -> crate::Result<()> {
+    match console::this().map(|console| console.write(bytes)) {
+        Some(Ok(())) => Ok(()),
+        _ => trap::debug_write(bytes),
+    }
+}
+
 struct Line {
     bytes: [u8; LINE_MAX],
     length: usize,
@@ -36,13 +49,13 @@ struct Line {
 
 impl Line {
     fn flush(&mut self) {
-        let _ = trap::debug_write(&self.bytes[..self.length]);
+        let _ = write(&self.bytes[..self.length]);
         self.length = 0;
     }
 }
 
 impl Write for Line {
-    fn write_str(&mut self, text: &str) -> Result {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
         let mut rest = text.as_bytes();
         while !rest.is_empty() {
             if self.length == LINE_MAX {

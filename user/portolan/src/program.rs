@@ -9,6 +9,7 @@
 //! the first task, lays out the same.
 
 use crate::Result;
+use crate::console::{self, Console};
 use crate::right::{Right, SendRight};
 use crate::start::startup;
 use crate::task::{Place, Task};
@@ -165,8 +166,9 @@ impl<'a> Program<'a> {
             return Err(Error::ResourceShortage);
         }
         let (task, bootstrap) = launch.parent.create(launch.name, launch.limits, launch.bootstrap)?;
-        let given = give(&task, launch.host).map(|host| Startup { bootstrap, host, ..Startup::default() });
-        match given.and_then(|given| self.fill(&task, given, launch.arguments, launch.priority)) {
+        match given(&task, bootstrap, launch.host, launch.console)
+            .and_then(|given| self.fill(&task, given, launch.arguments, launch.priority))
+        {
             Ok(()) => Ok(task),
             Err(error) => {
                 let _ = task.terminate();
@@ -201,17 +203,27 @@ pub struct Launch<'a> {
     pub bootstrap: Right<'a>,
     /// Its plain host port.
     pub host: Option<&'a SendRight>,
+    /// Where it prints; the kernel's debug console if nowhere.
+    pub console: Option<&'a Console>,
     /// Priority of its first thread.
     pub priority: u32,
 }
 
 impl<'a> Launch<'a> {
     /// As a child of this task, with [`LIMITS_SMALL`], ordinary priority, this task's plain host
-    /// port and no bootstrap port.
+    /// port and console, and no bootstrap port.
     #[must_use]
     pub fn new(name: &'a str, arguments: &'a str) -> Launch<'a> {
-        let (parent, limits, host) = (Task::this(), LIMITS_SMALL, startup().host.as_ref());
-        Launch { parent, name, arguments, limits, bootstrap: Right::Null, host, priority: PRIORITY_DEFAULT }
+        Launch {
+            parent: Task::this(),
+            name,
+            arguments,
+            limits: LIMITS_SMALL,
+            bootstrap: Right::Null,
+            host: startup().host.as_ref(),
+            console: console::this(),
+            priority: PRIORITY_DEFAULT,
+        }
     }
 }
 
@@ -253,6 +265,12 @@ fn place(task: &Task, address: u64, size: u64, protection: Protection, contents:
         window.write(*offset, bytes)?;
     }
     task.map(Some(&object), size, protection, Place::At(address)).map(drop)
+}
+
+/// The rights of the start-up block, by their names in the task.
+fn given(task: &Task, bootstrap: Name, host: Option<&SendRight>, console: Option<&Console>) -> Result<Startup> {
+    let (host, console) = (give(task, host)?, give(task, console.map(Console::right))?);
+    Ok(Startup { bootstrap, host, console, ..Startup::default() })
 }
 
 /// Gives the task a right; its name there, null for none.

@@ -6,6 +6,7 @@
 //!
 //! Neighbours: `program` lays the block out; `bootstrap` is the report's other end.
 
+use crate::console::Console;
 use crate::lock::Once;
 use crate::memory_object::MemoryObject;
 use crate::right::SendRight;
@@ -19,6 +20,8 @@ pub struct Startup {
     pub arguments: &'static str,
     /// A send right to whoever started the task.
     pub bootstrap: Option<SendRight>,
+    /// The console server.
+    pub console: Option<Console>,
     /// A send right to the plain host port.
     pub host: Option<SendRight>,
     /// A send right to the privileged host port: the first task only.

@@ -1,0 +1,183 @@
+//! The console: text to whoever watches the machine, and what is typed there.
+//!
+//! A console server owns the serial line (`user/servers/console`); a task writes to it through a
+//! right that its starter gives it, in its start-up block. A task without one has the kernel's
+//! debug console, and so has every task when the server has died; `print` chooses.
+//!
+//! [`Serial`] is what the server needs of the machine. Whoever starts it claims that with the
+//! privileged host port and gives it away when the server asks (`bootstrap`), so that the claim
+//! ends with the server.
+
+use crate::Result;
+use crate::device::{Interrupt, IoPorts};
+use crate::interface::MsgRpc;
+use crate::lock::Once;
+use crate::right::{ReceiveRight, SendRight};
+use crate::start::STARTUP;
+use alloc::vec::Vec;
+use portolan_abi::{Capacity, Error};
+
+/// Most bytes of one [`write`](protocol::write).
+pub const WRITE_MAX: usize = 512;
+/// Most bytes of one [`read`](protocol::read).
+pub const READ_MAX: usize = 256;
+
+/// The routines.
+pub mod protocol {
+    use super::{READ_MAX, WRITE_MAX};
+
+    crate::interface! {
+        base 3200;
+
+        /// Writes the first `count` bytes; a line feed begins a new line. The answer comes when the
+        /// device has them all. Bytes of one request stay together, and so does a line: what comes
+        /// while another task's line has no end yet begins a new one.
+        ///
+        /// `InvalidArgument`: more than `WRITE_MAX` bytes. `Failure`: the device takes no more.
+        1 write / Write (count: u32, reserved: u32, bytes: [u8; WRITE_MAX]) -> ();
+
+        /// Waits for what is typed: the next bytes, up to a line feed and with it, at most `most`
+        /// and at most `READ_MAX`. Who asks first is answered first.
+        ///
+        /// `InvalidArgument`: `most` is 0. `NoSpace`: too many are waiting.
+        2 read / Read (most: u32, reserved: u32) -> (count: u32, reserved: u32, bytes: [u8; READ_MAX]);
+
+        /// Sets what becomes of what is typed from now on: a `Mode`.
+        ///
+        /// `InvalidArgument`: there is no such mode.
+        3 set_mode / SetMode (mode: u32, reserved: u32) -> ();
+
+        /// Answers when everything that was written has left the machine.
+        ///
+        /// `Failure`: the device takes no more.
+        4 flush / Flush () -> ();
+    }
+}
+
+/// What becomes of what is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Mode {
+    /// A line is read when it is whole, and can be edited until then: backspace takes back a
+    /// character, control-U the line. It is shown as it is typed.
+    Lines = 0,
+    /// The same, and nothing is shown.
+    HiddenLines = 1,
+    /// Bytes are read as they come, and nothing is shown.
+    Bytes = 2,
+}
+
+impl Mode {
+    /// The mode with this number.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Mode> {
+        [Mode::Lines, Mode::HiddenLines, Mode::Bytes].into_iter().find(|mode| *mode as u32 == code)
+    }
+}
+
+/// A send right to a console server.
+#[derive(Debug)]
+pub struct Console(SendRight);
+
+impl Console {
+    /// The console that this right is to.
+    #[must_use]
+    pub fn from_right(right: SendRight) -> Console {
+        Console(right)
+    }
+
+    /// The right.
+    pub fn right(&self) -> &SendRight {
+        &self.0
+    }
+
+    /// Writes at most [`WRITE_MAX`] bytes.
+    ///
+    /// # Errors
+    /// Those of [`write`](protocol::write); `SendInvalidPort` and `ReceiveReplyLost` when the server has died.
+    pub fn write(&self, bytes: &[u8]) -> Result<()> {
+        let mut padded = [0; WRITE_MAX];
+        padded.get_mut(..bytes.len()).ok_or(Error::InvalidArgument)?.copy_from_slice(bytes);
+        protocol::write(&MsgRpc, self.0.name(), bytes.len() as u32, 0, padded).map(drop)
+    }
+
+    /// Waits for the next bytes that are typed, as [`read`](protocol::read) tells.
+    ///
+    /// # Errors
+    /// Those of [`read`](protocol::read); `SendInvalidPort` and `ReceiveReplyLost` when the server has died.
+    pub fn read(&self) -> Result<Vec<u8>> {
+        let read = protocol::read(&MsgRpc, self.0.name(), READ_MAX as u32, 0)?.results;
+        Ok(read.bytes.get(..read.count as usize).ok_or(Error::Failure)?.to_vec())
+    }
+
+    /// Sets what becomes of what is typed.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn set_mode(&self, mode: Mode) -> Result<()> {
+        protocol::set_mode(&MsgRpc, self.0.name(), mode as u32, 0).map(drop)
+    }
+
+    /// Waits until everything that was written has left the machine.
+    ///
+    /// # Errors
+    /// Those of [`flush`](protocol::flush).
+    pub fn flush(&self) -> Result<()> {
+        protocol::flush(&MsgRpc, self.0.name()).map(drop)
+    }
+}
+
+static THIS: Once<Console> = Once::new();
+
+/// The console that this task writes to; `None` if that is the kernel's.
+#[must_use]
+pub fn this() -> Option<&'static Console> {
+    THIS.get().or_else(|| STARTUP.get()?.console.as_ref())
+}
+
+/// Makes this task, which was started without one, write to a console from now on. The first one counts.
+pub fn adopt(console: Console) {
+    THIS.call_once(|| console);
+}
+
+/// The first serial line, and the port on which a console server will be asked.
+#[derive(Debug)]
+pub struct Serial {
+    /// Where requests and interrupts come.
+    pub port: ReceiveRight,
+    /// Its registers.
+    pub io_ports: IoPorts,
+    /// Its line, which is bound to the port.
+    pub interrupt: Interrupt,
+}
+
+impl Serial {
+    /// Its registers: the first, and how many.
+    pub const IO_PORTS: (u32, u32) = (0x3f8, 8);
+    /// Its interrupt line.
+    pub const LINE: u32 = 4;
+
+    /// Claims it. From now on the kernel's debug console is closed to tasks, until the claim ends.
+    ///
+    /// # Errors
+    /// Those of [`IoPorts::claim`] and [`Interrupt::bind`].
+    pub fn claim(host: &SendRight) -> Result<Serial> {
+        let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+        let interrupt = Interrupt::bind(host, Self::LINE, &port)?;
+        let io_ports = IoPorts::claim(host, Self::IO_PORTS.0, Self::IO_PORTS.1)?;
+        Ok(Serial { port, io_ports, interrupt })
+    }
+
+    /// A console, if a server is given the line.
+    ///
+    /// # Errors
+    /// Those of [`ReceiveRight::make_send`].
+    pub fn console(&self) -> Result<Console> {
+        self.port.make_send().map(Console)
+    }
+
+    /// Its rights, as a server asks for them.
+    pub fn into_rights(self) -> (ReceiveRight, SendRight, SendRight) {
+        (self.port, self.io_ports.into_right(), self.interrupt.into_right())
+    }
+}
