@@ -24,6 +24,9 @@ macro_rules! println {
 }
 
 /// What the macros call. A console that cannot be written to is no reason to stop.
+///
+/// Never a part of its caller: the request would lie on the stack for as long as the caller runs.
+#[inline(never)]
 pub fn print(text: Arguments<'_>) {
     let mut line = Line { bytes: [0; LINE_MAX], length: 0 };
     let _ = line.write_fmt(text);

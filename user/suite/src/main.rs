@@ -10,7 +10,7 @@
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! ipc rights names capacity notify requests sets death vm copies fault exception cpu task suspend state
-//! thread account host device bad_input meta            the cases
+//! thread account host device server console bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -25,6 +25,7 @@ mod bare;
 mod capacity;
 mod case;
 mod clock;
+mod console;
 mod copies;
 mod cpu;
 mod death;
@@ -46,6 +47,7 @@ mod random;
 mod requests;
 mod rights;
 mod runner;
+mod server;
 mod sets;
 mod space;
 mod state;
@@ -81,6 +83,8 @@ const CASES: &[&[Case]] = &[
     account::CASES,
     host::CASES,
     device::CASES,
+    server::CASES,
+    console::CASES,
     bad_input::CASES,
 ];
 

@@ -37,6 +37,9 @@ pub(crate) mod routine {
 
         /// Ends this task when the case is over, if it still is there.
         6 adopt / Adopt (; task) -> ();
+
+        /// Starts a console server whose bootstrap right is the one given.
+        7 start_console / StartConsole (; bootstrap) -> (; task);
     }
 }
 

@@ -39,10 +39,10 @@ const TIME_TO_CLEAN: u32 = 2_000;
 /// Runs the cases that the argument `test` chooses, or all; the result is the exit code.
 pub(crate) fn main(cases: &[&[Case]], warm_up: &Case) -> Result<u32> {
     let archive = bootstrap::archive()?;
-    let file = archive.file("suite").ok_or(Error::Failure)?;
-    let program = Program::parse(file).map_err(|_| Error::Failure)?;
+    let parse = |name| Program::parse(archive.file(name).ok_or(Error::Failure)?).map_err(|_| Error::Failure);
+    let (program, console) = (parse("suite")?, parse("console")?);
     let notify = ReceiveRight::from_name(trap::task_notify());
-    let runner = Runner { program, notify, host: bootstrap::host()? };
+    let runner = Runner { program, console, notify, host: bootstrap::host()? };
     // What grows once and stays, the runner's heap and its table of names, is not to pass for a leak.
     let names: Vec<Name> = (0..1000).map(|_| trap::port_allocate(Capacity::DEFAULT)).collect::<Result<_>>()?;
     names.into_iter().try_for_each(trap::port_deallocate)?;
@@ -71,6 +71,8 @@ fn choose<'a>(cases: &[&'a [Case]], wanted: &str) -> Vec<&'a Case> {
 
 struct Runner {
     program: Program<'static>,
+    /// The console server's.
+    console: Program<'static>,
     notify: ReceiveRight,
     host: SendRight,
 }
@@ -169,6 +171,10 @@ impl Runner {
             Ok(Request::StartPeer(wish)) => {
                 let bootstrap = rights.pop().unwrap_or(Right::Null);
                 (self.start("peer", wish.limits, bootstrap).map(|task| belongings.add(task)), None)
+            }
+            Ok(Request::StartConsole(_)) => {
+                let launch = Launch { bootstrap: rights.pop().unwrap_or(Right::Null), ..Launch::new("console", "") };
+                (self.console.start(launch).map(|task| belongings.add(task)), None)
             }
             Ok(Request::Host(_)) => (Ok(self.host.name()), None),
             Ok(Request::Adopt(_)) => {

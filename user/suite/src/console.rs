@@ -1,0 +1,258 @@
+//! The console server, on a line that is looped back: what is written is what is typed.
+
+use crate::case::{Failure, Verdict};
+use crate::message;
+use crate::peer::Peer;
+use crate::protocol::{self, routine};
+use crate::{cases, same};
+use alloc::string::String;
+use alloc::vec::Vec;
+use portolan::abi::Disposition;
+use portolan::abi::interface::Routine;
+use portolan::bootstrap;
+use portolan::console::protocol::{Read, Write, arguments, results};
+use portolan::console::{self, Console, Mode, READ_MAX, Serial, WRITE_MAX};
+use portolan::device::IoPorts;
+use portolan::interface::MsgRpc;
+use portolan::server::Served;
+use portolan::thread::sleep_ms;
+use portolan::{Capacity, Error, Message, Notice, ReceiveRight, Result, Right, SendRight, Task, trap};
+use zerocopy::IntoBytes;
+
+cases!("console":
+    what_is_written_leaves_the_line_whole,
+    bytes_are_read_as_they_come,
+    a_line_is_read_when_it_is_whole,
+    a_line_is_edited_until_its_end,
+    a_carriage_return_and_a_line_feed_are_one_end,
+    a_long_line_is_read_in_parts,
+    readers_are_answered_in_their_order,
+    a_reader_that_has_gone_takes_nothing,
+    too_many_readers_are_refused,
+    bad_requests_are_refused,
+    lines_of_two_tasks_do_not_mix,
+    a_server_that_dies_leaves_the_kernels_console,
+    a_line_that_nobody_serves_is_given_back,
+);
+
+const PATIENCE_MS: u32 = 5000;
+/// The register with the bit that loops the line back, and the bit.
+const MODEM: u32 = 4;
+const LOOPED: u8 = 0x10;
+
+struct Started {
+    task: Task,
+    console: Console,
+    host: SendRight,
+}
+
+impl Started {
+    fn start(mode: Mode) -> core::result::Result<Started, Failure> {
+        let host = SendRight::from_name(routine::host(&MsgRpc, protocol::bootstrap())?.rights[0]);
+        let serial = Serial::claim(&host)?;
+        serial.io_ports.write(MODEM, LOOPED)?;
+        let console = serial.console()?;
+        let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+        let right = Right::MakeSend(&port).descriptor();
+        let task = routine::start_console(&MsgRpc, protocol::bootstrap(), right)?.rights[0];
+        let mut asked = port.receive_within(PATIENCE_MS)?;
+        same!(asked.id(), bootstrap::routine::Serial::ID);
+        asked.answer(bootstrap::routine::Serial::answer(serial.into_rights()))?;
+        console.set_mode(mode)?;
+        Ok(Started { task: Task::from_right(SendRight::from_name(task)), console, host })
+    }
+
+    /// Asks for input without waiting for it.
+    fn ask(&self, reply: &ReceiveRight) -> Result<()> {
+        let arguments = arguments::Read { most: READ_MAX as u32, reserved: 0 };
+        let request = Message::new(Read::ID).value(arguments).reply_to(Right::MakeSendOnce(reply));
+        Ok(self.console.right().send(request)?)
+    }
+
+    /// Reads until there are so many bytes.
+    fn read(&self, count: usize) -> Result<Vec<u8>> {
+        let mut all = Vec::new();
+        while all.len() < count {
+            all.extend(self.console.read()?);
+        }
+        Ok(all)
+    }
+
+    fn line(&self) -> core::result::Result<String, Failure> {
+        String::from_utf8(self.console.read()?).map_err(|_| Failure::new("it is no text"))
+    }
+}
+
+fn mailbox() -> Result<ReceiveRight> {
+    ReceiveRight::allocate(Capacity::DEFAULT)
+}
+
+/// What an answer to `ask` brought.
+fn answered(reply: &ReceiveRight) -> core::result::Result<String, Failure> {
+    let answer = reply.receive_within(PATIENCE_MS)?;
+    let (_, results) = answer.bytes().split_at(8);
+    let results = <results::Read as zerocopy::FromBytes>::read_from_bytes(results);
+    let results = results.map_err(|_| Failure::new("it is no input"))?;
+    Ok(String::from_utf8_lossy(&results.bytes[..results.count as usize]).into_owned())
+}
+
+fn what_is_written_leaves_the_line_whole() -> Verdict {
+    let server = Started::start(Mode::Bytes)?;
+    let text: Vec<u8> = (0..WRITE_MAX).map(|index| b'a' + (index % 26) as u8).collect();
+    for _ in 0..3 {
+        server.console.write(&text)?;
+        same!(server.read(WRITE_MAX)?, text);
+    }
+    server.console.flush()?;
+    Ok(())
+}
+
+fn bytes_are_read_as_they_come() -> Verdict {
+    let server = Started::start(Mode::Bytes)?;
+    server.console.write(b"a\x08\x15\x04\0\xff")?;
+    same!(server.read(6)?, b"a\x08\x15\x04\0\xff");
+    server.console.write(b"x\n")?;
+    same!(server.read(3)?, b"x\r\n");
+    Ok(())
+}
+
+fn a_line_is_read_when_it_is_whole() -> Verdict {
+    let (server, mine) = (Started::start(Mode::HiddenLines)?, mailbox()?);
+    server.ask(&mine)?;
+    server.console.write(b"half a ")?;
+    sleep_ms(5);
+    same!(mine.receive_within(0).map(drop), Err(Error::ReceiveTimedOut));
+    server.console.write(b"line\n")?;
+    same!(answered(&mine)?, "half a line\n");
+    Ok(())
+}
+
+fn a_line_is_edited_until_its_end() -> Verdict {
+    let server = Started::start(Mode::HiddenLines)?;
+    server.console.write("abx\x08c\u{e9}\x7f\n".as_bytes())?;
+    same!(server.line()?, "abc\n");
+    server.console.write(b"all wrong\x15\x08\x08right\x01\n")?;
+    same!(server.line()?, "right\n");
+    Ok(())
+}
+
+fn a_carriage_return_and_a_line_feed_are_one_end() -> Verdict {
+    let server = Started::start(Mode::HiddenLines)?;
+    // A line feed is written as the two.
+    server.console.write(b"1\r2\n3\r\r4\n")?;
+    for line in ["1\n", "2\n", "3\n", "\n", "4\n"] {
+        same!(server.line()?, line);
+    }
+    Ok(())
+}
+
+fn a_long_line_is_read_in_parts() -> Verdict {
+    let server = Started::start(Mode::HiddenLines)?;
+    let mut text = [b'x'; 300];
+    text[299] = b'\n';
+    server.console.write(&text)?;
+    // What is beyond a line's greatest length is lost, but not its end.
+    same!(server.line()?.len(), 256);
+    server.console.write(b"abc\n")?;
+    let read = |most| console::protocol::read(&MsgRpc, server.console.right().name(), most, 0);
+    for part in [&b"ab"[..], b"c\n"] {
+        let read = read(2)?.results;
+        same!(&read.bytes[..read.count as usize], part);
+    }
+    Ok(())
+}
+
+fn readers_are_answered_in_their_order() -> Verdict {
+    let server = Started::start(Mode::HiddenLines)?;
+    let readers = [mailbox()?, mailbox()?, mailbox()?];
+    readers.iter().try_for_each(|reader| server.ask(reader))?;
+    server.console.write(b"one\ntwo\n")?;
+    server.console.write(b"three\n")?;
+    for (reader, line) in readers.iter().zip(["one\n", "two\n", "three\n"]) {
+        same!(answered(reader)?, line);
+    }
+    Ok(())
+}
+
+fn a_reader_that_has_gone_takes_nothing() -> Verdict {
+    let (server, gone) = (Started::start(Mode::HiddenLines)?, mailbox()?);
+    server.ask(&gone)?;
+    server.ask(&gone)?;
+    drop(gone);
+    server.console.write(b"kept\n")?;
+    same!(server.line()?, "kept\n");
+    Ok(())
+}
+
+fn too_many_readers_are_refused() -> Verdict {
+    let (server, mine) = (Started::start(Mode::HiddenLines)?, mailbox()?);
+    for _ in 0..32 {
+        server.ask(&mine)?;
+    }
+    same!(server.console.read().map(drop), Err(Error::NoSpace));
+    for _ in 0..32 {
+        server.console.write(b"x\n")?;
+        same!(answered(&mine)?, "x\n");
+    }
+    Ok(())
+}
+
+fn bad_requests_are_refused() -> Verdict {
+    let server = Started::start(Mode::Bytes)?;
+    let name = server.console.right().name();
+    let write = |count| console::protocol::write(&MsgRpc, name, count, 0, [0; WRITE_MAX]).map(drop);
+    same!(write(WRITE_MAX as u32 + 1), Err(Error::InvalidArgument));
+    same!(write(u32::MAX), Err(Error::InvalidArgument));
+    same!(write(0), Ok(()));
+    same!(console::protocol::read(&MsgRpc, name, 0, 0).map(drop), Err(Error::InvalidArgument));
+    same!(console::protocol::set_mode(&MsgRpc, name, 3, 0).map(drop), Err(Error::InvalidArgument));
+    same!(routine::passed(&MsgRpc, name).map(drop), Err(Error::BadId));
+    server.console.write(b"ok")?;
+    same!(server.read(2)?, b"ok");
+    Ok(())
+}
+
+fn lines_of_two_tasks_do_not_mix() -> Verdict {
+    let (server, peer) = (Started::start(Mode::Bytes)?, Peer::start()?);
+    let there = peer.give(server.console.right().name(), Disposition::CopySend)?;
+    let mut bytes = [0; WRITE_MAX];
+    bytes[..4].copy_from_slice(b"two\n");
+    let write = arguments::Write { count: 4, reserved: 0, bytes };
+    let two = message::Message::copy_to(there).id(Write::ID).body(write.as_bytes());
+    server.console.write(b"on")?;
+    server.console.write(b"e")?;
+    peer.hand.send(&two, message::NONE, 0)?.finish()?.result?;
+    server.console.write(b"three\n")?;
+    same!(server.read(17)?, b"one\r\ntwo\r\nthree\r\n");
+    Ok(())
+}
+
+fn a_server_that_dies_leaves_the_kernels_console() -> Verdict {
+    let (server, mine) = (Started::start(Mode::HiddenLines)?, mailbox()?);
+    console::adopt(Console::from_right(server.console.right().try_clone()?));
+    same!(trap::debug_write(b"refused while a server has the line\n"), Err(Error::NoAccess));
+    same!(portolan::print::write(b"by the server\n"), Ok(()));
+    same!(server.line()?, "by the server\n");
+    server.ask(&mine)?;
+    same!(server.console.flush(), Ok(()));
+    server.task.terminate()?;
+    same!(mine.receive_within(PATIENCE_MS)?.notice(), Some(Notice::SendOnce));
+    same!(server.console.write(b"nobody\n"), Err(Error::SendInvalidPort));
+    same!(portolan::print::write(b"a console server has died on purpose\n"), Ok(()));
+    same!(trap::debug_write(b"the kernel has its console again\n"), Ok(()));
+    // Whoever starts the next one finds the line free.
+    IoPorts::claim(&server.host, Serial::IO_PORTS.0, Serial::IO_PORTS.1)?;
+    Ok(())
+}
+
+fn a_line_that_nobody_serves_is_given_back() -> Verdict {
+    let host = SendRight::from_name(routine::host(&MsgRpc, protocol::bootstrap())?.rights[0]);
+    let serial = Serial::claim(&host)?;
+    let console = serial.console()?;
+    same!(Serial::claim(&host).map(drop), Err(Error::NoSpace));
+    drop(serial);
+    same!(console.write(b"nobody\n"), Err(Error::SendInvalidPort));
+    same!(trap::debug_write(b"the kernel has its console again\n"), Ok(()));
+    drop(Serial::claim(&host)?);
+    Ok(())
+}
