@@ -11,7 +11,7 @@ use std::fmt::{self, Display, Formatter};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
@@ -49,17 +49,37 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// What is added to a last line that has no end.
 pub const CUT_OFF: &str = " <cut off>";
 
+/// Text that is typed at the machine's serial line.
+#[derive(Debug, Clone, Copy)]
+pub struct Typing {
+    /// After a line that has this in it.
+    pub after: &'static str,
+    /// What is typed.
+    pub text: &'static str,
+}
+
 /// Runs a machine and hands each serial line to `line` as it comes.
 ///
 /// The machine's serial line is taken over, and `scratch` is a file name for its monitor's socket.
-pub fn run(machine: &Machine, scratch: &Path, limits: Limits, mut line: impl FnMut(&str)) -> Result<End> {
+pub fn run(
+    machine: &Machine,
+    scratch: &Path,
+    limits: Limits,
+    mut typing: Option<Typing>,
+    mut line: impl FnMut(&str),
+) -> Result<End> {
     qemu::installed()?;
     let mut guest = Guest::start(machine, scratch)?;
     let started = Instant::now();
     loop {
         let left = limits.total.saturating_sub(started.elapsed());
         match guest.lines.recv_timeout(left.min(limits.silence)) {
-            Ok(text) => line(&text),
+            Ok(text) => {
+                line(&text);
+                if let Some(typing) = typing.take_if(|typing| text.contains(typing.after)) {
+                    guest.keyboard.write_all(typing.text.as_bytes()).context("QEMU takes no input")?;
+                }
+            }
             Err(RecvTimeoutError::Disconnected) => return guest.wait(left.min(limits.silence)),
             Err(RecvTimeoutError::Timeout) if left <= limits.silence => {
                 return Ok(End::Late { seconds: limits.total.as_secs() });
@@ -78,6 +98,7 @@ pub fn run(machine: &Machine, scratch: &Path, limits: Limits, mut line: impl FnM
 struct Guest {
     qemu: Child,
     lines: Receiver<String>,
+    keyboard: ChildStdin,
     monitor: PathBuf,
 }
 
@@ -86,10 +107,11 @@ impl Guest {
         let monitor = scratch.to_owned();
         let mut command = machine.command();
         command.arg("-monitor").arg(format!("unix:{},server,nowait", monitor.display()));
-        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut qemu = command.spawn().context("QEMU does not start")?;
         let serial = qemu.stdout.take().context("QEMU has no output")?;
-        Ok(Self { qemu, lines: lines(serial), monitor })
+        let keyboard = qemu.stdin.take().context("QEMU has no input")?;
+        Ok(Self { qemu, keyboard, lines: lines(serial), monitor })
     }
 
     fn last_words(&self, line: &mut impl FnMut(&str)) {

@@ -1,6 +1,6 @@
 //! One run of one guest program: the machine, its report, and a log of all that it said.
 
-use crate::guest::{self, End, Limits};
+use crate::guest::{self, End, Limits, Typing};
 use crate::report::{Judgement, Program, Report};
 use anyhow::{Context, Result};
 use portolan_boot::qemu::Machine;
@@ -23,13 +23,24 @@ pub struct Session {
 
 impl Session {
     /// Runs a machine to its end; `watch` sees the report after every line.
-    pub fn run(machine: &Machine, log: &str, limits: Limits, mut watch: impl FnMut(&Report)) -> Result<Self> {
+    pub fn run(machine: &Machine, log: &str, limits: Limits, watch: impl FnMut(&Report)) -> Result<Self> {
+        Self::run_typing(machine, log, limits, None, watch)
+    }
+
+    /// The same, and something is typed meanwhile.
+    pub fn run_typing(
+        machine: &Machine,
+        log: &str,
+        limits: Limits,
+        typing: Option<Typing>,
+        mut watch: impl FnMut(&Report),
+    ) -> Result<Self> {
         let log = folder()?.join(log);
         let mut file = File::create(&log).with_context(|| format!("cannot write {}", log.display()))?;
         let mut report = Report::default();
         let mut lines = Vec::new();
         let monitor = log.with_extension("monitor");
-        let end = guest::run(machine, &monitor, limits, |line| {
+        let end = guest::run(machine, &monitor, limits, typing, |line| {
             // A log that cannot be written is no reason to lose the run.
             let _ = writeln!(file, "{line}");
             report.line(line);
@@ -37,6 +48,11 @@ impl Session {
             lines.push(line.to_owned());
         })?;
         Ok(Self { report, log, lines, end })
+    }
+
+    /// Whether a line has this in it.
+    pub fn said(&self, text: &str) -> bool {
+        self.lines.iter().any(|line| line.contains(text))
     }
 
     /// Judges it, and shows the end of its log when it does not add up.

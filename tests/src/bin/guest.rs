@@ -1,6 +1,7 @@
 //! `guest`: tests in QEMU, one line a case.
 //!
-//! Two boots: the kernel's own tests (the word `selftest`) and the suite of user tasks (`run=suite`).
+//! Three boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), and
+//! a conversation with the console server, in which this program types.
 //! `--test NAME` runs one case, of the suite unless its name starts with `kernel::`.
 
 #![forbid(unsafe_code)]
@@ -8,6 +9,7 @@
 use anyhow::Result;
 use pico_args::Arguments;
 use portolan_boot::qemu::{Boot, Machine};
+use portolan_tests::guest::Typing;
 use portolan_tests::options;
 use portolan_tests::record::Outcome;
 use portolan_tests::report::{Judgement, Program, Report};
@@ -17,6 +19,9 @@ use std::process::ExitCode;
 /// No case is silent for longer; the suite itself gives up a case far sooner.
 const SILENCE: u64 = 60;
 const TOTAL: u64 = 900;
+
+/// The name of the conversation.
+const CONVERSATION: &str = "typed::a_name_is_shown_and_read";
 
 fn main() -> ExitCode {
     match test(Arguments::from_env()) {
@@ -31,8 +36,9 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
     let machine = options::machine(&mut arguments, boot)?;
     options::nothing_left(arguments)?;
 
-    let boots = match only {
+    let boots = match &only {
         None => vec![("selftest", "selftest".into()), ("suite", "run=suite".into())],
+        Some(name) if name == CONVERSATION => vec![],
         Some(name) if name.starts_with("kernel::") => {
             vec![("selftest", format!("selftest test={name}"))]
         }
@@ -44,14 +50,40 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
         passed += judgement.passed;
         failed += judgement.failed;
     }
+    if only.is_none_or(|name| name == CONVERSATION) {
+        let answered = converse(&machine)?;
+        passed += usize::from(answered);
+        failed += usize::from(!answered);
+    }
     Ok((passed, failed))
 }
 
-fn boot_with(machine: &Machine, log: &str, line: String) -> Result<Judgement> {
+/// Types a name with a mistake, and sees whether it is shown, corrected, and read.
+fn converse(machine: &Machine) -> Result<bool> {
+    let machine = with_words(machine, "run=demos demo=greet console=server".into());
+    let typing = Typing { after: "== greet", text: "Adx\x7fa\r" };
+    let limits = session::limits(SILENCE, TOTAL);
+    let session = Session::run_typing(&machine, "console.log", limits, Some(typing), |_| {})?;
+    let shown = session.said("Adx\x08 \x08a");
+    let read = session.said("Hello, Ada!");
+    let passed = session.judge(Program::Demos).failed == 0 && shown && read;
+    match passed {
+        true => println!("ok    {CONVERSATION}"),
+        false => println!("FAIL  {CONVERSATION}: shown: {shown}, read: {read}"),
+    }
+    Ok(passed)
+}
+
+fn with_words(machine: &Machine, line: String) -> Machine {
     let mut machine = machine.clone();
     if let Boot::Kernel { words, .. } = &mut machine.boot {
         *words = line;
     }
+    machine
+}
+
+fn boot_with(machine: &Machine, log: &str, line: String) -> Result<Judgement> {
+    let machine = with_words(machine, line);
     let mut shown = 0;
     let show_new = |report: &Report| {
         report.outcomes()[shown..].iter().for_each(show);

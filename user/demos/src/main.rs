@@ -1,4 +1,5 @@
-//! Six demonstrations, each a lesson to be read: what `make run` shows.
+//! Seven demonstrations, each a lesson to be read: what `make run` shows. One more, `greet`, is for
+//! whoever wants to type something, and is played only by its name.
 //!
 //! Every demo is played by tasks of this same program: a lead, which starts the
 //! others by their role and checks what comes out, and one task a role. The steps
@@ -11,9 +12,11 @@
 extern crate alloc;
 
 mod capacities;
+mod counter;
 mod debugger;
 mod exceptions;
 mod full;
+mod greet;
 mod rpc;
 mod shared;
 mod stage;
@@ -30,7 +33,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 6] = [
+const DEMOS: [Demo; 7] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -47,7 +50,11 @@ const DEMOS: [Demo; 6] = [
         lead: exceptions::lead,
         role: exceptions::role,
     },
+    Demo { name: "counter", title: "a protocol, its server and two clients", lead: counter::lead, role: counter::role },
 ];
+
+/// Played only by its name.
+const GREET: Demo = Demo { name: "greet", title: "what is typed is read", lead: greet::lead, role: greet::role };
 
 fn main() -> u32 {
     match (argument("demo"), argument("role")) {
@@ -71,7 +78,8 @@ fn play(demo: &str, role: &str) -> u32 {
 /// Runs the chosen demo, or all.
 fn run(chosen: Option<&str>) -> u32 {
     let (mut passed, mut failed) = (0, 0);
-    for demo in DEMOS.iter().filter(|demo| chosen.is_none_or(|name| name == demo.name)) {
+    let greet = chosen.is_some().then_some(&GREET);
+    for demo in DEMOS.iter().chain(greet).filter(|demo| chosen.is_none_or(|name| name == demo.name)) {
         println!("\n== {}: {} ==", demo.name, demo.title);
         match Stage::open(demo.name).map_err(Wrong::from).and_then(demo.lead) {
             Ok(()) => {
