@@ -1,8 +1,10 @@
-//! The reference of the kernel's routines and errors, made from their definitions in `abi`.
+//! The reference of routines and errors, made from their definitions: the kernel's in `abi`, and
+//! those of Portolan's own servers in the user library.
 //!
 //! Invariant: nothing is said here that the definitions do not say. Neighbours: the program
 //! `reference` writes it to `docs/reference.md`, a test sees that what is there is this.
 
+use portolan::{bootstrap, console};
 use portolan_abi::error::Error;
 use portolan_abi::interface::{REPLY_OFFSET, RoutineText};
 use portolan_abi::{exception, host, interrupt, io_ports, memory_object, port, task, thread, vm};
@@ -10,7 +12,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// A group of routines, and the port that is asked.
-const INTERFACES: [(&str, &str, &[RoutineText]); 9] = [
+const INTERFACES: [(&str, &str, &[RoutineText]); 11] = [
     ("Tasks", "a task's kernel port", task::ROUTINES),
     ("Ports and names", "a task's kernel port", port::ROUTINES),
     ("Memory", "a task's kernel port", vm::ROUTINES),
@@ -20,18 +22,20 @@ const INTERFACES: [(&str, &str, &[RoutineText]); 9] = [
     ("The machine", "a host port", host::ROUTINES),
     ("Interrupts", "an interrupt right", interrupt::ROUTINES),
     ("I/O ports", "a right to a range of I/O ports", io_ports::ROUTINES),
+    ("Starting", "a task's bootstrap port, where the first task serves", bootstrap::routine::ROUTINES),
+    ("The console", "a console server's port", console::protocol::ROUTINES),
 ];
 
 const OPENING: &str = "\
 # Reference: routines and errors
 
-Made by `make docs` from the definitions in `kernel/abi`, and never edited. Each routine is a message to a port: its id,
-its arguments as inline bytes, little-endian and without padding, and exactly the rights it takes. The reply's id is the
-request's plus 100; its bytes are the result's number, four bytes of zero, and, on success, the results. Besides what a
-routine names, every one of them can fail as sending and receiving a message can, with `BadId` where the port has no such
-routine, and with `BadArguments` where size or number of rights is wrong. The types are those of the crate `portolan-abi`,
-which also documents the traps (`call`), messages (`message`) and what the kernel says by itself (`notification`,
-`interrupt`).
+Made by `make docs` from the definitions in `kernel/abi` and `user/portolan`, and never edited. Each routine is a message
+to a port: its id, its arguments as inline bytes, little-endian and without padding, and exactly the rights it takes. The
+reply's id is the request's plus 100; its bytes are the result's number, four bytes of zero, and, on success, the results.
+Besides what a routine names, every one of them can fail as sending and receiving a message can, with `BadId` where the
+port has no such routine, and with `BadArguments` where size or number of rights is wrong. The types are those of the crate
+`portolan-abi`, which also documents the traps (`call`), messages (`message`) and what the kernel says by itself
+(`notification`, `interrupt`). The last two groups are those of user tasks.
 ";
 
 /// Where it is kept.

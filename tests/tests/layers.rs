@@ -22,7 +22,7 @@ const CRATES: [(&str, &[&str]); 13] = [
     ("portolan-suite", &["portolan-abi", "portolan"]),
     ("portolan-bench", &["portolan-abi", "portolan"]),
     ("portolan-boot", &[]),
-    ("portolan-tests", &["portolan-abi", "portolan-boot"]),
+    ("portolan-tests", &["portolan", "portolan-abi", "portolan-boot"]),
     ("portolan-counter", &[]),
 ];
 
