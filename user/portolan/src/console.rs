@@ -27,7 +27,7 @@ pub mod protocol {
     use super::{READ_MAX, WRITE_MAX};
 
     crate::interface! {
-        base 3200;
+        base 6000;
 
         /// Writes the first `count` bytes; a line feed begins a new line. The answer comes when the
         /// device has them all. Bytes of one request stay together, and so does a line: what comes
