@@ -16,7 +16,7 @@ use crate::ipc::space::Right;
 use crate::kernel::Kernel;
 use crate::task::account::AccountId;
 use crate::task::thread::{Receiving, Reply, Sending, State, Wait};
-use crate::task::{TASK_COST, THREAD_COST, ThreadId};
+use crate::task::{TASK_COST, THREAD_COST, TaskId, ThreadId};
 use crate::vm::ObjectId;
 use crate::vm::map::REGION_COST;
 use crate::vm::object::Reach;
@@ -307,10 +307,11 @@ fn names(k: &Kernel) {
             }
         }
     }
-    let cached: BTreeMap<_, _> = k
+    let mut cached: BTreeSet<MessageId> = k
         .messages
         .iter()
-        .filter_map(|(id, message)| message.cached_for.map(|slot| ((slot.task, slot.name), id)))
+        .filter(|(_, message)| message.cached_for.is_some_and(|slot| slot.name != Name::NULL))
+        .map(|(id, _)| id)
         .collect();
     for (id, task) in k.tasks.iter() {
         let mut used = 0;
@@ -319,7 +320,9 @@ fn names(k: &Kernel) {
             let name = task.space.name(slot);
             assert!(name != Name::NULL && name != Name::DEAD, "a name that means none");
             assert_eq!(entry.held, held.remove(&(id, name)).unwrap_or(0), "holds on {name:?} of {}", task.name);
-            assert_eq!(entry.cached, cached.get(&(id, name)).copied(), "cached message of {name:?} of {}", task.name);
+            for message in cached_for(k, id, name, entry.cached) {
+                assert!(cached.remove(&message), "{message:?} is cached for {name:?} twice");
+            }
             if let Right::Port { port, .. } = entry.right {
                 assert_eq!(task.space.find(port), Some(slot), "{port:?} is found under another name");
             }
@@ -330,6 +333,21 @@ fn names(k: &Kernel) {
         assert_eq!(used, task.space.len(), "names of {}", task.name);
     }
     assert!(held.is_empty(), "holds on no name: {held:?}");
+    assert!(cached.is_empty(), "cached for no name: {cached:?}");
+}
+
+/// The messages in the chain of a name: each has a slot of its own.
+fn cached_for(k: &Kernel, task: TaskId, name: Name, first: Option<MessageId>) -> BTreeSet<MessageId> {
+    let (mut messages, mut threads) = (BTreeSet::new(), BTreeSet::new());
+    let (mut next, mut before) = (first, None);
+    while let Some(id) = next {
+        let slot = k.messages[id].cached_for.expect("a message in a chain is cached");
+        assert_eq!((slot.task, slot.name, slot.previous), (task, name, before), "the slot of {id:?}");
+        assert!(threads.insert(slot.thread), "{id:?} is in a slot with another");
+        messages.insert(id);
+        (before, next) = (next, slot.next);
+    }
+    messages
 }
 
 /// A line is bound while its interrupt port lives, and stands at the port it is told to as

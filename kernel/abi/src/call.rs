@@ -191,7 +191,8 @@ fn decode_message(number: u64, arguments: [u64; 6]) -> Result<Call> {
     };
     let unknown = if sends { Error::SendInvalidOptions } else { Error::ReceiveInvalidOptions };
     let options = Options::from_bits_retain(low(options_port));
-    if !allowed.contains(options) {
+    let contradicting = options.contains(Options::SEND_NOTIFY_THREAD) && !options.contains(Options::SEND_NOTIFY);
+    if !allowed.contains(options) || contradicting {
         return Err(unknown);
     }
     if reserved != 0 {

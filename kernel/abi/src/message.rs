@@ -152,13 +152,16 @@ bitflags::bitflags! {
         const SEND_INTERRUPT = 0x4;
         /// Hand the processor to the receiver; `msg_rpc` always does.
         const SEND_SWITCH = 0x20;
+        /// With `SEND_NOTIFY`: each thread has a place of its own for a cached message at each
+        /// port. Else all threads of a task share one. (The textbook's rule; the other is Mach's.)
+        const SEND_NOTIFY_THREAD = 0x40;
         /// Wait at most the receive timeout; 0 ms means not at all.
         const RCV_TIMEOUT = 0x100;
         /// `thread_abort` ends the wait; otherwise it goes on with its deadline.
         const RCV_INTERRUPT = 0x400;
 
         /// All that concern the sending half.
-        const SEND = 0x1 | 0x2 | 0x4 | 0x20;
+        const SEND = 0x1 | 0x2 | 0x4 | 0x20 | 0x40;
         /// All that concern the receiving half.
         const RECEIVE = 0x100 | 0x400;
     }

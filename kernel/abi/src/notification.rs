@@ -61,6 +61,6 @@ pub struct Notification {
     /// The name it is about, in the task whose name it is; null where that task has let
     /// it go meanwhile, and, for a port, while its receive right is in a message.
     pub name: Name,
-    /// Of `NoSenders` the make-send count; else 0.
+    /// Of `NoSenders` the make-send count, of `MessageAccepted` the message's id; else 0.
     pub count: u32,
 }

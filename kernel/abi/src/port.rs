@@ -186,6 +186,37 @@ interface! {
     ///
     /// `InvalidName`, `NotReceiver`.
     22 port_clear_protected_payload / PortClearProtectedPayload (name: Name, reserved: u32) -> ();
+
+    /// The message that the kernel caches for the port that `name` is, until it is accepted:
+    /// its number, its size with header and descriptors, in bytes, and its id. `thread` is
+    /// the task's name of the thread for which it was cached with
+    /// [`SEND_NOTIFY_THREAD`](crate::message::Options::SEND_NOTIFY_THREAD); null: for the task.
+    ///
+    /// `InvalidName`; `InvalidRight`: `thread` is no thread. `Failure`: no message is cached so,
+    /// any more.
+    23 port_cached / PortCached (name: Name, thread: Name) -> (number: u64, size: u32, id: u32);
+
+    /// Takes the cached message back: it leaves the queue, and no acceptance is announced. It
+    /// is written into `room` bytes of the task's memory at `address` as it could be sent
+    /// again, and its size is returned. Rights that were moved come back under their old
+    /// names, or, where such a name is in use or the port is known by another, under the one
+    /// in the message; to a receive right that comes back no thread waits any more.
+    ///
+    /// `InvalidName`, `InvalidRight`, `Failure` as for [`port_cached`]. `NoSpace`: there is too
+    /// little room. `InvalidAddress`: no memory there, or not at a multiple of 8;
+    /// `ProtectionFailure`; `ResourceShortage`.
+    24 port_cached_take_back / PortCachedTakeBack (name: Name, thread: Name, address: u64, room: u32, reserved: u32)
+        -> (size: u32, reserved: u32);
+
+    /// Puts another message in the place of the cached one, which is taken back as by
+    /// [`port_cached_take_back`] to `old`. The new one lies in `size` bytes at `address` as for
+    /// `msg_send`, its destination is `name`, and it is announced when it is accepted. The two
+    /// buffers may be the same.
+    ///
+    /// The errors of [`port_cached_take_back`], and, for the new message, the `Send…` errors;
+    /// `SendInvalidPort`: its destination is another.
+    25 port_cached_replace / PortCachedReplace (name: Name, thread: Name, address: u64, size: u32, room: u32, old: u64)
+        -> (size: u32, reserved: u32);
 }
 
 /// Most names in one reply of [`port_names`].

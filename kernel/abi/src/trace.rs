@@ -26,6 +26,8 @@ pub enum Step {
     Notify = 7,
     /// It was destroyed: its port died.
     Die = 8,
+    /// Its sender took it back before it was accepted.
+    TakeBack = 9,
 }
 
 impl Step {
@@ -41,6 +43,7 @@ impl Step {
             6 => Step::Receive,
             7 => Step::Notify,
             8 => Step::Die,
+            9 => Step::TakeBack,
             _ => return None,
         })
     }

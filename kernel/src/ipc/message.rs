@@ -8,11 +8,11 @@
 //! Invariant: each right in an envelope is counted at its port.
 //! Neighbours: `right` takes rights in and out, `send` and `receive` move messages.
 
+use super::cached::CacheSlot;
 use super::port::{InPort, PortId};
 use super::request::Request;
 use crate::arena::{Arena, Id};
 use crate::list::{Link, List};
-use crate::task::TaskId;
 use crate::task::account::{AccountId, Accounts, Resource};
 use crate::task::thread::ThreadId;
 use crate::vm::Vm;
@@ -195,22 +195,6 @@ impl Message {
     pub fn from_kernel(envelope: Envelope, body: &[u8], account: AccountId) -> Message {
         let body = Body::Inline(body.iter().copied().collect());
         Message { envelope, body, account, heap: 0, cached_for: None, request: None, queue: Link::default() }
-    }
-}
-
-/// The mark that a task has a cached message at a port.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CacheSlot {
-    /// The task.
-    pub task: TaskId,
-    /// Its name for the port; null once the task has let it go.
-    pub name: Name,
-}
-
-/// A cached message's task knows its port by another name; null: by none.
-pub fn rename_cached(messages: &mut Messages, id: MessageId, name: Name) {
-    if let Some(slot) = &mut messages[id].cached_for {
-        slot.name = name;
     }
 }
 

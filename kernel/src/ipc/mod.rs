@@ -14,6 +14,7 @@
 //! Neighbours: of the kernel's other parts this one uses `vm::copy`, accounts,
 //! threads and the scheduler; `service` answers what is sent to kernel ports.
 
+pub mod cached;
 pub mod death;
 pub mod interrupt;
 pub mod message;

@@ -6,9 +6,10 @@
 //! where it was. Invariant: as `port` says.
 //! Neighbours: `send`, `right`, `death` (whose notices are received here).
 
+use super::cached;
 use super::death;
 use super::death::NoticeBody;
-use super::message::{self, CacheSlot, CarriedRight, Envelope, Message, MessageId, Source};
+use super::message::{self, CarriedRight, Envelope, Message, MessageId, Source};
 use super::port::{Owner, Port, PortId};
 use super::{request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
@@ -17,11 +18,10 @@ use crate::task::{Caller, TaskId, exception};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
-use portolan_abi::notification::{Kind, Notification};
+use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
-use portolan_abi::{Error, Name, call};
+use portolan_abi::{Error, call};
 use portolan_machine::{Access, Memory};
-use zerocopy::IntoBytes;
 
 /// How a receiver that was given a message is made ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -185,7 +185,7 @@ fn take_queued(k: &mut Kernel, to: Receiver, id: MessageId) -> Completion {
         None => message::release(&mut k.vm, &mut k.accounts, &message),
         Some(slot) => {
             k.ports[to.port].cached -= 1;
-            tell_accepted(k, slot, &message);
+            cached::tell(k, slot, &message, Kind::MessageAccepted, message.envelope.id);
         }
     }
     send::admit(k, to.port);
@@ -426,44 +426,6 @@ pub fn lose_reply(k: &mut Kernel, thread: ThreadId) {
         State::Waiting(Wait::Exception(_)) => exception::lose(k, thread),
         _ => {}
     }
-}
-
-/// Tells a task that the message the kernel cached for it has been taken. Nobody may be
-/// waiting for the notice: then it is kept in that message's place, at its cost, so that
-/// it can always be kept.
-fn tell_accepted(k: &mut Kernel, slot: CacheSlot, accepted: &Message) {
-    message::release_body(&mut k.vm, &mut k.accounts, accepted);
-    let Some((port, name)) = free_cache_slot(k, slot) else {
-        message::release_place(&mut k.accounts, accepted);
-        return;
-    };
-    let notification = Notification { name, count: 0 };
-    let mut envelope = Envelope::from_kernel(k.next_number(), Kind::MessageAccepted as u32, size_of::<Notification>());
-    envelope.destination.right = CarriedRight::SendOnce(port, None);
-    let source = Source::Kernel(notification.as_bytes());
-    if offer_kept(k, port, &mut envelope, source) {
-        message::release_place(&mut k.accounts, accepted);
-        return;
-    }
-    let id = message::keep_in_place(&mut k.messages, accepted, envelope, notification.as_bytes());
-    send::enqueue(k, port, id, Step::Notify);
-}
-
-/// Lets a task have another message cached; where that is to be announced, and the name
-/// to say, null if the task has let it go. `None`: there is nobody to tell.
-fn free_cache_slot(k: &mut Kernel, slot: CacheSlot) -> Option<(PortId, Name)> {
-    let task = k.tasks.get_mut(slot.task)?;
-    let port = task.notify_port;
-    let mut name = Name::NULL;
-    if let Some(held) = task.space.held_slot(slot.name) {
-        let entry = task.space.entry_mut(held);
-        entry.cached = None;
-        if !entry.is_let_go() {
-            name = slot.name;
-        }
-        right::clean(k, slot.task, held);
-    }
-    super::port::living(&k.ports, port).map(|_| (port, name))
 }
 
 /// Whether the kernel has something to say to a port's receiver.

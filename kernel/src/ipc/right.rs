@@ -9,8 +9,9 @@
 //! one for each in a message, `send_once_rights` likewise.
 //! Neighbours: `space` stores, `message` carries, `death` reacts to the last right.
 
+use super::cached;
 use super::death;
-use super::message::{self, Carried, CarriedRight, Waiter};
+use super::message::{Carried, CarriedRight, Waiter};
 use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
 use super::space::{Entry, Right, Space};
 use super::{receive, request, send, set};
@@ -207,7 +208,7 @@ pub fn remove(k: &mut Kernel, holder: Holder) {
     unlink(k, holder);
     let space = &mut k.tasks[holder.task].space;
     if let Some(message) = space.entry(holder.slot).cached {
-        message::rename_cached(&mut k.messages, message, Name::NULL);
+        cached::rename(&mut k.messages, message, Name::NULL);
     }
     space.remove(holder.slot);
 }
@@ -694,7 +695,7 @@ pub fn rename(k: &mut Kernel, task: TaskId, old: Name, new: Name) -> Result<()> 
     let renamed = Holder { task, slot: space.rename(slot, new) };
     let entry = *space.entry(renamed.slot);
     if let Some(message) = entry.cached {
-        message::rename_cached(messages, message, new);
+        cached::rename(messages, message, new);
     }
     relink(k, renamed);
     if let Some(request) = entry.request {

@@ -4,11 +4,11 @@
 //! holds its rights in the sender's name space until the message has gone.
 //! Neighbours: `right` takes, `receive` delivers, `service` answers kernel ports.
 
-use super::message::{self, CacheSlot, Carried, CarriedRight, Envelope, Message, MessageId, Rights, Source};
+use super::message::{self, Carried, CarriedRight, Envelope, Message, MessageId, Rights, Source};
 use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
 use super::space::{Right, Space};
-use super::{request, right, set};
+use super::{cached, request, right, set};
 use crate::kernel::Kernel;
 use crate::service;
 use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Wait, deadline};
@@ -310,9 +310,10 @@ fn leave(
     }
     let at_once = options.contains(Options::SEND_TIMEOUT) && half.timeout == 0;
     if options.contains(Options::SEND_NOTIFY) && (at_once || !options.contains(Options::SEND_TIMEOUT)) {
-        check_cache(k, task, port)?;
+        let slot = slot_of(me.thread, options);
+        cached::check(k, task, slot, port)?;
         let id = keep(k, task, envelope, source)?;
-        cache(k, task, port, id);
+        cached::cache(k, task, slot, port, id);
         return Err(Error::SendWillNotify);
     }
     if at_once {
@@ -322,6 +323,42 @@ fn leave(
     let until = deadline(k.now, options, Options::SEND_TIMEOUT, half.timeout);
     wait(k, me.thread, Sending { port, message, options, then: *then }, until);
     Ok(Sent::Blocked)
+}
+
+/// The thread whose slot a cached message takes; `None`: its task's.
+fn slot_of(thread: ThreadId, options: Options) -> Option<ThreadId> {
+    options.contains(Options::SEND_NOTIFY_THREAD).then_some(thread)
+}
+
+/// Keeps a message of a task's that is to go through a right that it names, as if a send
+/// waited: its rights are held.
+///
+/// # Errors
+/// The `Send…` errors; nothing has changed then.
+pub fn keep_for(
+    k: &mut Kernel,
+    task: TaskId,
+    name: Name,
+    through: CarriedRight,
+    half: &call::Send,
+) -> Result<MessageId> {
+    let mut window = Window::default();
+    let Kernel { vm, accounts, tasks, .. } = k;
+    let header = open(vm, accounts, &mut tasks[task], half, &mut window)?;
+    let descriptors = header.descriptors as usize;
+    let body_size = (half.size as usize).checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
+    let destination = Carried { right: through, from: name, how: None };
+    let port = port_of(&destination).filter(|_| header.remote == name).ok_or(Error::SendInvalidPort)?;
+    let mut envelope = Envelope { destination, ..Envelope::from_kernel(k.next_number(), header.id, body_size) };
+    envelope.sender = k.tasks[task].serial;
+    if header.local != Name::NULL {
+        take_other_reply(k, task, &header, &mut envelope)?;
+    }
+    if descriptors > 0 {
+        take_rights(k, task, port, &mut envelope, &window, descriptors)?;
+    }
+    let kept = keep(k, task, &mut envelope, Source::Sender(&window));
+    kept.inspect_err(|_| give_back(k, task, &envelope))
 }
 
 fn keep(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, source: Source<'_>) -> Result<MessageId> {
@@ -341,7 +378,7 @@ fn wait(k: &mut Kernel, me: ThreadId, sending: Sending, until: Option<portolan_m
 }
 
 /// The message's rights leave the sender's name space for good.
-fn leave_sender(k: &mut Kernel, task: TaskId, id: MessageId) {
+pub fn leave_sender(k: &mut Kernel, task: TaskId, id: MessageId) {
     let envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
     let_go(k, task, &envelope);
     k.messages[id].envelope = envelope;
@@ -400,34 +437,6 @@ pub fn enqueue(k: &mut Kernel, port: PortId, id: MessageId, step: Step) {
     set::note(ports, port);
 }
 
-/// Whether the kernel may cache a message of this task for the port.
-fn check_cache(k: &Kernel, task: TaskId, port: PortId) -> Result<()> {
-    let space = &k.tasks[task].space;
-    match space.find(port) {
-        Some(slot) if space.entry(slot).cached.is_some() => Err(Error::SendNotifyInProgress),
-        _ => Ok(()),
-    }
-}
-
-/// Queues a message above the capacity and marks that its sender waits for the notice.
-/// The mark keeps the task's name for the port, also when the message takes the last
-/// right under it.
-fn cache(k: &mut Kernel, task: TaskId, port: PortId, id: MessageId) {
-    let space = &mut k.tasks[task].space;
-    let name = match space.find(port) {
-        Some(slot) => {
-            space.entry_mut(slot).cached = Some(id);
-            space.name(slot)
-        }
-        // A sender that waited may have let the name go meanwhile.
-        None => k.messages[id].envelope.destination.from,
-    };
-    k.messages[id].cached_for = Some(CacheSlot { task, name });
-    leave_sender(k, task, id);
-    k.ports[port].cached += 1;
-    enqueue(k, port, id, Step::Cache);
-}
-
 /// Lets waiting senders in while there is room, in the order in which they came.
 pub fn admit(k: &mut Kernel, port: PortId) {
     while k.ports[port].has_room()
@@ -477,14 +486,15 @@ pub fn fail(k: &mut Kernel, thread: ThreadId, error: Error) {
 /// kernel cache the message if it said so.
 pub fn time_out(k: &mut Kernel, thread: ThreadId) {
     let Some((sending, task)) = stop_waiting(k, thread) else { return };
+    let slot = slot_of(thread, sending.options);
     let cached = if sending.options.contains(Options::SEND_NOTIFY) {
-        check_cache(k, task, sending.port)
+        cached::check(k, task, slot, sending.port)
     } else {
         Err(Error::SendTimedOut)
     };
     match cached {
         Ok(()) => {
-            cache(k, task, sending.port, sending.message);
+            cached::cache(k, task, slot, sending.port, sending.message);
             finish(k, thread, Error::SendWillNotify);
         }
         Err(error) => {
@@ -523,7 +533,8 @@ pub fn abandon(k: &mut Kernel, thread: ThreadId) {
     }
 }
 
-fn return_message(k: &mut Kernel, task: TaskId, id: MessageId) {
+/// A message that waited is its sender's again.
+pub fn return_message(k: &mut Kernel, task: TaskId, id: MessageId) {
     let envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
     give_back(k, task, &envelope);
     let Kernel { vm, accounts, messages, .. } = k;

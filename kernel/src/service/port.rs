@@ -1,10 +1,13 @@
 //! Routines on a task's ports and names, behind its kernel port. Reference: `abi::port`.
 
 use super::Answer;
+use crate::ipc::cached::{self, Buffer};
 use crate::ipc::message::{CarriedRight, Rights};
+use crate::ipc::port::{KernelObject, Owner};
+use crate::ipc::space::Right;
 use crate::ipc::{self, PortId, request, right, set};
 use crate::kernel::Kernel;
-use crate::task::{AccountId, TaskId};
+use crate::task::{AccountId, TaskId, ThreadId};
 use portolan_abi::notification::Kind;
 use portolan_abi::port::{MEMBERS_MAX, NAMES_MAX, NameType, Request, Status, arguments, results};
 use portolan_abi::{Capacity, Disposition, Error, Name, Result, RightKind};
@@ -93,6 +96,26 @@ pub(super) fn handle(
             let port = right::receive_right(k, target, request.name)?;
             k.ports[port].payload = None;
         }
+        Request::PortCached(request) => {
+            let thread = slot_of(k, target, request.thread)?;
+            let message = cached::look(k, target, request.name, thread)?;
+            let envelope = &k.messages[message].envelope;
+            let (number, size, id) = (envelope.number, envelope.size() as u32, envelope.id);
+            answer.results(&results::PortCached { number, size, id });
+        }
+        Request::PortCachedTakeBack(request) => {
+            let thread = slot_of(k, target, request.thread)?;
+            let to = Buffer { address: request.address, size: request.room };
+            let size = cached::take_back(k, target, request.name, thread, to)?;
+            answer.results(&results::PortCachedTakeBack { size, reserved: 0 });
+        }
+        Request::PortCachedReplace(request) => {
+            let thread = slot_of(k, target, request.thread)?;
+            let from = Buffer { address: request.address, size: request.size };
+            let to = Buffer { address: request.old, size: request.room };
+            let size = cached::replace(k, target, request.name, thread, from, to)?;
+            answer.results(&results::PortCachedReplace { size, reserved: 0 });
+        }
     }
     Ok(())
 }
@@ -108,6 +131,21 @@ fn move_member(k: &mut Kernel, target: TaskId, member: Name, set: Name) -> Resul
         return Err(Error::NotInSet);
     }
     Ok(())
+}
+
+/// The thread whose cached message is meant; `None`: the task's.
+fn slot_of(k: &Kernel, target: TaskId, thread: Name) -> Result<Option<ThreadId>> {
+    if thread == Name::NULL {
+        return Ok(None);
+    }
+    let space = &k.tasks[target].space;
+    let Right::Port { port, sends: 1.., .. } = space.entry(space.slot(thread)?).right else {
+        return Err(Error::InvalidRight);
+    };
+    match k.ports[port].owner {
+        Owner::Kernel(KernelObject::Thread(thread)) => Ok(Some(thread)),
+        _ => Err(Error::InvalidRight),
+    }
 }
 
 /// The right that a notification is to go through: null, or one that is `fit`.

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod boot;
+mod cached;
 mod capacity;
 mod copies;
 mod death;
