@@ -21,7 +21,7 @@ use crate::vm::ObjectId;
 use crate::vm::map::REGION_COST;
 use crate::vm::object::Reach;
 use alloc::collections::{BTreeMap, BTreeSet};
-use portolan_abi::{Disposition, Name, Protection};
+use portolan_abi::{AtFull, Disposition, Name, Protection};
 use portolan_machine::Frame;
 
 /// Checks them all.
@@ -145,6 +145,8 @@ fn waiting_messages(k: &Kernel) -> BTreeSet<MessageId> {
 fn queues(k: &Kernel) {
     let mut queued = 0;
     for (id, port) in k.ports.iter() {
+        let may_wait = matches!(port.at_full, AtFull::Sender | AtFull::Replace);
+        assert!(port.senders.is_empty() || may_wait, "a sender waits at {id:?}, which is {:?}", port.at_full);
         assert!(port.senders.is_empty() || !port.has_room(), "a sender waits at {id:?}, which has room");
         let told = port.notices.send_once == 0 && port.notices.interrupts.is_none();
         let nothing_there = port.queue.is_empty() && port.senders.is_empty() && told;

@@ -117,6 +117,8 @@ errors! {
     SendInvalidType = -115, "SEND_INVALID_TYPE";
     /// Unknown or contradicting option bits.
     SendInvalidOptions = -116, "SEND_INVALID_OPTIONS";
+    /// The mailbox is full, and its receiver takes no more then.
+    SendPortFull = -117, "SEND_PORT_FULL";
 
     /// The receive buffer is not writable memory of the task. The message stays queued.
     ReceiveInvalidMemory = -201, "RCV_INVALID_MEMORY";

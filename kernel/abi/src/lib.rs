@@ -34,5 +34,5 @@ pub mod vm;
 pub use call::Call;
 pub use error::{Error, Result};
 pub use name::{Disposition, Name, RightKind};
-pub use port::Capacity;
+pub use port::{AtFull, Capacity, Generation};
 pub use vm::{PAGE_SIZE, Protection};

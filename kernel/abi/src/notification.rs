@@ -21,6 +21,9 @@ pub enum Kind {
     PortDeleted = 0o101,
     /// The message that the kernel cached for this port has been taken by its receiver.
     MessageAccepted = 0o102,
+    /// The message that the kernel cached for this port has been dropped or replaced by
+    /// another, as its receiver wants it when the port is full ([`AtFull`](crate::AtFull)).
+    MessageDropped = 0o112,
     /// By request: the receive right in the message would have been destroyed.
     PortDestroyed = 0o105,
     /// By request: there are no send rights for the port; with its make-send count. A
@@ -47,6 +50,7 @@ impl Kind {
             0o106 => Some(Kind::NoSenders),
             0o111 => Some(Kind::SendPossible),
             0o102 => Some(Kind::MessageAccepted),
+            0o112 => Some(Kind::MessageDropped),
             0o107 => Some(Kind::SendOnce),
             0o110 => Some(Kind::DeadName),
             _ => None,
@@ -61,6 +65,6 @@ pub struct Notification {
     /// The name it is about, in the task whose name it is; null where that task has let
     /// it go meanwhile, and, for a port, while its receive right is in a message.
     pub name: Name,
-    /// Of `NoSenders` the make-send count, of `MessageAccepted` the message's id; else 0.
+    /// Of `NoSenders` the make-send count, of `MessageAccepted` and `MessageDropped` the message's id; else 0.
     pub count: u32,
 }

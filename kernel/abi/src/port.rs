@@ -217,6 +217,21 @@ interface! {
     /// `SendInvalidPort`: its destination is another.
     25 port_cached_replace / PortCachedReplace (name: Name, thread: Name, address: u64, size: u32, room: u32, old: u64)
         -> (size: u32, reserved: u32);
+
+    /// Sets what happens to a message for which the port has no place (an [`AtFull::code`]), and
+    /// applies it to the senders that wait, as if they came now. It stays with the port,
+    /// as its capacity does. What comes through send-once rights, and what the kernel says,
+    /// is always taken.
+    ///
+    /// `InvalidName`, `NotReceiver`; `InvalidValue`: no such answer.
+    26 port_set_full / PortSetFull (name: Name, answer: u32) -> ();
+
+    /// Lets a send right behave, where a mailbox is full, as in one [`Generation`] of Mach (by its
+    /// number), for whoever in this task sends through the name. A copy of the right that is sent
+    /// elsewhere starts as ours.
+    ///
+    /// `InvalidName`; `InvalidRight`: the name has no send right. `InvalidValue`: no such generation.
+    27 port_set_generation / PortSetGeneration (name: Name, generation: u32) -> ();
 }
 
 /// Most names in one reply of [`port_names`].
@@ -265,6 +280,75 @@ impl Capacity {
     }
 }
 
+/// What a receiver wants to happen to a message for which its port has no place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[repr(u32)]
+pub enum AtFull {
+    /// Whatever the sender says with its options. So it is at first.
+    #[default]
+    Sender = 0,
+    /// The send ends at once with [`Error::SendPortFull`].
+    Refuse = 1,
+    /// It is queued, and the oldest message is destroyed. A port of capacity zero has no place for
+    /// either: there it is [`AtFull::DropNewest`].
+    DropOldest = 2,
+    /// It is destroyed. To its sender it has been sent: as with a datagram, only the
+    /// receiver knows.
+    DropNewest = 3,
+    /// It takes the place of the oldest queued message with the same id, which is destroyed. If there
+    /// is none, it is as the sender says. To find it takes time in proportion to the queue.
+    Replace = 4,
+}
+
+impl AtFull {
+    /// All of them.
+    pub const ALL: [AtFull; 5] =
+        [AtFull::Sender, AtFull::Refuse, AtFull::DropOldest, AtFull::DropNewest, AtFull::Replace];
+
+    /// As it stands in a message.
+    #[must_use]
+    pub const fn code(self) -> u32 {
+        self as u32
+    }
+
+    /// The answer that a number stands for; else [`Error::InvalidValue`].
+    pub fn from_code(code: u32) -> Result<AtFull> {
+        Self::ALL.into_iter().find(|answer| *answer as u32 == code).ok_or(Error::InvalidValue)
+    }
+}
+
+/// How a send right behaves where a mailbox is full, in the generations of Mach.
+///
+/// A message *given back* is its sender's again, rights and all; one that is *destroyed*
+/// takes its rights with it, and the sender's names for those that it moved are gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+#[repr(u32)]
+pub enum Generation {
+    /// Ours: a message that is not sent is given back, whatever the reason.
+    #[default]
+    Portolan = 0,
+    /// Mach 2.5 (CMU, OSF/1): a message that is not sent is destroyed.
+    Mach25 = 1,
+    /// Mach 3 (GNU Mach): given back; but if the port dies during the wait, the send succeeds, and
+    /// the message is destroyed. (There, rights may come back under new names; not here.)
+    Mach3 = 2,
+    /// XNU: as Mach 3, and nothing is cached. `SEND_NOTIFY` with `SEND_TIMEOUT` asks, when the time is over,
+    /// for a `SendPossible` notification on the notify port, and the send ends with `SEND_TIMED_OUT`;
+    /// without a timeout it waits. If another notification about the name has been asked for,
+    /// `SEND_NOTIFY_IN_PROGRESS`; if the message took the last reference, `SEND_INVALID_RIGHT`.
+    Xnu = 3,
+}
+
+impl Generation {
+    /// All of them.
+    pub const ALL: [Generation; 4] = [Generation::Portolan, Generation::Mach25, Generation::Mach3, Generation::Xnu];
+
+    /// The generation that a number stands for; else [`Error::InvalidValue`].
+    pub fn from_code(code: u32) -> Result<Generation> {
+        Self::ALL.into_iter().find(|generation| *generation as u32 == code).ok_or(Error::InvalidValue)
+    }
+}
+
 /// What `port_status` tells of a port; whoever holds its receive right may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -293,6 +377,18 @@ pub struct Status {
     pub set: Name,
     /// Its protected payload; 0 if it has none.
     pub payload: u64,
+    /// Messages that it has refused, being full ([`AtFull::Refuse`]).
+    pub refused: u64,
+    /// Messages destroyed for younger ones ([`AtFull::DropOldest`]).
+    pub dropped_oldest: u64,
+    /// Messages destroyed as they came ([`AtFull::DropNewest`]).
+    pub dropped_newest: u64,
+    /// Messages destroyed for others with their id ([`AtFull::Replace`]).
+    pub replaced: u64,
+    /// [`AtFull::code`].
+    pub at_full: u32,
+    /// Always 0.
+    pub reserved: u32,
 }
 
 impl Status {

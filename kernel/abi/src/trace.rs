@@ -28,6 +28,8 @@ pub enum Step {
     Die = 8,
     /// Its sender took it back before it was accepted.
     TakeBack = 9,
+    /// It was destroyed because the port was full, as its receiver wants it.
+    Drop = 10,
 }
 
 impl Step {
@@ -44,6 +46,7 @@ impl Step {
             7 => Step::Notify,
             8 => Step::Die,
             9 => Step::TakeBack,
+            10 => Step::Drop,
             _ => return None,
         })
     }

@@ -5,7 +5,7 @@
 //!   send       header read once, names -> rights (right::take)
 //!     deliver  a thread waits: bytes from page to page, rights -> names
 //!     queue    room: the bytes are kept in the kernel (message::keep)
-//!     full     the sender's choice: wait, give up, or let the kernel cache it
+//!     full     as the receiver wants, else the sender (policy): wait, give up, be cached, …
 //!   receive    a notice, the oldest message, a waiting sender's message, or wait
 //! ```
 //!
@@ -18,6 +18,8 @@ pub mod cached;
 pub mod death;
 pub mod interrupt;
 pub mod message;
+pub mod overflow;
+pub mod policy;
 pub mod port;
 pub mod receive;
 pub mod request;

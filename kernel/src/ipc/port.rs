@@ -13,7 +13,7 @@ use crate::task::TaskId;
 use crate::task::account::AccountId;
 use crate::task::thread::{InQueue, Thread, ThreadId};
 use crate::vm::ObjectId;
-use portolan_abi::{Capacity, Name, Protection};
+use portolan_abi::{AtFull, Capacity, Name, Protection};
 use portolan_machine::{IoRange, Line};
 
 /// Names a port.
@@ -32,6 +32,10 @@ pub struct Port {
     pub account: AccountId,
     /// How many messages it holds before it is full.
     pub capacity: Capacity,
+    /// What happens to a message for which there is no place.
+    pub at_full: AtFull,
+    /// What that has cost.
+    pub overflows: Overflows,
     /// The messages, oldest first.
     pub queue: List<Message, InPort>,
     /// How many of them the kernel caches for their senders.
@@ -72,6 +76,20 @@ pub struct Port {
     pub toward: Option<PortId>,
     /// In the line of ports to be cleared away.
     pub grave: Link<Port>,
+}
+
+/// Messages that a port did not keep because it was full and its receiver wants it so, by
+/// the receiver's answer.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct Overflows {
+    /// Refused.
+    pub refused: u64,
+    /// Destroyed for a younger one.
+    pub dropped_oldest: u64,
+    /// Destroyed as they came.
+    pub dropped_newest: u64,
+    /// Destroyed for another with the same id.
+    pub replaced: u64,
 }
 
 /// Who receives from a port.
@@ -157,6 +175,8 @@ impl Port {
             owner,
             account,
             capacity,
+            at_full: AtFull::default(),
+            overflows: Overflows::default(),
             queue: List::default(),
             cached: 0,
             senders: List::default(),

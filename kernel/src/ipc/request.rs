@@ -74,6 +74,27 @@ pub fn arm(
     Ok(previous)
 }
 
+/// Asks for word of room at a full port, on the task's notify port; once is enough.
+///
+/// # Errors
+/// `SendNotifyInProgress`: something else about the name has been asked for. `SendInvalidRight`:
+/// the name has no send right, or there is no notify port. `SendNoBuffer`.
+pub fn arm_send_possible(k: &mut Kernel, task: TaskId, name: Name) -> Result<()> {
+    let space = &k.tasks[task].space;
+    let asked = space.slot(name).ok().and_then(|slot| space.entry(slot).request);
+    match asked.map(|id| k.messages[id].envelope.id) {
+        Some(kind) if kind == Kind::SendPossible as u32 => return Ok(()),
+        Some(_) => return Err(Error::SendNotifyInProgress),
+        None => {}
+    }
+    let payer = k.tasks[task].account;
+    let armed = arm(k, payer, task, name, Kind::SendPossible, 1, CarriedRight::Null);
+    armed.map(drop).map_err(|error| match error {
+        Error::ResourceShortage => Error::SendNoBuffer,
+        _ => Error::SendInvalidRight,
+    })
+}
+
 /// Takes a request back, and returns the right it would have gone through, null if it
 /// was the default.
 ///
@@ -94,7 +115,9 @@ fn subject(k: &Kernel, holder: Holder, kind: Kind, sync: u32) -> Result<About> {
         (Kind::NoSenders, Right::Port { port, receive: true, .. }) => Ok(About::NoSenders(port, sync)),
         (Kind::PortDestroyed, Right::Port { port, receive: true, .. }) => Ok(About::Destroyed(port)),
         (Kind::DeadName | Kind::SendPossible | Kind::NoSenders | Kind::PortDestroyed, _) => Err(Error::InvalidRight),
-        (Kind::MessageAccepted | Kind::SendOnce | Kind::PortDeleted, _) => Err(Error::InvalidValue),
+        (Kind::MessageAccepted | Kind::MessageDropped | Kind::SendOnce | Kind::PortDeleted, _) => {
+            Err(Error::InvalidValue)
+        }
     }
 }
 

@@ -5,10 +5,11 @@
 //! Neighbours: `right` takes, `receive` delivers, `service` answers kernel ports.
 
 use super::message::{self, Carried, CarriedRight, Envelope, Message, MessageId, Rights, Source};
+use super::policy::{self, Case, Fate, Full};
 use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
 use super::space::{Right, Space};
-use super::{cached, request, right, set};
+use super::{cached, death, overflow, request, right, set};
 use crate::kernel::Kernel;
 use crate::service;
 use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Wait, deadline};
@@ -17,7 +18,7 @@ use crate::vm::copy::Window;
 use crate::vm::{Fault, Vm};
 use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_ALIGN, MESSAGE_MAX, Options};
 use portolan_abi::trace::Step;
-use portolan_abi::{Capacity, Disposition, Error, Name, Result, call};
+use portolan_abi::{AtFull, Capacity, Disposition, Error, Name, Result, call};
 use portolan_machine::Access;
 
 /// How a sending half went, if it did not fail.
@@ -282,7 +283,7 @@ fn delivery(then: &Option<call::Receive>, options: Options) -> Delivery {
     if gives_way { Delivery::HandOff } else { Delivery::Queue }
 }
 
-/// Leaves a message that no one can take now: in the queue, or as the sender wants it if that is full.
+/// Leaves a message that no one can take now: in the queue, or, if that is full, as `policy` decides.
 #[inline(never)]
 fn leave(
     k: &mut Kernel,
@@ -301,28 +302,126 @@ fn leave(
             return Ok(Sent::Done);
         }
     }
-    let must_take = matches!(envelope.destination.right, CarriedRight::SendOnce(..));
-    if must_take || k.ports[port].has_room() {
-        let id = keep(k, task, envelope, source)?;
-        leave_sender(k, task, id);
-        enqueue(k, port, id, Step::Queue);
-        return Ok(Sent::Done);
+    let timeout = options.contains(Options::SEND_TIMEOUT).then_some(half.timeout);
+    let case = case(k, task, port, envelope, options, timeout);
+    let left = leave_by(k, me, port, envelope, source, &case, then);
+    if let Err(error) = left
+        && error != Error::SendWillNotify
+        && policy::fate(case.generation, error) != Fate::GiveBack
+    {
+        destroy(k, task, envelope);
     }
-    let at_once = options.contains(Options::SEND_TIMEOUT) && half.timeout == 0;
-    if options.contains(Options::SEND_NOTIFY) && (at_once || !options.contains(Options::SEND_TIMEOUT)) {
-        let slot = slot_of(me.thread, options);
-        cached::check(k, task, slot, port)?;
-        let id = keep(k, task, envelope, source)?;
-        cached::cache(k, task, slot, port, id);
-        return Err(Error::SendWillNotify);
+    left
+}
+
+/// What there is to know for the decision.
+fn case(k: &Kernel, task: TaskId, id: PortId, envelope: &Envelope, options: Options, timeout: Option<u32>) -> Case {
+    let port = &k.ports[id];
+    Case {
+        send_once: matches!(envelope.destination.right, CarriedRight::SendOnce(..)),
+        room: port.has_room(),
+        holds_none: port.capacity == Capacity::Zero,
+        at_full: port.at_full,
+        same_id: port.at_full == AtFull::Replace && !port.has_room() && overflow::same_id(k, id, envelope.id).is_some(),
+        options,
+        timeout,
+        generation: k.tasks[task]
+            .space
+            .named(envelope.destination.from)
+            .map_or_else(Default::default, |entry| entry.behaves),
     }
-    if at_once {
-        return Err(Error::SendTimedOut);
+}
+
+fn leave_by(
+    k: &mut Kernel,
+    me: &Caller,
+    port: PortId,
+    envelope: &mut Envelope,
+    source: Source<'_>,
+    case: &Case,
+    then: &Option<call::Receive>,
+) -> Result<Sent> {
+    let (task, options, through) = (me.task, case.options, envelope.destination.from);
+    match policy::decide(case) {
+        Full::TimeOut => return Err(Error::SendTimedOut),
+        Full::Refuse => {
+            k.ports[port].overflows.refused += 1;
+            return Err(Error::SendPortFull);
+        }
+        Full::ArmSendPossible => {
+            request::arm_send_possible(k, task, through)?;
+            return Err(Error::SendTimedOut);
+        }
+        Full::DropNewest => {
+            k.ports[port].overflows.dropped_newest += 1;
+            k.trace(Step::Drop, envelope, port, None);
+            destroy(k, task, envelope);
+        }
+        Full::Cache => {
+            let slot = slot_of(me.thread, options);
+            cached::check(k, task, slot, port)?;
+            let id = keep(k, task, envelope, source)?;
+            cached::cache(k, task, slot, port, id);
+            return Err(Error::SendWillNotify);
+        }
+        Full::Wait => {
+            let message = keep(k, task, envelope, source)?;
+            let until = deadline(k.now, options, Options::SEND_TIMEOUT, case.timeout.unwrap_or(0));
+            let sending = Sending { port, message, options, then: *then, generation: case.generation };
+            wait(k, me.thread, sending, until);
+            return Ok(Sent::Blocked);
+        }
+        Full::Queue => {
+            let id = keep(k, task, envelope, source)?;
+            leave_sender(k, task, id);
+            enqueue(k, port, id, Step::Queue);
+        }
+        Full::DropOldest => {
+            let id = keep(k, task, envelope, source)?;
+            leave_sender(k, task, id);
+            overflow::drop_oldest(k, port, id);
+        }
+        Full::Replace => {
+            let id = keep(k, task, envelope, source)?;
+            leave_sender(k, task, id);
+            overflow::replace(k, port, id);
+        }
     }
-    let message = keep(k, task, envelope, source)?;
-    let until = deadline(k.now, options, Options::SEND_TIMEOUT, half.timeout);
-    wait(k, me.thread, Sending { port, message, options, then: *then }, until);
-    Ok(Sent::Blocked)
+    Ok(Sent::Done)
+}
+
+/// Destroys a message that was not kept, as if it had been sent; nothing of it is left to
+/// give back.
+fn destroy(k: &mut Kernel, task: TaskId, envelope: &mut Envelope) {
+    let gone = core::mem::replace(envelope, Envelope::from_kernel(0, 0, 0));
+    let_go(k, task, &gone);
+    death::discard_rights(k, &gone);
+}
+
+/// Sets the receiver's answer to a full port; senders that wait are answered so.
+pub fn set_full(k: &mut Kernel, port: PortId, answer: AtFull) {
+    k.ports[port].at_full = answer;
+    let holds_none = k.ports[port].capacity == Capacity::Zero;
+    while let Some(thread) = k.ports[port].senders.first() {
+        match answer {
+            AtFull::Sender | AtFull::Replace => return,
+            AtFull::Refuse => {
+                k.ports[port].overflows.refused += 1;
+                fail(k, thread, Error::SendPortFull);
+                continue;
+            }
+            AtFull::DropOldest | AtFull::DropNewest => {}
+        }
+        let Some((sending, task)) = stop_waiting(k, thread) else { return };
+        leave_sender(k, task, sending.message);
+        if answer == AtFull::DropOldest && !holds_none {
+            overflow::drop_oldest(k, port, sending.message);
+        } else {
+            k.ports[port].overflows.dropped_newest += 1;
+            overflow::destroy(k, port, sending.message);
+        }
+        go_on(k, thread, &sending);
+    }
 }
 
 /// The thread whose slot a cached message takes; `None`: its task's.
@@ -474,33 +573,49 @@ fn go_on(k: &mut Kernel, thread: ThreadId, sending: &Sending) {
     k.scheduler.make_ready(&mut k.threads, thread);
 }
 
-/// Ends a thread's wait for a place without success; the message is its own again.
+/// Ends a thread's wait for a place without success; the message is its own again, or has
+/// another fate.
 pub fn fail(k: &mut Kernel, thread: ThreadId, error: Error) {
     if let Some((sending, task)) = stop_waiting(k, thread) {
-        return_message(k, task, sending.message);
-        finish(k, thread, error);
+        give_up(k, thread, task, &sending, error);
     }
 }
 
-/// A thread's deadline has come while it waits for a place: it gives up, or lets the
-/// kernel cache the message if it said so.
+/// A thread's deadline has come while it waits for a place. The receiver's answer was asked
+/// when it came.
 pub fn time_out(k: &mut Kernel, thread: ThreadId) {
     let Some((sending, task)) = stop_waiting(k, thread) else { return };
+    let envelope = &k.messages[sending.message].envelope;
+    let name = envelope.destination.from;
+    let case = Case { at_full: AtFull::Sender, ..case(k, task, sending.port, envelope, sending.options, Some(0)) };
     let slot = slot_of(thread, sending.options);
-    let cached = if sending.options.contains(Options::SEND_NOTIFY) {
-        cached::check(k, task, slot, sending.port)
-    } else {
-        Err(Error::SendTimedOut)
+    let ended = match policy::decide(&Case { room: false, generation: sending.generation, ..case }) {
+        Full::Cache => cached::check(k, task, slot, sending.port),
+        Full::ArmSendPossible => request::arm_send_possible(k, task, name).and(Err(Error::SendTimedOut)),
+        _ => Err(Error::SendTimedOut),
     };
-    match cached {
+    match ended {
         Ok(()) => {
             cached::cache(k, task, slot, sending.port, sending.message);
             finish(k, thread, Error::SendWillNotify);
         }
-        Err(error) => {
-            return_message(k, task, sending.message);
-            finish(k, thread, error);
+        Err(error) => give_up(k, thread, task, &sending, error),
+    }
+}
+
+/// A wait for a place has ended without one.
+fn give_up(k: &mut Kernel, thread: ThreadId, task: TaskId, sending: &Sending, error: Error) {
+    let fate = policy::fate(sending.generation, error);
+    match fate {
+        Fate::GiveBack => return_message(k, task, sending.message),
+        Fate::Destroy | Fate::DestroyAsSent => {
+            leave_sender(k, task, sending.message);
+            overflow::destroy(k, sending.port, sending.message);
         }
+    }
+    match fate {
+        Fate::GiveBack | Fate::Destroy => finish(k, thread, error),
+        Fate::DestroyAsSent => go_on(k, thread, sending),
     }
 }
 

@@ -15,7 +15,7 @@ use super::message::{MessageId, Waiter};
 use super::port::{Holder, PortId};
 use crate::arena::Chunked;
 use crate::task::account::{AccountId, Accounts, Resource};
-use portolan_abi::{Error, Name, Result};
+use portolan_abi::{Error, Generation, Name, Result};
 
 /// What a name costs its task's account, with its bucket of the hash. Slots are paid for when the table grows,
 /// and stay paid for until the task ends.
@@ -65,6 +65,8 @@ pub struct Entry {
     pub cached: Option<MessageId>,
     /// The next in its bucket; of a vacant slot but the first, the vacant one before it.
     chain: u32,
+    /// How sending through it behaves where a mailbox is full.
+    pub behaves: Generation,
     /// What it stands for.
     pub right: Right,
     /// Among the names of its port, or, once dead, in the line of notices.
@@ -281,6 +283,7 @@ impl Space {
         entry.generation = (entry.generation + entry.step) & Name::GENERATION_MAX;
         entry.step = 1;
         entry.cached = None;
+        entry.behaves = Generation::default();
         entry.request = None;
         self.put_vacant(slot);
     }
@@ -483,6 +486,7 @@ impl Default for Entry {
             step: 1,
             held: 0,
             cached: None,
+            behaves: Generation::default(),
             chain: NONE,
             right: Right::Vacant(NONE),
             next: None,

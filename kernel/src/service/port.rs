@@ -5,12 +5,12 @@ use crate::ipc::cached::{self, Buffer};
 use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{KernelObject, Owner};
 use crate::ipc::space::Right;
-use crate::ipc::{self, PortId, request, right, set};
+use crate::ipc::{self, PortId, request, right, send, set};
 use crate::kernel::Kernel;
 use crate::task::{AccountId, TaskId, ThreadId};
 use portolan_abi::notification::Kind;
 use portolan_abi::port::{MEMBERS_MAX, NAMES_MAX, NameType, Request, Status, arguments, results};
-use portolan_abi::{Capacity, Disposition, Error, Name, Result, RightKind};
+use portolan_abi::{AtFull, Capacity, Disposition, Error, Generation, Name, Result, RightKind};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -96,6 +96,11 @@ pub(super) fn handle(
             let port = right::receive_right(k, target, request.name)?;
             k.ports[port].payload = None;
         }
+        Request::PortSetFull(request) => {
+            let port = right::receive_right(k, target, request.name)?;
+            send::set_full(k, port, AtFull::from_code(request.answer)?);
+        }
+        Request::PortSetGeneration(request) => set_generation(k, target, &request)?,
         Request::PortCached(request) => {
             let thread = slot_of(k, target, request.thread)?;
             let message = cached::look(k, target, request.name, thread)?;
@@ -129,6 +134,16 @@ fn move_member(k: &mut Kernel, target: TaskId, member: Name, set: Name) -> Resul
         set::leave(&mut k.ports, port);
     } else {
         return Err(Error::NotInSet);
+    }
+    Ok(())
+}
+
+fn set_generation(k: &mut Kernel, target: TaskId, request: &arguments::PortSetGeneration) -> Result<()> {
+    let generation = Generation::from_code(request.generation)?;
+    let entry = k.tasks[target].space.lookup(request.name)?;
+    match entry.right {
+        Right::Port { sends: 1.., .. } => entry.behaves = generation,
+        _ => return Err(Error::InvalidRight),
     }
     Ok(())
 }
@@ -236,6 +251,12 @@ fn status(k: &Kernel, id: ipc::PortId) -> Status {
             + u32::from(port.destroyed.is_some()) * Status::PORT_DESTROYED,
         set: port.set.map_or(Name::NULL, |set| k.ports[set].name()),
         payload: port.payload.unwrap_or(0),
+        refused: port.overflows.refused,
+        dropped_oldest: port.overflows.dropped_oldest,
+        dropped_newest: port.overflows.dropped_newest,
+        replaced: port.overflows.replaced,
+        at_full: port.at_full.code(),
+        reserved: 0,
     }
 }
 

@@ -15,7 +15,7 @@ use crate::ipc::message::{MessageId, Waiter};
 use crate::list::{Link, Linked};
 use alloc::boxed::Box;
 use portolan_abi::message::Options;
-use portolan_abi::{Error, Name, call};
+use portolan_abi::{Error, Generation, Name, call};
 use portolan_machine::{Context, Frame, Instant};
 
 /// Names a thread.
@@ -115,6 +115,8 @@ pub struct Sending {
     pub options: Options,
     /// What to receive afterwards, if anything.
     pub then: Option<call::Receive>,
+    /// How the name that it sends through behaves.
+    pub generation: Generation,
 }
 
 /// A receive that waits, or is to begin.

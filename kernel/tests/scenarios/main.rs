@@ -20,6 +20,7 @@ mod memory;
 mod model;
 mod names;
 mod notify;
+mod policies;
 mod ports;
 mod random;
 mod requests;

@@ -438,3 +438,27 @@ fn while_the_kernel_starts() {
         }
     }
 }
+
+#[test]
+fn while_a_full_mailbox_is_dealt_with() {
+    let full = |mailbox: &Mailbox| {
+        mailbox.receiver.port_set_backlog(mailbox.port, Capacity::Bounded(1)).expect("a mailbox with one place");
+        mailbox.send("filling", WhenFull::Return).done().expect("a place");
+    };
+    at_every_allocation(full, |mailbox| {
+        let (sender, place) = (&mailbox.sender, mailbox.sender.buffers().0 + 0x800);
+        let cached = mailbox.send("cached", WhenFull::Cache).result();
+        if cached == Some(Err(Error::SendWillNotify)) {
+            let (me, to) = (sender.task_self(), mailbox.to);
+            granted(port::port_cached_take_back(&**sender, me, to, Name::NULL, place, 2048, 0));
+        }
+        // Either way the mailbox has one message, which gives way to another.
+        let receiver = &mailbox.receiver;
+        let code = portolan_abi::AtFull::DropOldest.code();
+        if granted(port::port_set_full(&**receiver, receiver.task_self(), mailbox.port, code)).is_some()
+            && let Some(sent) = mailbox.send("young", WhenFull::Return).result()
+        {
+            granted(sent);
+        }
+    });
+}

@@ -1,4 +1,4 @@
-//! Seven demonstrations, each a lesson to be read: what `make run` shows. One more, `greet`, is for
+//! Demonstrations, each a lesson to be read: what `make run` shows. One more, `greet`, is for
 //! whoever wants to type something, and is played only by its name.
 //!
 //! Every demo is played by tasks of this same program: a lead, which starts the
@@ -16,6 +16,7 @@ mod counter;
 mod debugger;
 mod exceptions;
 mod full;
+mod generations;
 mod greet;
 mod rpc;
 mod shared;
@@ -33,7 +34,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 7] = [
+const DEMOS: [Demo; 8] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -51,6 +52,12 @@ const DEMOS: [Demo; 7] = [
         role: exceptions::role,
     },
     Demo { name: "counter", title: "a protocol, its server and two clients", lead: counter::lead, role: counter::role },
+    Demo {
+        name: "generations",
+        title: "a full mailbox in every generation of Mach",
+        lead: generations::lead,
+        role: generations::role,
+    },
 ];
 
 /// Played only by its name.

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
 use portolan_abi::port::{self, NameType, Status};
-use portolan_abi::{Capacity, Disposition, Name, RightKind};
+use portolan_abi::{AtFull, Capacity, Disposition, Generation, Name, RightKind};
 
 pub use crate::trap::{msg_receive, msg_rpc, msg_send, task_notify, task_self, thread_self, thread_switch};
 pub use mach_port_move_member as port_set_add;
@@ -43,6 +43,11 @@ calls! {
     port_status(name: Name) -> Status = |reply| reply.results.status, port_status(name, 0);
     /// Sets how many messages a port holds.
     port_set_backlog(name: Name, backlog: Capacity) -> () = |_reply| (), port_set_backlog(name, backlog.code());
+    /// Sets what happens to a message for which the port has no place.
+    port_set_full(name: Name, answer: AtFull) -> () = |_reply| (), port_set_full(name, answer.code());
+    /// Lets a send right behave, where a mailbox is full, as in one generation of Mach.
+    port_set_generation(name: Name, generation: Generation) -> () = |_reply| (),
+        port_set_generation(name, generation as u32);
     /// Sets where the receive right of a port goes that would die; returns the former backup.
     port_set_backup(name: Name, backup: Name) -> Name = |reply| reply.rights[0],
         port_set_backup(name, 0, Descriptor::port(backup, Disposition::CopySend as u8));

@@ -70,7 +70,7 @@ pub use message::Message;
 pub use notification::Notice;
 pub use port_set::PortSet;
 pub use portolan_abi as abi;
-pub use portolan_abi::{Capacity, Error, Name, Protection};
+pub use portolan_abi::{AtFull, Capacity, Error, Generation, Name, Protection};
 pub use receive::{Answer, Received};
 pub use right::{ReceiveRight, Right, SendOnceRight, SendRight};
 pub use send::{Failure, Taken, WhenFull};

@@ -21,6 +21,9 @@ use portolan_abi::{Name, RightKind, port};
 pub enum Notice {
     /// The message that was cached for the port has been taken by its receiver.
     MessageAccepted(Name),
+    /// The message that was cached for the port has been destroyed, as its receiver wants it when
+    /// the port is full.
+    MessageDropped(Name),
     /// A send-once right to the port that this came to has been destroyed unused.
     SendOnce,
     /// The port behind the name has died; the name is a dead name now.
@@ -51,6 +54,7 @@ impl Received {
         let Notification { name: about, count } = self.value::<Notification>().ok()?;
         Some(match Kind::from_id(self.id())? {
             Kind::MessageAccepted => Notice::MessageAccepted(about),
+            Kind::MessageDropped => Notice::MessageDropped(about),
             Kind::SendOnce => Notice::SendOnce,
             Kind::DeadName => Notice::DeadName(about),
             Kind::SendPossible => Notice::SendPossible(about),

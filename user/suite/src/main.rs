@@ -9,7 +9,7 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights names capacity notify requests sets death vm copies fault exception cpu task suspend state
+//! ipc rights names capacity notify policies requests sets death vm copies fault exception cpu task suspend state
 //! thread account host device server console bad_input meta   the cases
 //! ```
 #![no_std]
@@ -41,6 +41,7 @@ mod names;
 mod notice;
 mod notify;
 mod peer;
+mod policies;
 mod port;
 mod protocol;
 mod random;
@@ -68,6 +69,7 @@ const CASES: &[&[Case]] = &[
     names::CASES,
     capacity::CASES,
     notify::CASES,
+    policies::CASES,
     requests::CASES,
     sets::CASES,
     death::CASES,

@@ -129,6 +129,11 @@ pub enum Request {
     MoveMember(Known, Option<Known>),
     Members(Known),
     SetPayload(Known, u64),
+    Cached(Known),
+    TakeBack(Known, Bytes),
+    ReplaceCached(Known, Bytes, Bytes),
+    SetFull(Known, u32),
+    SetGeneration(Known, u32),
     CreateObject(Pages),
     Derive(Protection),
     Map(Pages, Option<Known>, Protection, MapFlags),
@@ -284,6 +289,32 @@ impl Request {
             Request::SetPayload(port, payload) => {
                 let arguments = port::arguments::PortSetProtectedPayload { name: name(port), reserved, payload };
                 of::<port::PortSetProtectedPayload>(arguments)
+            }
+            Request::Cached(port) => {
+                of::<port::PortCached>(port::arguments::PortCached { name: name(port), thread: Name::NULL })
+            }
+            Request::TakeBack(port, to) => of::<port::PortCachedTakeBack>(port::arguments::PortCachedTakeBack {
+                name: name(port),
+                thread: Name::NULL,
+                address: to.address(),
+                room: to.size as u32,
+                reserved,
+            }),
+            Request::ReplaceCached(port, from, to) => {
+                of::<port::PortCachedReplace>(port::arguments::PortCachedReplace {
+                    name: name(port),
+                    thread: Name::NULL,
+                    address: from.address(),
+                    size: from.size as u32,
+                    room: to.size as u32,
+                    old: to.address(),
+                })
+            }
+            Request::SetFull(port, answer) => {
+                of::<port::PortSetFull>(port::arguments::PortSetFull { name: name(port), answer })
+            }
+            Request::SetGeneration(port, generation) => {
+                of::<port::PortSetGeneration>(port::arguments::PortSetGeneration { name: name(port), generation })
             }
             Request::CreateObject(pages) => {
                 of::<vm::MemoryObjectCreate>(vm::arguments::MemoryObjectCreate { size: pages.size() })
@@ -487,6 +518,11 @@ fn on_names() -> impl Strategy<Value = Request> {
         6 => (known(), option::weighted(0.9, known())).prop_map(|(member, set)| Request::MoveMember(member, set)),
         1 => known().prop_map(Request::Members),
         1 => (known(), 0..9u64).prop_map(|(port, payload)| Request::SetPayload(port, payload)),
+        1 => known().prop_map(Request::Cached),
+        4 => (known(), bytes()).prop_map(|(port, to)| Request::TakeBack(port, to)),
+        2 => (known(), bytes(), bytes()).prop_map(|(port, from, to)| Request::ReplaceCached(port, from, to)),
+        4 => (known(), 0..6u32).prop_map(|(port, answer)| Request::SetFull(port, answer)),
+        2 => (known(), 0..5u32).prop_map(|(port, generation)| Request::SetGeneration(port, generation)),
     ]
 }
 
