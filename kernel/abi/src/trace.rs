@@ -28,7 +28,8 @@ pub enum Step {
     Die = 8,
     /// Its sender took it back before it was accepted.
     TakeBack = 9,
-    /// It was destroyed because the port was full, as its receiver wants it.
+    /// It was destroyed because the port was full: its receiver wants it so, or the name that
+    /// it was sent through behaves so ([`Generation`](crate::Generation)).
     Drop = 10,
 }
 

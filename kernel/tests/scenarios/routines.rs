@@ -88,6 +88,18 @@ fn set(s: &Stage) -> Result<Name> {
     port::port_allocate_name(&*s.mailbox.sender, s.own, Name::NULL, kind, 0, 0).map(|reply| reply.results.name)
 }
 
+/// Sees that the kernel caches a message for the port, which is full.
+fn let_cache(s: &Stage) -> Result<()> {
+    for when_full in [WhenFull::Return, WhenFull::Cache] {
+        let sent = s.mailbox.sender.send(Message::by(s.port, Disposition::MakeSend), when_full).result();
+        match sent.unwrap_or(Err(Error::SendNoBuffer)) {
+            Ok(()) | Err(Error::SendTimedOut | Error::SendWillNotify | Error::SendNotifyInProgress) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// The number of a routine or trap, and a call of it.
 type Entry = (u32, fn(&Stage) -> Result<()>);
 
@@ -241,6 +253,25 @@ const ROUTINES: &[Entry] = &[
     (port::PortClearProtectedPayload::ID, |s| {
         port::port_clear_protected_payload(&*s.mailbox.sender, s.own, s.port, 0).map(drop)
     }),
+    (port::PortCached::ID, |s| {
+        let_cache(s)?;
+        port::port_cached(&*s.mailbox.sender, s.own, s.port, Name::NULL).map(drop)
+    }),
+    (port::PortCachedTakeBack::ID, |s| {
+        let_cache(s)?;
+        port::port_cached_take_back(&*s.mailbox.sender, s.own, s.port, Name::NULL, HERE, 64, 0).map(drop)
+    }),
+    (port::PortCachedReplace::ID, |s| {
+        let_cache(s)?;
+        let bytes = Message::to(s.port).text("new").bytes();
+        // In memory that is there, as its program could not go on without.
+        let place = s.mailbox.sender.buffers().0 + 0x800;
+        s.mailbox.sender.store(place, &bytes).result();
+        let size = bytes.len() as u32;
+        port::port_cached_replace(&*s.mailbox.sender, s.own, s.port, Name::NULL, place, size, 64, HERE).map(drop)
+    }),
+    (port::PortSetFull::ID, |s| port::port_set_full(&*s.mailbox.sender, s.own, s.port, 1).map(drop)),
+    (port::PortSetGeneration::ID, |s| port::port_set_generation(&*s.mailbox.sender, s.own, s.mailbox.to, 1).map(drop)),
     (vm::VmMap::ID, |s| {
         let object = Descriptor::port(s.object, Disposition::CopySend as u8);
         let (readable, flags) = (Protection::READ.bits(), MapFlags::ANYWHERE.bits());
