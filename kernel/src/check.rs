@@ -7,7 +7,7 @@
 //! Neighbours: everything; nothing depends on this.
 
 use crate::ipc::interrupt::Binding;
-use crate::ipc::message::{Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
+use crate::ipc::message::{self, Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
 use crate::ipc::port::{Holder, KernelObject, Owner, PORT_COST, PortId};
 use crate::ipc::receive;
 use crate::ipc::request::{About, Request};
@@ -429,13 +429,18 @@ fn memory(k: &Kernel) {
             *stands_for.entry(object).or_default() += 1;
         }
     }
+    let mut in_messages = BTreeSet::new();
+    for copy in k.messages.iter().flat_map(|(_, message)| message::copies(&message.envelope.enclosures)) {
+        assert!(in_messages.insert(copy.object()), "{copy:?} is in two messages");
+    }
     for (id, object) in k.vm.objects.iter() {
+        assert_eq!(in_messages.remove(&id), object.detached, "whether {id:?} is in a message");
         assert_eq!(regions.remove(&id).unwrap_or(0), object.mappings, "mappings of {id:?}");
         assert_eq!(stands_for.remove(&id).unwrap_or(0), object.ports, "ports of {id:?}");
         assert!(object.mappings > 0 || object.ports > 0 || object.detached, "{id:?} is nobody's");
         assert!(object.ports == 0 || object.reach == Reach::Shared, "{id:?} has a port and is private");
     }
-    assert!(regions.is_empty() && stands_for.is_empty(), "objects that are no more");
+    assert!(regions.is_empty() && stands_for.is_empty() && in_messages.is_empty(), "objects that are no more");
 }
 
 /// How many frames objects have. A frame has as many holders as it counts, and those of a

@@ -87,7 +87,7 @@ errors! {
     /// of rights, that its routine takes.
     BadArguments = -304, "MIG_BAD_ARGUMENTS";
 
-    /// The send buffer is not readable memory of the task.
+    /// The send buffer is not readable memory of the task, or what a descriptor points to is not.
     SendInvalidMemory = -101, "SEND_INVALID_MEMORY";
     /// The destination is no send or send-once right, or its port is dead, also
     /// when it dies while the sender waits.
@@ -101,11 +101,12 @@ errors! {
     SendNotifyInProgress = -106, "SEND_NOTIFY_IN_PROGRESS";
     /// The wait was ended by `thread_abort`.
     SendInterrupted = -108, "SEND_INTERRUPTED";
-    /// The message is larger than `MESSAGE_MAX` or has more than `DESCRIPTORS_MAX`.
+    /// The message is larger than `MESSAGE_MAX`, or has more than `DESCRIPTORS_MAX`
+    /// descriptors or `RIGHTS_MAX` rights.
     SendTooLarge = -109, "SEND_MSG_TOO_LARGE";
     /// The message is smaller than its header and descriptors.
     SendTooSmall = -110, "SEND_MSG_TOO_SMALL";
-    /// The account that pays for queued bytes is spent.
+    /// The account that pays for queued bytes and for memory on its way is spent.
     SendNoBuffer = -111, "SEND_NO_BUFFER";
     /// A descriptor names a right that the task has not, or has not enough of.
     SendInvalidRight = -112, "SEND_INVALID_RIGHT";
@@ -128,7 +129,8 @@ errors! {
     ReceiveTimedOut = -203, "RCV_TIMED_OUT";
     /// The buffer is too small: the message stays queued, its size is returned.
     ReceiveTooLarge = -204, "RCV_TOO_LARGE";
-    /// The task has no room for the names that the message brings. It stays queued.
+    /// The task has no room for the names or the memory that the message brings, or cannot
+    /// pay for it. It stays queued.
     ReceiveNoSpace = -205, "RCV_NOT_ENOUGH_MEMORY";
     /// The port was put into a set during the wait.
     ReceivePortChanged = -206, "RCV_PORT_CHANGED";

@@ -22,6 +22,8 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 pub const MESSAGE_MAX: usize = 65_536;
 /// Most descriptors in one message.
 pub const DESCRIPTORS_MAX: usize = 64;
+/// Most rights in one message, those of arrays included: an array's names fill a page at most.
+pub const RIGHTS_MAX: usize = crate::PAGE_SIZE / size_of::<Name>();
 /// Alignment of a message buffer, in bytes.
 pub const MESSAGE_ALIGN: usize = 8;
 
@@ -66,21 +68,28 @@ impl Header {
     }
 }
 
-/// One right (or, by type, one region of memory) that travels in a message.
+/// What travels in a message besides its bytes: a right, a region of memory, or an array of rights.
+///
+/// A region arrives as a copy, at an address that the kernel chooses: the offset in the page is
+/// the sender's, and the rest of its pages is zeros. The pages themselves are shared until one
+/// side writes. Who receives it deallocates it. The sender pays for it while it waits.
+///
+/// An array of rights arrives as an array of names, one for each, in a page of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Descriptor {
-    /// [`Descriptor::PORT`].
+    /// [`Descriptor::PORT`], [`Descriptor::MEMORY`] or [`Descriptor::PORTS`].
     pub kind: u8,
-    /// On send a `Disposition`, on receive a `RightKind`.
+    /// On send a `Disposition`, on receive a `RightKind`; of an array, that of all its rights.
+    /// 0 for memory.
     pub disposition: u8,
-    /// Always 0.
+    /// [`Descriptor::MOVE`], for memory that is sent; else 0.
     pub flags: u16,
-    /// The right: a name, or null, or (after a receive) dead.
+    /// The right: a name, or null, or (after a receive) dead. Else null.
     pub name: Name,
-    /// Always 0 for a right.
+    /// Where the memory, or the array of names, is; 0 if there is none of it, and for a right.
     pub address: u64,
-    /// Always 0 for a right.
+    /// How many bytes of memory, or rights in the array; 0 for a right.
     pub size: u64,
 }
 
@@ -89,11 +98,30 @@ impl Descriptor {
     pub const SIZE: usize = size_of::<Descriptor>();
     /// `kind` of a right.
     pub const PORT: u8 = 0;
+    /// `kind` of a region of memory.
+    pub const MEMORY: u8 = 1;
+    /// `kind` of an array of rights.
+    pub const PORTS: u8 = 2;
+    /// Flag: all pages of the region are deallocated when the message has been taken. Until
+    /// then they stay, so a send that fails has changed nothing.
+    pub const MOVE: u16 = 1;
 
     /// A right in a message.
     #[must_use]
     pub const fn port(name: Name, disposition: u8) -> Descriptor {
         Descriptor { kind: Self::PORT, disposition, flags: 0, name, address: 0, size: 0 }
+    }
+
+    /// A region of memory in a message; `flags`: [`Descriptor::MOVE`] or 0.
+    #[must_use]
+    pub const fn memory(address: u64, size: u64, flags: u16) -> Descriptor {
+        Descriptor { kind: Self::MEMORY, disposition: 0, flags, name: Name::NULL, address, size }
+    }
+
+    /// An array of this many rights in a message, whose names are at `address`.
+    #[must_use]
+    pub const fn ports(address: u64, count: u64, disposition: u8) -> Descriptor {
+        Descriptor { kind: Self::PORTS, disposition, flags: 0, name: Name::NULL, address, size: count }
     }
 }
 

@@ -219,6 +219,9 @@ pub fn replace(
 fn open_for(k: &mut Kernel, task: TaskId, id: MessageId, to: Buffer) -> Result<Window> {
     let envelope = &k.messages[id].envelope;
     let (size, rights) = (envelope.size(), envelope.rights.len() as u32);
+    if !envelope.enclosures.is_empty() {
+        return Err(Error::Failure);
+    }
     if (to.size as usize) < size {
         return Err(Error::NoSpace);
     }

@@ -102,21 +102,22 @@ fn clear_port(k: &mut Kernel, id: PortId) {
     k.accounts.credit(port.account, Resource::Memory, super::port::PORT_COST);
 }
 
-/// Destroys a message of a dead port, with the rights in it.
+/// Destroys a message of a dead port, with the rights and the memory in it.
 fn destroy(k: &mut Kernel, port: PortId, id: MessageId) {
     k.trace_message(Step::Die, id, port, None);
-    let envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
+    let mut envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
     let Kernel { vm, accounts, messages, .. } = k;
     message::free(vm, accounts, messages, id);
-    discard_rights(k, &envelope);
+    discard_contents(k, &mut envelope);
 }
 
-/// Destroys the reply right and all rights in descriptors.
-pub fn discard_rights(k: &mut Kernel, envelope: &Envelope) {
+/// Destroys the reply right and all that descriptors bring.
+pub fn discard_contents(k: &mut Kernel, envelope: &mut Envelope) {
     right::discard(k, envelope.reply.right);
-    for carried in &envelope.rights {
+    for carried in core::mem::take(&mut envelope.rights) {
         right::discard(k, carried.right);
     }
+    message::discard_memory(&mut k.vm, &mut k.accounts, &mut envelope.enclosures);
 }
 
 /// Turns the first name of a dead port into a dead name, and has its task told.

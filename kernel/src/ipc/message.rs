@@ -3,9 +3,11 @@
 //! Between sender and a waiting receiver only the envelope exists, and the body is
 //! copied from one's pages to the other's. A message that must wait becomes a
 //! [`Message`]: its body is kept in the object itself or, if larger, in frames.
-//! Either way the rights are the kernel's own references, not names.
+//! Either way the rights are the kernel's own references, not names, and memory that is
+//! sent out of line is copied already.
 //!
-//! Invariant: each right in an envelope is counted at its port.
+//! Invariant: each right in an envelope is counted at its port, and no other holds the
+//! memory objects in it.
 //! Neighbours: `right` takes rights in and out, `send` and `receive` move messages.
 
 use super::cached::CacheSlot;
@@ -15,8 +17,10 @@ use crate::arena::{Arena, Id};
 use crate::list::{Link, List};
 use crate::task::account::{AccountId, Accounts, Resource};
 use crate::task::thread::ThreadId;
-use crate::vm::Vm;
 use crate::vm::copy::Window;
+use crate::vm::map::Range;
+use crate::vm::{MapCopy, Vm};
+use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use portolan_abi::message::{Descriptor, Header};
 use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Result, RightKind};
@@ -102,8 +106,53 @@ impl Carried {
     }
 }
 
-/// The rights of a message's descriptors.
+/// The rights of a message's descriptors, those of arrays among them, in order.
 pub type Rights = SmallVec<[Carried; FEW]>;
+
+/// A descriptor that is no single right.
+#[derive(Debug)]
+pub struct Enclosure {
+    /// Its place among the descriptors.
+    pub descriptor: usize,
+    /// The memory that its receiver will see, unless it is empty: the bytes that were sent, or
+    /// a page for the names of an array.
+    pub memory: Option<MapCopy>,
+    /// What is in it.
+    pub content: Content,
+}
+
+/// What a descriptor that is no single right brings.
+#[derive(Debug)]
+pub enum Content {
+    /// Bytes, and the pages that their sender loses when the message has gone.
+    Bytes(Option<Range>),
+    /// This many of the message's rights, all of one kind.
+    Rights(usize, RightKind),
+}
+
+impl Enclosure {
+    /// How many of the message's rights are its.
+    fn rights(&self) -> usize {
+        match self.content {
+            Content::Bytes(_) => 0,
+            Content::Rights(count, _) => count,
+        }
+    }
+}
+
+/// The copies that placing these needs room for.
+pub fn copies(enclosures: &[Enclosure]) -> impl Iterator<Item = &MapCopy> + Clone {
+    enclosures.iter().filter_map(|enclosure| enclosure.memory.as_ref())
+}
+
+/// Lets go of the memory in these.
+pub fn discard_memory(vm: &mut Vm, accounts: &mut Accounts, enclosures: &mut Vec<Enclosure>) {
+    for enclosure in enclosures.drain(..) {
+        if let Some(memory) = enclosure.memory {
+            memory.discard(vm, accounts);
+        }
+    }
+}
 
 /// All of a message but its bytes.
 pub struct Envelope {
@@ -121,6 +170,8 @@ pub struct Envelope {
     pub reply: Carried,
     /// The rights in descriptors.
     pub rights: Rights,
+    /// The descriptors that are no single rights.
+    pub enclosures: Vec<Enclosure>,
     /// Bytes of body.
     pub body_size: usize,
 }
@@ -129,7 +180,20 @@ impl Envelope {
     /// Bytes of the whole message.
     #[inline]
     pub fn size(&self) -> usize {
-        body_offset(self.rights.len()) + self.body_size
+        self.body_offset() + self.body_size
+    }
+
+    /// Where its body begins.
+    #[inline]
+    pub fn body_offset(&self) -> usize {
+        body_offset(self.descriptors())
+    }
+
+    /// How many descriptors it has.
+    #[inline]
+    pub fn descriptors(&self) -> usize {
+        let in_arrays: usize = self.enclosures.iter().map(Enclosure::rights).sum();
+        self.rights.len() - in_arrays + self.enclosures.len()
     }
 
     /// An envelope of the kernel's own.
@@ -142,6 +206,7 @@ impl Envelope {
             destination: Carried::NULL,
             reply: Carried::NULL,
             rights: Rights::new(),
+            enclosures: Vec::new(),
             body_size,
         }
     }
@@ -219,7 +284,7 @@ pub fn keep(
         }
     };
     // Nothing below may fail.
-    let offset = body_offset(envelope.rights.len());
+    let offset = envelope.body_offset();
     let empty = Envelope::from_kernel(0, 0, 0);
     let envelope = core::mem::replace(envelope, empty);
     let mut message =
@@ -229,12 +294,12 @@ pub fn keep(
 }
 
 /// Bytes of heap that a kept message takes besides its place: for rights, and for the
-/// list of frames, that are too many to be kept there.
+/// list of frames, that are too many to be kept there, and for descriptors of other kinds.
 fn heap_of(envelope: &Envelope) -> u64 {
     let beyond = |count: usize, few: usize, size: usize| if count > few { count * size } else { 0 };
     let rights = beyond(envelope.rights.len(), FEW, size_of::<Carried>());
     let frames = beyond(envelope.body_size.div_ceil(PAGE_SIZE), 1, size_of::<Frame>());
-    (rights + frames) as u64
+    (rights + frames + envelope.enclosures.len() * size_of::<Enclosure>()) as u64
 }
 
 fn make_body(vm: &mut Vm, accounts: &mut Accounts, account: AccountId, size: usize) -> Result<Body> {

@@ -46,7 +46,7 @@ pub fn destroy(k: &mut Kernel, port: PortId, id: MessageId) {
     }
 }
 
-fn end(k: &mut Kernel, port: PortId, message: Message) {
+fn end(k: &mut Kernel, port: PortId, mut message: Message) {
     k.trace(Step::Drop, &message.envelope, port, None);
     match message.cached_for {
         None => message::release(&mut k.vm, &mut k.accounts, &message),
@@ -55,5 +55,5 @@ fn end(k: &mut Kernel, port: PortId, message: Message) {
             cached::tell(k, slot, &message, Kind::MessageDropped, message.envelope.id);
         }
     }
-    death::discard_rights(k, &message.envelope);
+    death::discard_contents(k, &mut message.envelope);
 }

@@ -1,7 +1,7 @@
 //! Receiving: a notice, the oldest message, a waiting sender's message, or wait.
 //!
 //! A delivery is checked first: is the buffer large enough, can it be written, is
-//! there room for the names. Then it is made, and cannot fail; so no right is ever
+//! there room for the names and for memory. Then it is made, and cannot fail; so no right is ever
 //! given to a task that is not told its name, and what cannot be received stays
 //! where it was. Invariant: as `port` says.
 //! Neighbours: `send`, `right`, `death` (whose notices are received here).
@@ -9,19 +9,24 @@
 use super::cached;
 use super::death;
 use super::death::NoticeBody;
-use super::message::{self, CarriedRight, Envelope, Message, MessageId, Source};
+use super::message::{self, CarriedRight, Content, Enclosure, Envelope, MessageId, Source};
 use super::port::{Owner, Port, PortId};
 use super::{request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Wait, deadline};
-use crate::task::{Caller, TaskId, exception};
+use crate::task::{Accounts, Caller, TaskId, exception};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
+use crate::vm::map::Place;
+use crate::vm::map_copy::{Reserved, Terms};
+use crate::vm::{Map, MapCopy, Vm};
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
 use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
-use portolan_abi::{Error, call};
+use portolan_abi::vm::Inheritance;
+use portolan_abi::{Error, Name, Protection, call};
 use portolan_machine::{Access, Memory};
+use zerocopy::IntoBytes;
 
 /// How a receiver that was given a message is made ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -170,17 +175,16 @@ fn take_one(k: &mut Kernel, to: Receiver) -> Option<Completion> {
 
 fn take_queued(k: &mut Kernel, to: Receiver, id: MessageId) -> Completion {
     let mut window = Window::default();
-    let Message { envelope, .. } = &k.messages[id];
-    let (size, rights) = (envelope.size(), envelope.rights.len());
-    if let Err(completion) = check(k, &to, size, rights, &mut window) {
-        return completion;
-    }
+    let room = match check_kept(k, &to, id, &mut window) {
+        Ok(room) => room,
+        Err(completion) => return completion,
+    };
     // Nothing below may fail.
     let Kernel { ports, messages, .. } = k;
     ports[to.port].queue.remove(messages, id);
-    let Some(message) = k.messages.remove(id) else { return Completion::failure(Error::Failure) };
+    let Some(mut message) = k.messages.remove(id) else { return Completion::failure(Error::Failure) };
     k.trace(Step::Receive, &message.envelope, to.port, Some(to.thread));
-    let completion = make(k, &to, &message.envelope, Source::Kept(&message.body), &window);
+    let completion = make(k, &to, &mut message.envelope, Source::Kept(&message.body), &window, room);
     match message.cached_for {
         None => message::release(&mut k.vm, &mut k.accounts, &message),
         Some(slot) => {
@@ -196,16 +200,19 @@ fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Completion {
     let State::Waiting(Wait::Send(sending)) = &k.threads[sender].state else {
         return Completion::failure(Error::Failure);
     };
-    let envelope = &k.messages[sending.message].envelope;
-    let (size, rights) = (envelope.size(), envelope.rights.len());
+    let id = sending.message;
     let mut window = Window::default();
-    if let Err(completion) = check(k, &to, size, rights, &mut window) {
-        return completion;
-    }
+    let room = match check_kept(k, &to, id, &mut window) {
+        Ok(room) => room,
+        Err(completion) => return completion,
+    };
     // Nothing below may fail.
-    let Some(message) = send::take_from_waiting(k, sender) else { return Completion::failure(Error::Failure) };
+    let Some((mut message, task)) = send::take_from_waiting(k, sender) else {
+        return Completion::failure(Error::Failure);
+    };
     k.trace(Step::Deliver, &message.envelope, to.port, Some(to.thread));
-    let completion = make(k, &to, &message.envelope, Source::Kept(&message.body), &window);
+    let completion = make(k, &to, &mut message.envelope, Source::Kept(&message.body), &window, room);
+    send::unmap_moved(k, task, &message.envelope.enclosures);
     message::release(&mut k.vm, &mut k.accounts, &message);
     completion
 }
@@ -227,13 +234,18 @@ pub fn offer(
     let mut next = Some(first);
     while let Some(thread) = next {
         let Some(to) = waiting_receiver(k, thread, port) else { return false };
-        match check(k, &to, envelope.size(), envelope.rights.len(), &mut window) {
-            Ok(()) => {
+        match check_envelope(k, &to, envelope, &mut window) {
+            Ok(room) => {
                 if let Some(task) = from {
                     send::let_go(k, task, envelope);
                 }
                 k.trace(Step::Deliver, envelope, port, Some(thread));
-                let completion = fill(k, &to, envelope, source, &window);
+                let completion = fill(k, &to, envelope, source, &window, room);
+                if let Some(task) = from
+                    && !envelope.enclosures.is_empty()
+                {
+                    send::unmap_moved(k, task, &envelope.enclosures);
+                }
                 finish(k, thread, delivery, |thread| {
                     thread.handling = envelope.number;
                     thread.complete(completion);
@@ -269,6 +281,52 @@ fn waiting_receiver(k: &Kernel, id: ThreadId, port: PortId) -> Option<Receiver> 
     }
 }
 
+/// Whether a receiver can take this message: its buffer, its name space, and its map, where
+/// room is reserved if the message brings memory.
+#[inline(always)]
+fn check_envelope(
+    k: &mut Kernel,
+    to: &Receiver,
+    envelope: &Envelope,
+    window: &mut Window,
+) -> Result<Option<Reserved>, Completion> {
+    check(k, to, envelope.size(), envelope.rights.len(), window)?;
+    if envelope.enclosures.is_empty() {
+        return Ok(None);
+    }
+    let Kernel { vm, accounts, tasks, .. } = k;
+    reserve(vm, accounts, &mut tasks[to.task].map, &envelope.enclosures)
+}
+
+/// Whether a receiver can take a message that waits.
+fn check_kept(
+    k: &mut Kernel,
+    to: &Receiver,
+    id: MessageId,
+    window: &mut Window,
+) -> Result<Option<Reserved>, Completion> {
+    let envelope = &k.messages[id].envelope;
+    let (size, rights) = (envelope.size(), envelope.rights.len());
+    check(k, to, size, rights, window)?;
+    let Kernel { vm, accounts, tasks, messages, .. } = k;
+    reserve(vm, accounts, &mut tasks[to.task].map, &messages[id].envelope.enclosures)
+}
+
+/// Reserves room for the memory that a message brings.
+fn reserve(
+    vm: &Vm,
+    accounts: &mut Accounts,
+    map: &mut Map,
+    enclosures: &[Enclosure],
+) -> Result<Option<Reserved>, Completion> {
+    let copies = message::copies(enclosures);
+    if copies.clone().next().is_none() {
+        return Ok(None);
+    }
+    let reserved = MapCopy::reserve(copies, vm, accounts, map, Place::Anywhere);
+    reserved.map(Some).map_err(|_| Completion::failure(Error::ReceiveNoSpace))
+}
+
 /// Whether a receiver's buffer and name space can take a message of this size with
 /// this many rights; opens the window on the buffer.
 #[inline(always)]
@@ -291,21 +349,35 @@ fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut
 
 /// Makes a delivery that has been checked to the thread that makes this call.
 #[inline(never)]
-fn make(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, window: &Window) -> Completion {
-    let completion = fill(k, to, envelope, source, window);
+fn make(
+    k: &mut Kernel,
+    to: &Receiver,
+    envelope: &mut Envelope,
+    source: Source<'_>,
+    window: &Window,
+    room: Option<Reserved>,
+) -> Completion {
+    let completion = fill(k, to, envelope, source, window, room);
     k.threads[to.thread].handling = envelope.number;
     completion
 }
 
-/// Fills a receiver's buffer: bytes, then rights, then what describes them.
+/// Fills a receiver's buffer: bytes, then rights and memory, then what describes them.
 #[inline(always)]
-fn fill(k: &mut Kernel, to: &Receiver, envelope: &Envelope, source: Source<'_>, window: &Window) -> Completion {
-    let count = envelope.rights.len();
+fn fill(
+    k: &mut Kernel,
+    to: &Receiver,
+    envelope: &mut Envelope,
+    source: Source<'_>,
+    window: &Window,
+    room: Option<Reserved>,
+) -> Completion {
+    let count = envelope.descriptors();
     let offset = message::body_offset(count);
     message::copy_body(&mut k.vm.memory, source, offset, envelope.body_size, window, offset);
     let reply = right::insert(k, to.task, envelope.reply.right);
     if count > 0 {
-        insert_rights(k, to.task, envelope, window);
+        insert_contents(k, to.task, envelope, window, room);
     }
     let size = offset + envelope.body_size;
     let Kernel { vm, ports, .. } = k;
@@ -344,16 +416,58 @@ fn wrap(memory: &mut Memory, window: &Window, header: Header, trailer: Trailer) 
     window.write_words::<6>(memory, end, zerocopy::transmute!(trailer));
 }
 
-/// Puts the rights of a message's descriptors under names, and says which.
+/// Puts what a message's descriptors bring into its receiver's hands, and says where it is.
 #[inline(never)]
-fn insert_rights(k: &mut Kernel, task: TaskId, envelope: &Envelope, window: &Window) {
-    for (number, carried) in envelope.rights.iter().enumerate() {
-        let name = right::insert(k, task, carried.right);
-        let descriptor = Descriptor::port(name, carried.right.kind_code());
+fn insert_contents(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, window: &Window, mut room: Option<Reserved>) {
+    let count = envelope.descriptors();
+    let Envelope { rights, enclosures, .. } = envelope;
+    let mut rights = rights.iter().map(|carried| carried.right);
+    let mut enclosures = enclosures.iter_mut().peekable();
+    for number in 0..count {
+        let descriptor = match enclosures.next_if(|enclosure| enclosure.descriptor == number) {
+            Some(enclosure) => unpack(k, task, enclosure, &mut rights, &mut room),
+            None => {
+                let right = rights.next().unwrap_or(CarriedRight::Null);
+                Descriptor::port(right::insert(k, task, right), right.kind_code())
+            }
+        };
         let words: [u64; 3] = zerocopy::transmute!(descriptor);
         window.write_words(&mut k.vm.memory, message::body_offset(number), words);
     }
 }
+
+/// Names the rights of an array; places memory.
+fn unpack(
+    k: &mut Kernel,
+    task: TaskId,
+    enclosure: &mut Enclosure,
+    rights: &mut impl Iterator<Item = CarriedRight>,
+    room: &mut Option<Reserved>,
+) -> Descriptor {
+    let memory = enclosure.memory.take();
+    let size = memory.as_ref().map_or(0, MapCopy::size);
+    if let (Content::Rights(count, _), Some(page)) = (&enclosure.content, &memory) {
+        for (place, right) in rights.take(*count).enumerate() {
+            let name = right::insert(k, task, right);
+            page.write(&mut k.vm, place * size_of::<Name>(), name.as_bytes());
+        }
+    }
+    let address = match (memory, room) {
+        (Some(memory), Some(room)) => {
+            let Kernel { vm, accounts, tasks, .. } = k;
+            memory.place(vm, accounts, &mut tasks[task].map, room, OUT_OF_LINE)
+        }
+        _ => 0,
+    };
+    match enclosure.content {
+        Content::Bytes(_) => Descriptor::memory(address, size, 0),
+        Content::Rights(count, kind) => Descriptor::ports(address, count as u64, kind as u8),
+    }
+}
+
+/// What may be done with memory that a message has brought.
+const OUT_OF_LINE: Terms =
+    Terms { protection: Protection::READ_WRITE, maximum: Protection::all(), inheritance: Inheritance::Copy };
 
 /// Answers the caller of a kernel routine in the same trap, if its reply is what it
 /// would receive next. `None`: the reply must be sent the long way.
@@ -374,11 +488,11 @@ pub fn answer(
     }
     let to = Receiver { thread: me.thread, task: me.task, port, half: *then };
     let mut window = Window::default();
-    check(k, &to, envelope.size(), envelope.rights.len(), &mut window).ok()?;
+    let room = check_envelope(k, &to, envelope, &mut window).ok()?;
     // Nothing below may fail.
     envelope.destination.right = through;
     k.trace(Step::Deliver, envelope, port, Some(me.thread));
-    let completion = make(k, &to, envelope, Source::Kernel(body), &window);
+    let completion = make(k, &to, envelope, Source::Kernel(body), &window, room);
     right::use_send_once(k, port);
     Some(completion)
 }
@@ -451,7 +565,7 @@ fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Completion> {
     let mut envelope = Envelope::from_kernel(k.next_number(), id, body.len());
     envelope.destination.right = CarriedRight::SendOnce(to.port, None);
     k.trace(Step::Notify, &envelope, to.port, Some(to.thread));
-    Some(make(k, &to, &envelope, Source::Kernel(&body), &window))
+    Some(make(k, &to, &mut envelope, Source::Kernel(&body), &window, None))
 }
 
 /// Gives notices to waiting receivers, as far as there are both.

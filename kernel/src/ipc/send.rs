@@ -4,7 +4,7 @@
 //! holds its rights in the sender's name space until the message has gone.
 //! Neighbours: `right` takes, `receive` delivers, `service` answers kernel ports.
 
-use super::message::{self, Carried, CarriedRight, Envelope, Message, MessageId, Rights, Source};
+use super::message::{self, Carried, CarriedRight, Content, Enclosure, Envelope, Message, MessageId, Rights, Source};
 use super::policy::{self, Case, Fate, Full};
 use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
@@ -15,8 +15,10 @@ use crate::service;
 use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Wait, deadline};
 use crate::task::{AccountId, Accounts, Caller, Task, TaskId};
 use crate::vm::copy::Window;
-use crate::vm::{Fault, Vm};
-use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_ALIGN, MESSAGE_MAX, Options};
+use crate::vm::map::Range;
+use crate::vm::{Fault, MapCopy, Vm};
+use alloc::vec::Vec;
+use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_ALIGN, MESSAGE_MAX, Options, RIGHTS_MAX};
 use portolan_abi::trace::Step;
 use portolan_abi::{AtFull, Capacity, Disposition, Error, Name, Result, call};
 use portolan_machine::Access;
@@ -57,18 +59,19 @@ pub fn send(
         destination,
         reply: Carried::NULL,
         rights: Rights::new(),
+        enclosures: Vec::new(),
         body_size,
     };
     if header.local != Name::NULL {
         take_reply(k, me, &header, then, &mut envelope)?;
     }
     if descriptors > 0 {
-        take_rights(k, me.task, port, &mut envelope, &window, descriptors)?;
+        take_descriptors(k, me.task, port, &mut envelope, &window, descriptors)?;
     }
     let sent = pass_on(k, me, port, &mut envelope, &window, half, then, options);
     match sent {
         Ok(_) | Err(Error::SendWillNotify) => {}
-        Err(_) => give_back(k, me.task, &envelope),
+        Err(_) => give_back(k, me.task, &mut envelope),
     }
     sent
 }
@@ -190,9 +193,9 @@ fn take_other_reply(k: &mut Kernel, task: TaskId, header: &Header, envelope: &mu
     }
 }
 
-/// Takes the rights that descriptors name: all, or none.
+/// Takes the rights and the memory that descriptors name: all, or none.
 #[inline(never)]
-fn take_rights(
+fn take_descriptors(
     k: &mut Kernel,
     task: TaskId,
     destination: PortId,
@@ -200,33 +203,136 @@ fn take_rights(
     window: &Window,
     count: usize,
 ) -> Result<()> {
-    let taken = envelope.rights.try_reserve(count).map_err(|_| Error::SendNoBuffer).and_then(|()| {
-        (0..count).try_for_each(|number| {
-            let words = window.read_words::<3>(&k.vm.memory, message::body_offset(number));
-            let carried = take_right(k, task, &zerocopy::transmute!(words), destination)?;
-            envelope.rights.push(carried);
-            Ok(())
-        })
+    let taken = (0..count).try_for_each(|number| {
+        let words = window.read_words::<3>(&k.vm.memory, message::body_offset(number));
+        let descriptor: Descriptor = zerocopy::transmute!(words);
+        match descriptor.kind {
+            Descriptor::PORT => take_single(k, task, &descriptor, destination, envelope),
+            Descriptor::MEMORY => take_memory(k, task, &descriptor, number, envelope),
+            Descriptor::PORTS => take_array(k, task, &descriptor, destination, number, envelope),
+            _ => Err(Error::SendInvalidType),
+        }
     });
     taken.inspect_err(|_| give_back(k, task, envelope))
 }
 
-fn take_right(k: &mut Kernel, task: TaskId, descriptor: &Descriptor, destination: PortId) -> Result<Carried> {
-    let plain =
-        descriptor.kind == Descriptor::PORT && (descriptor.flags, descriptor.address, descriptor.size) == (0, 0, 0);
-    if !plain {
+fn take_single(
+    k: &mut Kernel,
+    task: TaskId,
+    descriptor: &Descriptor,
+    destination: PortId,
+    envelope: &mut Envelope,
+) -> Result<()> {
+    if (descriptor.flags, descriptor.address, descriptor.size) != (0, 0, 0) {
         return Err(Error::SendInvalidType);
     }
-    if descriptor.name == Name::NULL {
-        return Ok(Carried::NULL);
+    // A null name needs no disposition.
+    let how = match descriptor.name {
+        Name::NULL => Disposition::CopySend,
+        _ => Disposition::from_code(descriptor.disposition).ok_or(Error::SendInvalidType)?,
+    };
+    take_right(k, task, descriptor.name, how, destination, envelope)
+}
+
+/// Copies a region of the sender's memory. The region itself stays until the message has gone.
+fn take_memory(
+    k: &mut Kernel,
+    task: TaskId,
+    descriptor: &Descriptor,
+    number: usize,
+    envelope: &mut Envelope,
+) -> Result<()> {
+    let Descriptor { disposition, flags, name, address, size, .. } = *descriptor;
+    if flags & !Descriptor::MOVE != 0 || (disposition, name) != (0, Name::NULL) {
+        return Err(Error::SendInvalidType);
+    }
+    envelope.enclosures.try_reserve(1).map_err(|_| Error::SendNoBuffer)?;
+    let (mut memory, mut moved) = (None, None);
+    if size > 0 {
+        let Kernel { tasks, vm, accounts, .. } = k;
+        let map = &mut tasks[task].map;
+        if flags & Descriptor::MOVE != 0 {
+            let pages = Range::around(address, size).map_err(region_error)?;
+            map.cut_at_ends(vm, accounts, pages).map_err(region_error)?;
+            moved = Some(pages);
+        }
+        memory = Some(MapCopy::take(vm, accounts, map, map.account(), address, size).map_err(region_error)?);
+    }
+    envelope.enclosures.push(Enclosure { descriptor: number, memory, content: Content::Bytes(moved) });
+    Ok(())
+}
+
+fn region_error(error: Error) -> Error {
+    match error {
+        Error::ResourceShortage => Error::SendNoBuffer,
+        _ => Error::SendInvalidMemory,
+    }
+}
+
+/// Takes the rights of an array, and a page for the names that they will have.
+fn take_array(
+    k: &mut Kernel,
+    task: TaskId,
+    descriptor: &Descriptor,
+    destination: PortId,
+    number: usize,
+    envelope: &mut Envelope,
+) -> Result<()> {
+    if (descriptor.flags, descriptor.name) != (0, Name::NULL) {
+        return Err(Error::SendInvalidType);
     }
     let how = Disposition::from_code(descriptor.disposition).ok_or(Error::SendInvalidType)?;
-    if descriptor.name == Name::DEAD {
-        return Ok(Carried::from_kernel(CarriedRight::Dead(how.arrives_as())));
+    let count = usize::try_from(descriptor.size).ok().filter(|count| *count <= RIGHTS_MAX);
+    let count = count.ok_or(Error::SendTooLarge)?;
+    envelope.enclosures.try_reserve(1).map_err(|_| Error::SendNoBuffer)?;
+    envelope.rights.try_reserve(count).map_err(|_| Error::SendNoBuffer)?;
+    let content = Content::Rights(0, how.arrives_as());
+    envelope.enclosures.push(Enclosure { descriptor: number, memory: None, content });
+    if count == 0 {
+        return Ok(());
     }
+    let Kernel { tasks, vm, accounts, .. } = k;
+    let map = &mut tasks[task].map;
+    let size = count * size_of::<Name>();
+    let mut names = Window::default();
+    names.open(vm, accounts, map, descriptor.address, size, Access::Read).map_err(memory_error)?;
+    let page = MapCopy::of_zeros(vm, accounts, map.account(), size).map_err(region_error)?;
+    let array = envelope.enclosures.len() - 1;
+    envelope.enclosures[array].memory = Some(page);
+    for place in 0..count {
+        let mut name = [0; size_of::<Name>()];
+        names.read(&k.vm.memory, place * size_of::<Name>(), &mut name);
+        take_right(k, task, Name(u32::from_le_bytes(name)), how, destination, envelope)?;
+        envelope.enclosures[array].content = Content::Rights(place + 1, how.arrives_as());
+    }
+    Ok(())
+}
+
+/// Takes one right into a message.
+fn take_right(
+    k: &mut Kernel,
+    task: TaskId,
+    name: Name,
+    how: Disposition,
+    destination: PortId,
+    envelope: &mut Envelope,
+) -> Result<()> {
+    if envelope.rights.len() == RIGHTS_MAX {
+        return Err(Error::SendTooLarge);
+    }
+    envelope.rights.try_reserve(1).map_err(|_| Error::SendNoBuffer)?;
+    let carried = match name {
+        Name::NULL => Carried::NULL,
+        Name::DEAD => Carried::from_kernel(CarriedRight::Dead(how.arrives_as())),
+        _ => take_living(k, task, name, how, destination)?,
+    };
+    envelope.rights.push(carried);
+    Ok(())
+}
+
+fn take_living(k: &mut Kernel, task: TaskId, name: Name, how: Disposition, destination: PortId) -> Result<Carried> {
     let Kernel { tasks, ports, .. } = k;
-    let carried =
-        right::take(&mut tasks[task].space, ports, descriptor.name, how, None).map_err(|_| Error::SendInvalidRight)?;
+    let carried = right::take(&mut tasks[task].space, ports, name, how, None).map_err(|_| Error::SendInvalidRight)?;
     if let CarriedRight::Receive(port) = carried.right {
         if leads_to(k, destination, port) {
             right::give_back(k, task, carried);
@@ -393,9 +499,10 @@ fn leave_by(
 /// Destroys a message that was not kept, as if it had been sent; nothing of it is left to
 /// give back.
 fn destroy(k: &mut Kernel, task: TaskId, envelope: &mut Envelope) {
-    let gone = core::mem::replace(envelope, Envelope::from_kernel(0, 0, 0));
+    let mut gone = core::mem::replace(envelope, Envelope::from_kernel(0, 0, 0));
     let_go(k, task, &gone);
-    death::discard_rights(k, &gone);
+    unmap_moved(k, task, &gone.enclosures);
+    death::discard_contents(k, &mut gone);
 }
 
 /// Sets the receiver's answer to a full port; senders that wait are answered so.
@@ -454,10 +561,10 @@ pub fn keep_for(
         take_other_reply(k, task, &header, &mut envelope)?;
     }
     if descriptors > 0 {
-        take_rights(k, task, port, &mut envelope, &window, descriptors)?;
+        take_descriptors(k, task, port, &mut envelope, &window, descriptors)?;
     }
     let kept = keep(k, task, &mut envelope, Source::Sender(&window));
-    kept.inspect_err(|_| give_back(k, task, &envelope))
+    kept.inspect_err(|_| give_back(k, task, &mut envelope))
 }
 
 fn keep(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, source: Source<'_>) -> Result<MessageId> {
@@ -476,10 +583,11 @@ fn wait(k: &mut Kernel, me: ThreadId, sending: Sending, until: Option<portolan_m
     }
 }
 
-/// The message's rights leave the sender's name space for good.
+/// The message's rights leave the sender's name space for good, and its memory the map.
 pub fn leave_sender(k: &mut Kernel, task: TaskId, id: MessageId) {
     let envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
     let_go(k, task, &envelope);
+    unmap_moved(k, task, &envelope.enclosures);
     k.messages[id].envelope = envelope;
 }
 
@@ -518,9 +626,22 @@ pub fn use_destination(k: &mut Kernel, destination: &Carried) {
     }
 }
 
-/// Undoes the taking of all rights of a message that was not sent.
+/// Deallocates what the sender of a message wanted to lose. To be done last: its buffer, or
+/// its receiver's, may lie there. The range was cut when it was taken; if another thread has
+/// mapped something across its ends since, and that cannot be cut, it stays.
+pub fn unmap_moved(k: &mut Kernel, task: TaskId, enclosures: &[Enclosure]) {
+    let Kernel { tasks, vm, accounts, .. } = k;
+    for enclosure in enclosures {
+        if let Content::Bytes(Some(pages)) = enclosure.content {
+            let _ = tasks[task].map.unmap(vm, accounts, pages);
+        }
+    }
+}
+
+/// Undoes the taking of all rights and memory of a message that was not sent.
 #[cold]
-fn give_back(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
+fn give_back(k: &mut Kernel, task: TaskId, envelope: &mut Envelope) {
+    message::discard_memory(&mut k.vm, &mut k.accounts, &mut envelope.enclosures);
     right::give_back(k, task, envelope.destination);
     right::give_back(k, task, envelope.reply);
     for carried in &envelope.rights {
@@ -553,13 +674,13 @@ pub fn admit(k: &mut Kernel, port: PortId) {
 }
 
 /// Takes the message of the sender that has waited longest, for a receiver that is
-/// ready to take it. The sender goes on.
-pub fn take_from_waiting(k: &mut Kernel, thread: ThreadId) -> Option<Message> {
+/// ready to take it, with the task whose memory it may have moved. The sender goes on.
+pub fn take_from_waiting(k: &mut Kernel, thread: ThreadId) -> Option<(Message, TaskId)> {
     let (sending, task) = stop_waiting(k, thread)?;
-    leave_sender(k, task, sending.message);
-    let message = k.messages.remove(sending.message);
+    let message = k.messages.remove(sending.message)?;
+    let_go(k, task, &message.envelope);
     go_on(k, thread, &sending);
-    message
+    Some((message, task))
 }
 
 /// A sender whose message has gone: it is ready, or has still to receive.
@@ -650,8 +771,8 @@ pub fn abandon(k: &mut Kernel, thread: ThreadId) {
 
 /// A message that waited is its sender's again.
 pub fn return_message(k: &mut Kernel, task: TaskId, id: MessageId) {
-    let envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
-    give_back(k, task, &envelope);
+    let mut envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
+    give_back(k, task, &mut envelope);
     let Kernel { vm, accounts, messages, .. } = k;
     message::free(vm, accounts, messages, id);
 }
@@ -679,9 +800,7 @@ pub fn send_from_kernel(
         (true, CarriedRight::SendOnce(port, _)) => right::use_send_once(k, port),
         (true, _) => right::discard(k, through),
         (false, _) => {
-            for carried in core::mem::take(&mut envelope.rights) {
-                right::discard(k, carried.right);
-            }
+            death::discard_contents(k, envelope);
             right::discard(k, through);
         }
     }

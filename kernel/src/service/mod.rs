@@ -72,11 +72,14 @@ pub fn serve(
 ) -> Result<Sent> {
     let mut bytes = [0; REQUEST_MAX];
     let size = envelope.body_size.min(REQUEST_MAX);
-    window.read(&k.vm.memory, message::body_offset(envelope.rights.len()), &mut bytes[..size]);
+    window.read(&k.vm.memory, envelope.body_offset(), &mut bytes[..size]);
     // From here on the rights are the kernel's. The one that the request came through
     // is used up last: it may be what keeps the object alive.
     let payer = k.tasks[me.task].account;
     send::hand_over(k, me.task, envelope);
+    send::unmap_moved(k, me.task, &envelope.enclosures);
+    let out_of_line = !envelope.enclosures.is_empty();
+    message::discard_memory(&mut k.vm, &mut k.accounts, &mut envelope.enclosures);
     let mut rights = core::mem::take(&mut envelope.rights);
     let to = send::port_of(&envelope.reply);
     let mut answer = Answer { body: ArrayVec::new(), rights: Rights::new(), to };
@@ -87,7 +90,7 @@ pub fn serve(
         (KernelObject::Thread(thread), CarriedRight::SendOnce(_, Some(waiter))) => {
             exception::reply(k, thread, waiter, envelope.id, &bytes[..size])
         }
-        _ if envelope.body_size > REQUEST_MAX => Err(Error::BadArguments),
+        _ if envelope.body_size > REQUEST_MAX || out_of_line => Err(Error::BadArguments),
         _ => handle(k, object, payer, envelope.id, &bytes[..size], &mut rights, &mut answer),
     };
     for carried in rights {
@@ -145,7 +148,7 @@ fn reply(
     let through = request.reply.right;
     if k.threads.get(me.thread).is_none() {
         // The caller has ended itself.
-        death::discard_rights(k, &envelope);
+        death::discard_contents(k, &mut envelope);
         right::discard(k, through);
         return Ok(Sent::Blocked);
     }

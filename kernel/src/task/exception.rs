@@ -176,7 +176,7 @@ fn tell(k: &mut Kernel, id: ThreadId, raised: Raised) -> bool {
     }
     let thread = &mut k.threads[id];
     (thread.reply, thread.state) = (Reply::NotAwaited, State::Running);
-    death::discard_rights(k, &envelope);
+    death::discard_contents(k, &mut envelope);
     false
 }
 

@@ -369,8 +369,8 @@ impl Map {
         Range::new(self.regions.find_free(wanted), wanted.size()).map_err(|_| Error::NoSpace)
     }
 
-    /// Cuts regions so that none crosses an end of the range.
-    pub(super) fn cut_at_ends(&mut self, vm: &mut Vm, accounts: &mut Accounts, range: Range) -> Result<()> {
+    /// Cuts regions so that none crosses an end of the range: then unmapping it cannot fail.
+    pub fn cut_at_ends(&mut self, vm: &mut Vm, accounts: &mut Accounts, range: Range) -> Result<()> {
         let cuts = [range.start, range.end].into_iter().filter(|at| self.crosses(*at)).count();
         self.pay_for_regions(accounts, cuts)?;
         // Nothing below may fail.

@@ -7,7 +7,7 @@
 //!
 //! Taking can fail, and has then changed nothing. Placing is reserved first, and cannot
 //! fail after. Invariant: a copy is used up by placing, overwriting or discarding it.
-//! Neighbours: `map`, `object`; `service::vm` uses it.
+//! Neighbours: `map`, `object`; `ipc::message` and `service::vm` use it.
 
 use super::map::{Place, REGION_COST, Range, Region};
 use super::object::Reach;
@@ -28,10 +28,11 @@ pub struct MapCopy {
     size: u64,
 }
 
-/// A place in a map that a copy has been promised, and all that it needs there.
-#[must_use = "what it needs has been paid for"]
+/// A place in a map that copies have been promised, side by side, and all that they need
+/// there: where the next one is to be.
+#[must_use = "what they need has been paid for"]
 #[derive(Debug)]
-pub struct Reserved(Range);
+pub struct Reserved(u64);
 
 impl MapCopy {
     /// Copies `size` bytes from `address`, all of which must be mapped and readable.
@@ -58,34 +59,23 @@ impl MapCopy {
         Ok(MapCopy { object, skip: address - pages.start, size })
     }
 
-    /// Moves `size` bytes from `address`: [`take`](MapCopy::take), after which all pages of
-    /// the range are unmapped. A private object that is mapped there as a whole, and
-    /// nowhere else, is moved as it is; else the range is paid for twice for a moment.
+    /// A page of zeros, of which `size` bytes will count.
     ///
     /// # Errors
-    /// As for `take`; a region may then have been cut in two.
-    pub fn take_away(
-        vm: &mut Vm,
-        accounts: &mut Accounts,
-        map: &mut Map,
-        payer: AccountId,
-        address: u64,
-        size: u64,
-    ) -> Result<MapCopy> {
-        let pages = Range::around(address, size)?;
-        map.require_access(pages, Access::Read)?;
-        if pages == (Range { start: address, end: address + size })
-            && let Some(object) = whole_object(vm, map, payer, pages)
-        {
-            vm.objects[object].detached = true;
-            map.unmap(vm, accounts, pages)?;
-            return Ok(MapCopy { object, skip: 0, size });
+    /// `ResourceShortage`.
+    pub fn of_zeros(vm: &mut Vm, accounts: &mut Accounts, payer: AccountId, size: usize) -> Result<MapCopy> {
+        let object = vm.create_object(accounts, payer, 1, Reach::Private)?;
+        let filled = vm.object_page(accounts, object, 0, Access::Write);
+        filled.inspect_err(|_| vm.release_object(accounts, object))?;
+        vm.objects[object].detached = true;
+        Ok(MapCopy { object, skip: 0, size: size as u64 })
+    }
+
+    /// Writes into the one page of [`of_zeros`](MapCopy::of_zeros).
+    pub fn write(&self, vm: &mut Vm, offset: usize, bytes: &[u8]) {
+        if let Some(frame) = vm.objects[self.object].frame(0) {
+            vm.memory.write(frame.start().plus(offset), bytes);
         }
-        map.cut_at_ends(vm, accounts, pages)?;
-        let copy = MapCopy::take(vm, accounts, map, payer, address, size)?;
-        // This cannot fail: there is nothing to cut.
-        map.unmap(vm, accounts, pages)?;
-        Ok(copy)
     }
 
     /// How many bytes it has.
@@ -98,41 +88,49 @@ impl MapCopy {
         self.object
     }
 
-    /// Reserves all that placing the copy needs, at the cost of the map's account, which
-    /// pays for the pages from then on.
+    /// Reserves all that placing these copies needs, at the cost of the map's account, which
+    /// pays for their pages from then on.
     ///
     /// # Errors
     /// `InvalidArgument`, `InvalidAddress`: no place for pages. `NoSpace`, `ResourceShortage`.
-    pub fn reserve(&self, vm: &Vm, accounts: &mut Accounts, map: &mut Map, place: Place) -> Result<Reserved> {
-        let range = map.find_place(place, vm.objects[self.object].size())?;
-        map.pay_for_regions(accounts, 1)?;
-        let taken_over = vm.charge_again(accounts, self.object, map.account());
-        taken_over.inspect_err(|_| accounts.credit(map.account(), Resource::Memory, REGION_COST))?;
-        Ok(Reserved(range))
+    pub fn reserve<'a>(
+        copies: impl Iterator<Item = &'a MapCopy> + Clone,
+        vm: &Vm,
+        accounts: &mut Accounts,
+        map: &mut Map,
+        place: Place,
+    ) -> Result<Reserved> {
+        let range = map.find_place(place, copies.clone().map(|copy| vm.objects[copy.object].size()).sum())?;
+        let count = copies.clone().count();
+        map.pay_for_regions(accounts, count)?;
+        for (number, copy) in copies.clone().enumerate() {
+            if let Err(error) = vm.charge_again(accounts, copy.object, map.account()) {
+                copies.take(number).for_each(|copy| vm.credit_again(accounts, copy.object, map.account()));
+                accounts.credit(map.account(), Resource::Memory, count as u64 * REGION_COST);
+                return Err(error);
+            }
+        }
+        Ok(Reserved(range.start))
     }
 
-    /// Gives back what was reserved for placing it.
-    pub fn cancel(&self, vm: &Vm, accounts: &mut Accounts, map: &Map, _: Reserved) {
-        vm.credit_again(accounts, self.object, map.account());
-        accounts.credit(map.account(), Resource::Memory, REGION_COST);
-    }
-
-    /// Places it where there is a reservation, in a map that has not changed since; returns
-    /// the address of its first byte.
+    /// Places it where there is a reservation, in a map to which nothing has been added since;
+    /// returns the address of its first byte.
     pub fn place(
         self,
         vm: &mut Vm,
         accounts: &mut Accounts,
         map: &mut Map,
-        Reserved(range): Reserved,
+        Reserved(start): &mut Reserved,
         how: Terms,
     ) -> u64 {
         vm.change_payer(accounts, self.object, map.account());
         let Terms { protection, maximum, inheritance } = how;
-        map.regions.insert(Region { range, object: self.object, offset: 0, protection, maximum, inheritance });
         let object = &mut vm.objects[self.object];
         object.detached = false;
         object.mappings += 1;
+        let range = Range { start: *start, end: *start + object.size() };
+        *start = range.end;
+        map.regions.insert(Region { range, object: self.object, offset: 0, protection, maximum, inheritance });
         range.start + self.skip
     }
 
@@ -212,14 +210,6 @@ pub struct Terms {
     pub maximum: portolan_abi::Protection,
     /// What a child gets of it.
     pub inheritance: portolan_abi::vm::Inheritance,
-}
-
-/// The private object that is mapped at this range, as a whole and nowhere else.
-fn whole_object(vm: &Vm, map: &Map, payer: AccountId, range: Range) -> Option<ObjectId> {
-    let region = map.region_at(range.start).filter(|region| region.range == range)?;
-    let object = &vm.objects[region.object];
-    let whole = object.reach == Reach::Private && object.mappings == 1 && object.size() == range.size();
-    (whole && object.account() == payer).then_some(region.object)
 }
 
 /// Fills a new object with these bytes of a map.
@@ -331,14 +321,10 @@ mod tests {
             self.with(which, |vm, accounts, map| MapCopy::take(vm, accounts, map, map.account(), address, size))
         }
 
-        fn take_away(&mut self, which: usize, address: u64, size: u64) -> Result<MapCopy> {
-            self.with(which, |vm, accounts, map| MapCopy::take_away(vm, accounts, map, map.account(), address, size))
-        }
-
         fn place(&mut self, which: usize, copy: MapCopy) -> u64 {
             self.with(which, |vm, accounts, map| {
-                let reserved = copy.reserve(vm, accounts, map, Place::Anywhere).unwrap();
-                copy.place(vm, accounts, map, reserved, TERMS)
+                let mut reserved = reserve(&copy, vm, accounts, map, Place::Anywhere).unwrap();
+                copy.place(vm, accounts, map, &mut reserved, TERMS)
             })
         }
 
@@ -349,6 +335,10 @@ mod tests {
         fn used(&self) -> Vec<Limits> {
             self.accounts.iter().map(|(_, _, _, used)| used).collect()
         }
+    }
+
+    fn reserve(copy: &MapCopy, vm: &Vm, accounts: &mut Accounts, map: &mut Map, place: Place) -> Result<Reserved> {
+        MapCopy::reserve(core::iter::once(copy), vm, accounts, map, place)
     }
 
     impl Drop for Bench {
@@ -398,28 +388,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_moved_is_gone_and_a_whole_object_costs_nothing_more() {
-        // Just enough for the pages, their tables, and the root: not for paying twice.
-        let mut bench = Bench::new(44);
-        bench.map(0, 40);
-        (0..40).for_each(|page| bench.write(0, HERE + page * PAGE, page as u8));
-        let copy = bench.take_away(0, HERE, 40 * PAGE).unwrap();
-        assert!(bench.maps[0].as_ref().unwrap().regions().is_empty());
-        let address = bench.place(1, copy);
-        assert_eq!((bench.read(1, address + 39 * PAGE), bench.vm.counters.copies), (39, 0));
-        // A part is paid for twice for a moment, if that can be paid.
-        let refused = bench.take_away(1, address + 8, 30 * PAGE);
-        assert!(matches!(refused, Err(Error::ResourceShortage)));
-        assert_eq!(bench.read(1, address + 39 * PAGE), 39);
+    fn several_are_placed_side_by_side_or_none_is_reserved() {
+        let mut bench = Bench::new(60);
+        bench.map(0, 4);
+        (0..4).for_each(|page| bench.write(0, HERE + page * PAGE, page as u8 + 1));
+        let copies = [(0, 8), (PAGE, 2 * PAGE), (3 * PAGE + 8, 8)];
+        let copies = copies.map(|(at, size)| bench.take(0, HERE + at, size).unwrap());
+        let before = bench.used();
+        // The last page cannot be paid for.
+        let spent = Limits { frames: 60 - 1 - 3, ..Limits::default() };
         bench.with(1, |vm, accounts, map| {
-            let range = Range::new(address + 20 * PAGE, 20 * PAGE).unwrap();
-            map.unmap(vm, accounts, range).unwrap();
+            accounts.charge(map.account(), Resource::Frames, spent.frames).unwrap();
+            let reserved = MapCopy::reserve(copies.iter(), vm, accounts, map, Place::Anywhere);
+            assert!(matches!(reserved, Err(Error::ResourceShortage)));
+            accounts.credit(map.account(), Resource::Frames, spent.frames);
         });
-        let part = bench.take_away(1, address + PAGE + 8, PAGE).unwrap();
-        assert_eq!(part.size(), PAGE);
-        assert!(bench.maps[1].as_ref().unwrap().region_at(address + 2 * PAGE).is_none());
-        assert_eq!(bench.read(1, address + 3 * PAGE), 3);
-        bench.with(1, |vm, accounts, _| part.discard(vm, accounts));
+        assert_eq!(bench.used(), before);
+        let addresses: Vec<u64> = bench.with(1, |vm, accounts, map| {
+            let mut reserved = MapCopy::reserve(copies.iter(), vm, accounts, map, Place::Anywhere).unwrap();
+            copies.into_iter().map(|copy| copy.place(vm, accounts, map, &mut reserved, TERMS)).collect()
+        });
+        assert_eq!(addresses.iter().map(|at| at - addresses[0]).collect::<Vec<_>>(), [0, PAGE, 3 * PAGE + 8]);
+        assert_eq!([0, 1, 2].map(|page| bench.read(1, addresses[0] + page * PAGE)), [1, 2, 3]);
     }
 
     #[test]
@@ -432,9 +422,7 @@ mod tests {
         let flying = bench.used();
         assert_eq!((flying[0].frames, flying[1]), (before[0].frames + 10, before[1]));
         bench.with(1, |vm, accounts, map| {
-            let reserved = copy.reserve(vm, accounts, map, Place::Anywhere).unwrap();
-            copy.cancel(vm, accounts, map, reserved);
-            let taken = copy.reserve(vm, accounts, map, Place::At(HERE + 1));
+            let taken = reserve(&copy, vm, accounts, map, Place::At(HERE + 1));
             assert!(matches!(taken, Err(Error::InvalidArgument)));
         });
         assert_eq!(bench.used(), flying);
@@ -446,7 +434,7 @@ mod tests {
         let copy = bench.take(0, HERE, 10 * PAGE).unwrap();
         let full = bench.used();
         bench.with(1, |vm, accounts, map| {
-            assert!(matches!(copy.reserve(vm, accounts, map, Place::Anywhere), Err(Error::ResourceShortage)));
+            assert!(matches!(reserve(&copy, vm, accounts, map, Place::Anywhere), Err(Error::ResourceShortage)));
         });
         assert_eq!(bench.used(), full);
         bench.with(0, |vm, accounts, _| copy.discard(vm, accounts));

@@ -20,6 +20,7 @@ mod memory;
 mod model;
 mod names;
 mod notify;
+mod out_of_line;
 mod policies;
 mod ports;
 mod random;

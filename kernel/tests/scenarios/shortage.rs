@@ -12,6 +12,7 @@ use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Result, 
 use portolan_machine::sim::Hardware;
 use portolan_machine::sim::heap::{self, Fail};
 use portolan_machine::sim::script::{Action, Outcome};
+use std::cell::Cell;
 use zerocopy::IntoBytes;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -180,6 +181,57 @@ fn while_rights_arrive() {
             },
         );
     }
+}
+
+/// Puts a message with half a region, an array of rights, and a whole region that is moved
+/// where the sender sends from; its size.
+fn store_out_of_line(mailbox: &Mailbox) -> usize {
+    const ARRAY: u64 = HERE + (1 << 30);
+    let sender = &mailbox.sender;
+    map_spread(sender, HERE, 1);
+    map_spread(sender, ARRAY, 0);
+    let ports: Vec<u8> = (0..40).flat_map(|_| sender.port(Capacity::Zero).0.to_le_bytes()).collect();
+    sender.store(ARRAY, &ports).done();
+    let message = Message::to(mailbox.to)
+        .descriptor(Descriptor::memory(HERE + 5, 50 * PAGE, 0))
+        .descriptor(Descriptor::ports(ARRAY, 40, Disposition::MakeSend as u8))
+        .descriptor(Descriptor::memory(HERE + 100 * PAGE, 50 * PAGE, Descriptor::MOVE));
+    let bytes = message.bytes();
+    sender.store(sender.buffers().0, &bytes).done();
+    bytes.len()
+}
+
+#[test]
+fn while_memory_and_arrays_are_sent() {
+    let size = Cell::new(0);
+    at_every_allocation(
+        |mailbox| size.set(store_out_of_line(mailbox)),
+        |mailbox| {
+            let sent = send_stored(&mailbox.sender, size.get()).expect("the sender lives");
+            assert!(sent.is_ok() || sent == Err(Error::SendNoBuffer), "{sent:?}");
+            let moved = vm::vm_read(&*mailbox.sender, mailbox.sender.task_self(), HERE + 100 * PAGE, 1);
+            assert_eq!(moved.is_err(), sent.is_ok(), "all or nothing");
+        },
+    );
+}
+
+#[test]
+fn while_memory_and_arrays_arrive() {
+    let size = Cell::new(0);
+    at_every_allocation(
+        |mailbox| {
+            size.set(store_out_of_line(mailbox));
+            assert_eq!(send_stored(&mailbox.sender, size.get()), Some(Ok(())));
+        },
+        |mailbox| {
+            let received = receive_stored(&mailbox.receiver, mailbox.port, received_size(size.get()));
+            let left = mailbox.system.queued();
+            match received.expect("the receiver lives") {
+                Ok(()) => assert_eq!(left, 0),
+                Err(error) => assert_eq!((error, left), (Error::ReceiveNoSpace, 1), "it stays"),
+            }
+        },
+    );
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! A task that does deeds, and remembers every name it was ever told.
 
-use super::deed::{Deed, Given, Known, Letter, page_address};
+use super::deed::{Deed, Enclosure, Given, Known, Letter, page_address};
 use crate::harness::{Message, Pending, Received, System, Task, Thread, WhenFull};
 use portolan_abi::call::number;
-use portolan_abi::message::{Descriptor, Options};
+use portolan_abi::message::{Descriptor, Header, Options};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, Result, RightKind};
 use portolan_machine::Exception;
 use portolan_machine::sim::script::Action;
@@ -65,7 +65,7 @@ impl Actor {
             Deed::Send { message, when_full, abortable } => {
                 let (mut options, timeout) = when_full.options();
                 options.set(Options::SEND_INTERRUPT, abortable);
-                self.sending.push(thread.send_with(self.message(message), options, timeout));
+                self.sending.push(thread.send_with(self.message(&thread, message), options, timeout));
             }
             Deed::Receive { from, ms, room } => {
                 let mut options = Options::RCV_INTERRUPT;
@@ -73,7 +73,7 @@ impl Actor {
                 self.receiving.push(thread.receive_with(self.name(from), options, ms.unwrap_or(0), room));
             }
             Deed::Rpc { message, when_full, from, ms } => {
-                let message = self.message(message);
+                let message = self.message(&thread, message);
                 self.receiving.push(thread.rpc_with(message, when_full, self.name(from), ms, 1024));
             }
             Deed::Request { to, reply, request } => {
@@ -117,12 +117,27 @@ impl Actor {
         rights.iter().map(|Given(name, how)| Descriptor::port(self.name(*name), *how as u8)).collect()
     }
 
-    fn message(&self, letter: Letter) -> Message {
-        let mut message = Message::by(self.name(letter.to.0), letter.to.1).text(vec![0x11; letter.size]);
+    /// A letter as a thread sends it. The names of arrays lie among its inline bytes.
+    fn message(&self, thread: &Thread, letter: Letter) -> Message {
+        let mut message = Message::by(self.name(letter.to.0), letter.to.1);
         if let Some(Given(port, how)) = letter.reply {
             message = message.reply(self.name(port), how);
         }
         message.rights = self.descriptors(&letter.rights);
+        let descriptors = letter.rights.len() + letter.enclosures.len();
+        let body = thread.buffers().0 + (Header::SIZE + descriptors * Descriptor::SIZE) as u64;
+        for enclosure in letter.enclosures {
+            let descriptor = match enclosure {
+                Enclosure::Memory(bytes, flags) => Descriptor::memory(bytes.address(), bytes.size(), flags),
+                Enclosure::Array([Given(one, how), Given(other, _)]) => {
+                    let address = body + message.body.len() as u64;
+                    message.body.extend([one, other].iter().flat_map(|name| self.name(*name).0.to_le_bytes()));
+                    Descriptor::ports(address, 2, how as u8)
+                }
+            };
+            message = message.descriptor(descriptor);
+        }
+        message.body.resize(message.body.len() + letter.size, 0x11);
         message
     }
 }

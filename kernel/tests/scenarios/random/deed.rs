@@ -5,6 +5,7 @@
 
 use crate::harness::{MEMORY, WhenFull};
 use portolan_abi::interface::Routine;
+use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
 use portolan_abi::registers::Registers;
 use portolan_abi::task as routine;
@@ -102,7 +103,15 @@ pub struct Letter {
     pub to: Given,
     pub reply: Option<Given>,
     pub rights: Vec<Given>,
+    pub enclosures: Vec<Enclosure>,
     pub size: usize,
+}
+
+/// What goes into a message besides rights.
+#[derive(Clone, Copy, Debug)]
+pub enum Enclosure {
+    Memory(Bytes, u16),
+    Array([Given; 2]),
 }
 
 /// A request to the kernel.
@@ -179,8 +188,12 @@ pub struct Bytes {
 }
 
 impl Bytes {
-    fn address(self) -> u64 {
+    pub fn address(self) -> u64 {
         WINDOW + self.offset
+    }
+
+    pub fn size(self) -> u64 {
+        self.size
     }
 }
 
@@ -436,12 +449,21 @@ fn deed() -> impl Strategy<Value = Deed> {
 pub fn letter() -> impl Strategy<Value = Letter> {
     let size = prop_oneof![4 => 0..120usize, 1 => 120..9000usize];
     let rights = prop_oneof![3 => vec(given(), 0..2), 1 => vec(given(), 2..8)];
-    (given(), option::of(given()), rights, size).prop_map(|(to, reply, rights, size)| Letter {
+    let enclosures = prop_oneof![3 => Just(Vec::new()), 1 => vec(enclosure(), 1..4)];
+    (given(), option::of(given()), rights, enclosures, size).prop_map(|(to, reply, rights, enclosures, size)| Letter {
         to,
         reply,
         rights,
+        enclosures,
         size,
     })
+}
+
+fn enclosure() -> impl Strategy<Value = Enclosure> {
+    prop_oneof![
+        (bytes(), 0..=Descriptor::MOVE).prop_map(|(bytes, flags)| Enclosure::Memory(bytes, flags)),
+        (given(), given()).prop_map(|(one, other)| Enclosure::Array([one, other])),
+    ]
 }
 
 fn request() -> BoxedStrategy<Deed> {
