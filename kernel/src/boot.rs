@@ -26,6 +26,7 @@ use arrayvec::ArrayVec;
 use core::fmt;
 use portolan_abi::boot::{COMMAND_LINE_FILE, FIRST_PROGRAM, Startup};
 use portolan_abi::host::Door;
+use portolan_abi::message::SecurityToken;
 use portolan_abi::task::Limits;
 use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::{Inheritance, USER_END};
@@ -188,7 +189,7 @@ fn read_archive(k: &Kernel, boot: &BootInfo) -> Result<Vec<u8>, BootError> {
 }
 
 fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments: &str) -> Result<(), BootError> {
-    let task = task::create(k, TaskName::new(FIRST_PROGRAM), k.root_account, None)?;
+    let task = task::create(k, TaskName::new(FIRST_PROGRAM), SecurityToken::default(), k.root_account, None)?;
     for segment in program.segments() {
         load(k, task, &segment.map_err(BootError::Program)?)?;
     }

@@ -68,6 +68,13 @@ interface! {
     /// controllers, debug exit). `InvalidArgument`: there are no such ports. `NoSpace`: one of
     /// them is claimed. `ResourceShortage`.
     8 io_claim / IoClaim (first: u32, count: u32) -> (; io_ports);
+
+    /// Gives the task whose kernel port's send right is in the message another security token:
+    /// what the trailers of its messages say from now on, and what its children are made with.
+    ///
+    /// `NoAccess`: through the plain port. `InvalidCapability`: the right is no send right to a
+    /// task's kernel port.
+    9 set_security_token / SetSecurityToken (user: u32, group: u32; task) -> ();
 }
 
 /// What [`statistics`] returns.

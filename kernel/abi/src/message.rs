@@ -4,7 +4,7 @@
 //! 0   Header            24 bytes
 //! 24  Descriptor × n    24 bytes each
 //!     inline bytes      up to `Header::size`
-//!     Trailer           48 bytes, written by the kernel after a receive,
+//!     Trailer           56 bytes, written by the kernel after a receive,
 //!                       at the next multiple of 8
 //! ```
 //!
@@ -144,6 +144,22 @@ pub struct Trailer {
     /// What its receiver has set on the port for itself
     /// ([`port_set_protected_payload`](crate::port::port_set_protected_payload)); else 0.
     pub payload: u64,
+    /// The sending task's security token; 0 and 0 for the kernel, whose messages have
+    /// [`Trailer::FROM_KERNEL`].
+    pub security: SecurityToken,
+}
+
+/// Who a task acts for, as far as its receivers care: the kernel passes it on and asks nothing
+/// of it. A task has its maker's, the first one 0 and 0; only the privileged host port sets
+/// another ([`host::set_security_token`](crate::host::set_security_token)). (Mach 3's
+/// `security_token_t`.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct SecurityToken {
+    /// A user.
+    pub user: u32,
+    /// A group.
+    pub group: u32,
 }
 
 impl Trailer {
@@ -187,11 +203,14 @@ bitflags::bitflags! {
         const RCV_TIMEOUT = 0x100;
         /// `thread_abort` ends the wait; otherwise it goes on with its deadline.
         const RCV_INTERRUPT = 0x400;
+        /// A message that is too large for the buffer stays queued. It always does; Mach 3
+        /// destroys it without this option.
+        const RCV_LARGE = 0x1000;
 
         /// All that concern the sending half.
         const SEND = 0x1 | 0x2 | 0x4 | 0x20 | 0x40;
         /// All that concern the receiving half.
-        const RECEIVE = 0x100 | 0x400;
+        const RECEIVE = 0x100 | 0x400 | 0x1000;
     }
 }
 
@@ -201,10 +220,10 @@ mod tests {
 
     #[test]
     fn the_layout_is_the_documented_one() {
-        assert_eq!((Header::SIZE, Descriptor::SIZE, Trailer::SIZE), (24, 24, 48));
+        assert_eq!((Header::SIZE, Descriptor::SIZE, Trailer::SIZE), (24, 24, 56));
         assert_eq!(trailer_offset(24), 24);
         assert_eq!(trailer_offset(25), 32);
-        assert_eq!(received_size(25), 80);
+        assert_eq!(received_size(25), 88);
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::vm::map::Range;
 use crate::vm::{MapCopy, Vm};
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
-use portolan_abi::message::{Descriptor, Header};
+use portolan_abi::message::{Descriptor, Header, SecurityToken};
 use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Result, RightKind};
 use portolan_machine::{Frame, Memory};
 use smallvec::SmallVec;
@@ -162,6 +162,8 @@ pub struct Envelope {
     pub cause: u64,
     /// The sending task's serial number; 0 for the kernel.
     pub sender: u64,
+    /// Who the sending task acts for.
+    pub security: SecurityToken,
     /// The programs' id.
     pub id: u32,
     /// The right it is sent through; of a queued message, only its kind matters.
@@ -202,6 +204,7 @@ impl Envelope {
             number,
             cause: 0,
             sender: 0,
+            security: SecurityToken::default(),
             id,
             destination: Carried::NULL,
             reply: Carried::NULL,

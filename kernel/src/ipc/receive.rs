@@ -399,6 +399,7 @@ fn fill(
             | if port.payload.is_some() { Trailer::PAYLOAD } else { 0 },
         size: Trailer::SIZE as u32,
         payload: port.payload.unwrap_or(0),
+        security: envelope.security,
     };
     wrap(&mut vm.memory, window, header, trailer);
     Completion::success(size as u64)
@@ -413,7 +414,7 @@ fn wrap(memory: &mut Memory, window: &Window, header: Header, trailer: Trailer) 
     if size < end {
         window.write(memory, size, &[0; MESSAGE_ALIGN][..end - size]);
     }
-    window.write_words::<6>(memory, end, zerocopy::transmute!(trailer));
+    window.write_words::<7>(memory, end, zerocopy::transmute!(trailer));
 }
 
 /// Puts what a message's descriptors bring into its receiver's hands, and says where it is.

@@ -49,12 +49,13 @@ pub fn send(
     let descriptors = header.descriptors as usize;
     let body_size = (half.size as usize).checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
     let (port, destination) = take_destination(&mut task.space, ports, &header)?;
-    let sender = task.serial;
+    let (sender, security) = (task.serial, task.security);
     let number = k.next_number();
     let mut envelope = Envelope {
         number,
         cause: me.handling,
         sender,
+        security,
         id: header.id,
         destination,
         reply: Carried::NULL,

@@ -5,10 +5,11 @@ use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{HostAccess, KernelObject, Owner};
 use crate::ipc::{self, interrupt};
 use crate::kernel::Kernel;
-use crate::task::AccountId;
+use crate::task::{AccountId, TaskId};
 use portolan_abi::host::{
     CLOCK_RESOLUTION, HostInfo, PROCESSORS_MAX, Processor, Request, Statistics, TRACE_EVENTS, results,
 };
+use portolan_abi::message::SecurityToken;
 use portolan_abi::trace::Event;
 use portolan_abi::{Capacity, Error, PAGE_SIZE, Result};
 use portolan_machine::{IoRange, Line};
@@ -31,6 +32,11 @@ pub(super) fn handle(
         (Request::Trace(request), _) => trace(k, request.cpu, request.from, answer)?,
         (Request::InterruptBind(request), _) => answer.right(interrupt_bind(k, payer, request.line, rights)?),
         (Request::IoClaim(request), _) => answer.right(io_claim(k, payer, request.first, request.count)?),
+        (Request::SetSecurityToken(request), _) => {
+            let token = SecurityToken { user: request.user, group: request.group };
+            let task = named_task(k, rights)?;
+            k.tasks[task].security = token;
+        }
         (Request::Exit(request), _) => portolan_machine::exit(request.code == 0),
     }
     Ok(())
@@ -71,6 +77,17 @@ fn interrupt_bind(k: &mut Kernel, payer: AccountId, line: u32, rights: &mut Righ
     // It is the binding's now.
     rights.pop();
     Ok(bound)
+}
+
+/// The task whose kernel port is in a request.
+fn named_task(k: &Kernel, rights: &Rights) -> Result<TaskId> {
+    let Some(CarriedRight::Send(port)) = rights.last().map(|carried| carried.right) else {
+        return Err(Error::InvalidCapability);
+    };
+    match k.ports.get(port).map(|port| port.owner) {
+        Some(Owner::Kernel(KernelObject::Task(task))) => Ok(task),
+        _ => Err(Error::InvalidCapability),
+    }
 }
 
 fn io_claim(k: &mut Kernel, payer: AccountId, first: u32, count: u32) -> Result<CarriedRight> {

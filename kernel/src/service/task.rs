@@ -51,8 +51,10 @@ fn create(
 ) -> Result<()> {
     let flags = CreateFlags::from_bits(request.flags).ok_or(Error::InvalidArgument)?;
     let heir_of = flags.contains(CreateFlags::INHERIT).then_some(parent);
+    let security = k.tasks[parent].security;
     let account = k.accounts.create(k.tasks[parent].account, request.limits)?;
-    let child = task::create(k, TaskName(request.name), account, heir_of).inspect_err(|_| k.accounts.close(account))?;
+    let child = task::create(k, TaskName(request.name), security, account, heir_of);
+    let child = child.inspect_err(|_| k.accounts.close(account))?;
     let bootstrap = only_right(rights);
     special::inherit(k, parent, child, bootstrap);
     let bootstrap_name = right::insert(k, child, bootstrap);

@@ -25,6 +25,7 @@ use crate::list::List;
 use crate::report;
 use crate::vm::Map;
 use account::Resource;
+use portolan_abi::message::SecurityToken;
 use portolan_abi::thread::SUSPENSIONS_MAX;
 use portolan_abi::vm::{USER_END, USER_START};
 use portolan_abi::{Capacity, Error, Name, Result, RightKind};
@@ -41,6 +42,8 @@ pub struct Task {
     pub serial: u64,
     /// For messages; not unique.
     pub name: TaskName,
+    /// Who it acts for.
+    pub security: SecurityToken,
     /// Who pays for what it makes.
     pub account: AccountId,
     /// Its address space.
@@ -110,7 +113,13 @@ pub const THREAD_COST: u64 = (Threads::SLOT_SIZE + size_of::<Context>() + Contex
 ///
 /// # Errors
 /// `ResourceShortage`; the account is then still the caller's to close.
-pub fn create(k: &mut Kernel, name: TaskName, account: AccountId, heir_of: Option<TaskId>) -> Result<TaskId> {
+pub fn create(
+    k: &mut Kernel,
+    name: TaskName,
+    security: SecurityToken,
+    account: AccountId,
+    heir_of: Option<TaskId>,
+) -> Result<TaskId> {
     k.tasks.reserve()?;
     k.accounts.charge(account, Resource::Memory, TASK_COST)?;
     let made = create_ports(k, account).and_then(|(kernel_port, notify_port)| match make_spaces(k, account, heir_of) {
@@ -129,6 +138,7 @@ pub fn create(k: &mut Kernel, name: TaskName, account: AccountId, heir_of: Optio
     let task = Task {
         serial,
         name,
+        security,
         account,
         map,
         space,

@@ -2,8 +2,8 @@
 
 use crate::harness::{Mailbox, Message, System, WhenFull};
 use portolan_abi::call::{Receive, Send};
-use portolan_abi::message::{DESCRIPTORS_MAX, Header, MESSAGE_MAX, Options, Trailer, received_size};
-use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, RightKind};
+use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_MAX, Options, Trailer, received_size};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, RightKind, host};
 
 #[test]
 fn a_new_port_is_empty_and_has_its_capacity() {
@@ -214,6 +214,50 @@ fn the_trailer_names_the_message_that_caused_this_one() {
     mailbox.receiver.send(Message::to(to_sender).text("answer"), WhenFull::Wait);
     let answer = mailbox.sender.receive(back).done().expect("the answer");
     assert_eq!(answer.trailer.cause, question.trailer.number);
+}
+
+#[test]
+fn the_trailer_tells_the_security_token_that_only_the_host_sets() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let (first, own) = (mailbox.system.first(), mailbox.sender.task_self());
+    let token = || {
+        assert_eq!(mailbox.send("who", WhenFull::Wait).done(), Ok(()));
+        let Trailer { security, .. } = mailbox.receive().done().expect("the message").trailer;
+        (security.user, security.group)
+    };
+    assert_eq!(token(), (0, 0), "the first task's");
+    // The mark on a message is of the time when it was sent.
+    mailbox.send("before", WhenFull::Wait).done().expect("a place");
+    let known = mailbox.sender.give(first, own, Disposition::CopySend);
+    let right = Descriptor::port(known, Disposition::CopySend as u8);
+    let set = |port| host::set_security_token(&**first, port, 1000, 7, right).map(|_| ());
+    assert_eq!(set(first.plain_host_port()), Err(Error::NoAccess));
+    let other = Descriptor::port(first.host_port(), Disposition::CopySend as u8);
+    let wrong = host::set_security_token(&**first, first.host_port(), 1, 1, other).map(|_| ());
+    assert_eq!(wrong, Err(Error::InvalidCapability));
+    assert_eq!(set(first.host_port()), Ok(()));
+    let before = mailbox.receive().done().expect("the message").trailer.security;
+    first.port_deallocate(known).expect("a second reference");
+    assert_eq!((before.user, token()), (0, (1000, 7)));
+    // A child is made with its parent's.
+    let myself = Descriptor::port(first.kernel_port(), Disposition::CopySend as u8);
+    host::set_security_token(&**first, first.host_port(), 5, 6, myself).expect("set");
+    let child = mailbox.system.task("child");
+    let to = mailbox.receiver.give_send(&child, mailbox.port);
+    child.send(Message::to(to), WhenFull::Wait).done().expect("a place");
+    let inherited = mailbox.receive().done().expect("the message").trailer.security;
+    assert_eq!((inherited.user, inherited.group, token()), (5, 6, (1000, 7)));
+}
+
+#[test]
+fn what_is_too_large_stays_queued_with_rcv_large_and_without() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    mailbox.send("too long for a buffer of this size", WhenFull::Wait).done().expect("a place");
+    for options in [Options::empty(), Options::RCV_LARGE] {
+        let received = mailbox.receiver.receive_with(mailbox.port, options | Options::RCV_TIMEOUT, 0, 100);
+        assert_eq!(received.done(), Err(Error::ReceiveTooLarge));
+    }
+    assert_eq!(mailbox.messages(), 1);
 }
 
 #[test]

@@ -7,10 +7,12 @@
 use crate::Result;
 use crate::console;
 use crate::interface::MsgRpc;
-use crate::right::SendRight;
+use crate::right::{Right, SendRight};
 use crate::start::startup;
+use crate::task::Task;
 use portolan_abi::Error;
 use portolan_abi::host::{self, HostInfo, Processor, Statistics, results};
+use portolan_abi::message::SecurityToken;
 
 /// The plain host port.
 ///
@@ -59,6 +61,15 @@ pub fn statistics(host: &SendRight) -> Result<Statistics> {
 /// `InvalidArgument`: no such processor.
 pub fn trace(host: &SendRight, from: u64, cpu: u32) -> Result<results::Trace> {
     Ok(host::trace(&MsgRpc, host.name(), from, cpu, 0)?.results)
+}
+
+/// Gives a task another security token: what its messages say of it, and its children's.
+///
+/// # Errors
+/// `NoAccess`: the right is the plain one.
+pub fn set_security_token(host: &SendRight, task: &Task, token: SecurityToken) -> Result<()> {
+    let right = Right::CopySend(task.right()).descriptor();
+    host::set_security_token(&MsgRpc, host.name(), token.user, token.group, right).map(drop)
 }
 
 /// Ends the machine: success if `code` is 0. What was printed before has been written then. Returns

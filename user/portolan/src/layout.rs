@@ -105,7 +105,7 @@ mod tests {
     fn a_buffer_that_ends_too_soon_has_no_parts() {
         let mut buffer = [0; 9];
         write(&mut buffer, Header::default(), &[], &[1, 2, 3]);
-        assert!(parts(&buffer).is_none(), "4 words of message leave 5 of the 6 that a trailer takes");
+        assert!(parts(&buffer).is_none(), "4 words of message leave 5 of the 7 that a trailer takes");
         assert!(parts(&buffer[..2]).is_none(), "no header");
     }
 

@@ -12,7 +12,7 @@ use crate::send::WhenFull;
 use crate::trap;
 use alloc::vec::Vec;
 use core::fmt;
-use portolan_abi::message::{Options, Trailer};
+use portolan_abi::message::{Options, SecurityToken, Trailer};
 use portolan_abi::{Error, Name};
 use zerocopy::FromBytes;
 
@@ -143,6 +143,12 @@ impl Received {
     #[must_use]
     pub fn is_from_kernel(&self) -> bool {
         self.trailer().flags & Trailer::FROM_KERNEL != 0
+    }
+
+    /// Who the sending task acts for.
+    #[must_use]
+    pub fn security(&self) -> SecurityToken {
+        self.trailer().security
     }
 
     /// Identifies the sending task, for ever.

@@ -159,7 +159,7 @@ fn the_trailer_is_the_kernels() -> Verdict {
 
 fn a_forged_trailer_is_only_bytes() -> Verdict {
     let port = port::open(Capacity::DEFAULT)?;
-    let forged = Trailer { sender: 0, flags: Trailer::FROM_KERNEL, size: 48, number: 1, ..Trailer::default() };
+    let forged = Trailer { sender: 0, flags: Trailer::FROM_KERNEL, size: 56, number: 1, ..Trailer::default() };
     Message::copy_to(port).id(0o110).body(forged.as_bytes()).send()?;
     let message = receive(port)?;
     holds!(!message.is_from_kernel());
