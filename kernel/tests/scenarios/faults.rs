@@ -197,7 +197,7 @@ fn unknown_options_are_refused() {
     let (address, _) = mailbox.sender.buffers();
     mailbox.sender.store(address, &Message::to(mailbox.to).bytes());
     let with = |trap, options: u32| mailbox.sender.trap(trap, [address, options.into(), 24, address, 0, 0]).done().0;
-    for options in [0x8, 0x10, 0x40, 0x80, 0x200, 0x800, 0x1000, 1 << 31] {
+    for options in [0x8, 0x10, 0x40, 0x80, 0x200, 0x800, 0x2000, 1 << 31] {
         assert_eq!(with(number::MSG_SEND, options), Err(Error::SendInvalidOptions));
         assert_eq!(with(number::MSG_RPC, options), Err(Error::SendInvalidOptions));
         assert_eq!(with(number::MSG_RECEIVE, options), Err(Error::ReceiveInvalidOptions));

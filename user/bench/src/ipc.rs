@@ -11,9 +11,9 @@ use crate::gauge::Gauge;
 use crate::packet::Packet;
 use crate::peer::{Peer, Role};
 use core::hint::black_box;
-use portolan::abi::Disposition;
-use portolan::abi::message::Options;
-use portolan::{Capacity, Error, ReceiveRight, thread, trap};
+use portolan::abi::message::{Descriptor, Options};
+use portolan::abi::{Disposition, PAGE_SIZE};
+use portolan::{Capacity, Error, Memory, ReceiveRight, thread, trap};
 
 /// Inline bytes, unless an operation is about their number.
 const BYTES: usize = 8;
@@ -48,7 +48,22 @@ pub(crate) fn rpc_right(gauge: Gauge) -> Outcome<u64> {
     let (to, answers, mut packet) = ((peer.port(), Disposition::CopySend), answers.name(), Packet::new());
     gauge.repeat(|| {
         packet.address(to, Some(answers), BYTES);
-        packet.attach(gift.name(), Disposition::MakeSend);
+        packet.attach(Descriptor::port(gift.name(), Disposition::MakeSend as u8));
+        Ok(packet.rpc(answers)?)
+    })
+}
+
+/// A round trip whose request brings a copy of this many pages, which the peer does not touch
+/// and unmaps before it answers.
+pub(crate) fn out_of_line<const PAGES: usize>(gauge: Gauge) -> Outcome<u64> {
+    let (peer, answers) = (Peer::start(Role::Echo)?, ReceiveRight::allocate(Capacity::DEFAULT)?);
+    let mut memory = Memory::zeroed(PAGES * PAGE_SIZE)?;
+    memory.fill(1);
+    let region = Descriptor::memory(memory.as_ptr().addr() as u64, memory.len() as u64, 0);
+    let (to, answers, mut packet) = ((peer.port(), Disposition::CopySend), answers.name(), Packet::new());
+    gauge.repeat(|| {
+        packet.address(to, Some(answers), BYTES);
+        packet.attach(region);
         Ok(packet.rpc(answers)?)
     })
 }

@@ -33,7 +33,7 @@ use portolan::{Error, Failure, argument, println};
 portolan::main!(main);
 
 /// What is counted in instructions. The regions' numbers are fixed: the list may change, they may not.
-const OPERATIONS: [Operation; 16] = [
+const OPERATIONS: [Operation; 18] = [
     Operation::new::<1>("null_trap", ipc::null_trap),
     Operation::new::<2>("rpc_0", ipc::rpc::<0>),
     Operation::new::<3>(RPC, ipc::rpc::<8>),
@@ -49,6 +49,8 @@ const OPERATIONS: [Operation; 16] = [
     Operation::new::<13>("yield_pair", ipc::yield_pair),
     Operation::new::<14>("fault_new_page", memory::fault_new_page),
     Operation::new::<15>("map_touch_unmap", memory::map_touch_unmap),
+    Operation::new::<17>("ool_4kib", ipc::out_of_line::<1>),
+    Operation::new::<18>("ool_1mib", ipc::out_of_line::<256>),
     Operation::new::<16>(RPC_CROWDED, ipc::rpc_crowded),
 ];
 

@@ -33,15 +33,15 @@ impl Packet {
         *self.header() = Header { bits, size, remote, local, id: 0, descriptors: 0 };
     }
 
-    /// Adds a right in front of the inline bytes.
-    pub(crate) fn attach(&mut self, name: Name, disposition: Disposition) {
+    /// Adds a right or memory in front of the inline bytes.
+    pub(crate) fn attach(&mut self, descriptor: Descriptor) {
         let header = self.header();
         header.size += Descriptor::SIZE as u32;
         header.descriptors = 1;
-        *self.descriptor() = Descriptor::port(name, disposition as u8);
+        *self.descriptor() = descriptor;
     }
 
-    /// The first right.
+    /// The first descriptor.
     pub(crate) fn descriptor(&mut self) -> &mut Descriptor {
         let after = &mut self.0.as_mut_bytes()[Header::SIZE..];
         Descriptor::mut_from_prefix(after).expect("the buffer has room for a descriptor").0

@@ -8,13 +8,16 @@ use crate::Outcome;
 use crate::packet::Packet;
 use alloc::format;
 use portolan::abi::Disposition;
+use portolan::abi::message::Descriptor;
 use portolan::program::{Launch, Program};
-use portolan::{Capacity, Error, Message, Name, ReceiveRight, Right, SendRight, Task, argument, bootstrap, thread};
+use portolan::{
+    Capacity, Error, Message, Name, ReceiveRight, Right, SendRight, Task, argument, bootstrap, thread, trap,
+};
 
 /// What a peer does all its life.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Answers each message with as many inline bytes, and gives up a right that came with it.
+    /// Answers each message with as many inline bytes, and gives up a right or memory that came with it.
     Echo,
     /// Receives, and never answers.
     Sink,
@@ -61,13 +64,21 @@ fn echo(port: Name) -> Outcome {
         let request = *packet.header();
         let mut size = request.size;
         if request.descriptors != 0 {
-            portolan::trap::port_deallocate(packet.descriptor().name)?;
-            size -= size_of::<portolan::abi::message::Descriptor>() as u32;
+            give_up(*packet.descriptor())?;
+            size -= size_of::<Descriptor>() as u32;
         }
         let bytes = size as usize - size_of_val(&request);
         packet.address((request.remote, Disposition::MoveSendOnce), None, bytes);
         packet.rpc(port)?;
     }
+}
+
+fn give_up(came: Descriptor) -> Outcome {
+    match came.kind {
+        Descriptor::MEMORY => Task::this().unmap(came.address, came.size)?,
+        _ => trap::port_deallocate(came.name)?,
+    }
+    Ok(())
 }
 
 fn sink(port: Name) -> Outcome {

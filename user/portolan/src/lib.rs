@@ -13,7 +13,7 @@
 //! server                             protocols of user servers, defined once
 //! task, thread, host                 kernel objects, through their ports
 //! exception                          handling what threads do wrong
-//! memory_object, mapping             shared memory
+//! memory_object, mapping, memory     shared memory, and memory that travels
 //! console                            the serial line's server, to write and to read
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
@@ -41,6 +41,7 @@ pub mod interface;
 mod layout;
 mod lock;
 pub mod mapping;
+pub mod memory;
 pub mod memory_object;
 pub mod message;
 pub mod notification;
@@ -65,6 +66,7 @@ pub use exception::{Decision, Exception};
 pub use interface::MsgRpc;
 pub use lock::{Mutex, Once};
 pub use mapping::Mapping;
+pub use memory::Memory;
 pub use memory_object::MemoryObject;
 pub use message::Message;
 pub use notification::Notice;

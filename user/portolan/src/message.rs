@@ -1,15 +1,17 @@
 //! A message to be sent: built part by part, holding the rights it will move.
 //!
 //! Invariant: a right in a message is the message's until it has been sent, and
-//! the receiver's from then on. One that is dropped unsent gives its rights up.
+//! the receiver's from then on; so is memory that it moves. One that is dropped unsent
+//! gives them up.
 //! Neighbours: `send` sends it, `receive` has its other end.
 
 use crate::Result;
 use crate::layout::{Address, addressed, size_of_message, write};
-use crate::right::Right;
+use crate::memory::Memory;
+use crate::right::{Right, SendRight};
 use alloc::vec::Vec;
-use portolan_abi::Error;
-use portolan_abi::message::{Header, received_size};
+use portolan_abi::message::{Descriptor, Header, received_size};
+use portolan_abi::{Disposition, Error, Name};
 use zerocopy::{Immutable, IntoBytes};
 
 /// A message to be sent.
@@ -18,14 +20,50 @@ use zerocopy::{Immutable, IntoBytes};
 pub struct Message<'a> {
     id: u32,
     reply: Right<'a>,
-    rights: Vec<Right<'a>>,
+    parts: Vec<Part<'a>>,
     bytes: Vec<u8>,
+}
+
+/// What takes a descriptor of a message.
+#[derive(Debug)]
+enum Part<'a> {
+    Right(Right<'a>),
+    /// Send rights, moved, and the array of their names.
+    SendRights(Vec<SendRight>, Vec<Name>),
+    /// A copy of some bytes.
+    Copied(&'a [u8]),
+    Moved(Memory),
+}
+
+impl Part<'_> {
+    fn descriptor(&self) -> Descriptor {
+        match self {
+            Part::Right(right) => right.descriptor(),
+            Part::SendRights(_, names) => Descriptor::ports(
+                names.as_ptr().expose_provenance() as u64,
+                names.len() as u64,
+                Disposition::MoveSend as u8,
+            ),
+            Part::Copied(bytes) => Descriptor::memory(bytes.as_ptr().expose_provenance() as u64, bytes.len() as u64, 0),
+            Part::Moved(memory) => memory.descriptor(),
+        }
+    }
+
+    /// The message has been sent: what was moved is the receiver's now.
+    fn sent(self) {
+        match self {
+            Part::Right(right) => right.sent(),
+            Part::SendRights(rights, _) => rights.into_iter().for_each(|right| Right::Send(right).sent()),
+            Part::Copied(_) => {}
+            Part::Moved(memory) => memory.sent(),
+        }
+    }
 }
 
 impl<'a> Message<'a> {
     /// An empty message; `id` says what it is.
     pub const fn new(id: u32) -> Message<'a> {
-        Message { id, reply: Right::Null, rights: Vec::new(), bytes: Vec::new() }
+        Message { id, reply: Right::Null, parts: Vec::new(), bytes: Vec::new() }
     }
 
     /// Adds inline bytes.
@@ -46,7 +84,27 @@ impl<'a> Message<'a> {
 
     /// Adds a right: an owned one is moved, a borrowed send right copied.
     pub fn right(mut self, right: impl Into<Right<'a>>) -> Message<'a> {
-        self.rights.push(right.into());
+        self.parts.push(Part::Right(right.into()));
+        self
+    }
+
+    /// Adds an array of send rights, moved. It arrives as one ([`Received::take_rights`](crate::Received::take_rights)).
+    pub fn rights(mut self, rights: Vec<SendRight>) -> Message<'a> {
+        let names = rights.iter().map(SendRight::name).collect();
+        self.parts.push(Part::SendRights(rights, names));
+        self
+    }
+
+    /// Adds a copy of bytes as they are when the message is sent, out of line: however many
+    /// they are, no whole page is copied until one side writes it.
+    pub fn memory(mut self, bytes: &'a [u8]) -> Message<'a> {
+        self.parts.push(Part::Copied(bytes));
+        self
+    }
+
+    /// Adds memory that moves to the receiver.
+    pub fn moved_memory(mut self, memory: Memory) -> Message<'a> {
+        self.parts.push(Part::Moved(memory));
         self
     }
 
@@ -64,7 +122,7 @@ impl<'a> Message<'a> {
 
     /// Bytes of buffer that it takes.
     fn size(&self) -> usize {
-        size_of_message(self.rights.len(), self.bytes.len())
+        size_of_message(self.parts.len(), self.bytes.len())
     }
 
     /// Where its answer is to go.
@@ -75,7 +133,7 @@ impl<'a> Message<'a> {
     /// A buffer with the message in it, and room for an answer of at least `answer` bytes.
     pub(crate) fn encode(&self, to: Address, reply: Address, answer: usize) -> Result<Vec<u64>> {
         let mut buffer = buffer(self.size().max(answer))?;
-        let descriptors: Vec<_> = self.rights.iter().map(Right::descriptor).collect();
+        let descriptors: Vec<_> = self.parts.iter().map(Part::descriptor).collect();
         let header = Header { id: self.id, ..addressed(to, reply) };
         write(&mut buffer, header, &descriptors, &self.bytes);
         Ok(buffer)
@@ -84,7 +142,7 @@ impl<'a> Message<'a> {
     /// It has been sent: what it moved is the receiver's now.
     pub(crate) fn sent(self) {
         self.reply.sent();
-        self.rights.into_iter().for_each(Right::sent);
+        self.parts.into_iter().for_each(Part::sent);
     }
 }
 
@@ -103,8 +161,6 @@ pub(crate) const ORDINARY: usize = received_size(size_of_message(4, 512));
 #[cfg(test)]
 mod tests {
     use super::*;
-    use portolan_abi::message::Descriptor;
-    use portolan_abi::{Disposition, Name};
     use zerocopy::FromBytes;
 
     fn to(name: u32) -> Address {

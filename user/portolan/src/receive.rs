@@ -6,13 +6,14 @@
 
 use crate::Result;
 use crate::layout::{Parts, parts};
+use crate::memory::Memory;
 use crate::message::{Message, ORDINARY, buffer};
 use crate::right::{ReceiveRight, Right, SendOnceRight, SendRight};
 use crate::send::WhenFull;
 use crate::trap;
 use alloc::vec::Vec;
 use core::fmt;
-use portolan_abi::message::{Options, SecurityToken, Trailer};
+use portolan_abi::message::{Descriptor, Options, SecurityToken, Trailer};
 use portolan_abi::{Error, Name};
 use zerocopy::FromBytes;
 
@@ -21,7 +22,7 @@ use zerocopy::FromBytes;
 pub struct Received {
     buffer: Vec<u64>,
     reply: Right<'static>,
-    /// One bit a descriptor: its right has been taken out.
+    /// One bit a descriptor: what it brought has been taken out.
     taken: u64,
 }
 
@@ -66,7 +67,7 @@ impl Received {
         T::read_from_bytes(self.bytes()).map_err(|_| Error::BadArguments)
     }
 
-    /// How many rights it brought, taken ones included.
+    /// How many rights, arrays of rights and regions of memory it brought, taken ones included.
     #[must_use]
     pub fn rights(&self) -> usize {
         self.parts().descriptors.len()
@@ -74,13 +75,38 @@ impl Received {
 
     /// Takes out a right. `Null` where there is none (any more).
     pub fn take_right(&mut self, index: usize) -> Right<'static> {
-        let Some(descriptor) = self.parts().descriptors.get(index).copied() else { return Right::Null };
+        self.take(index, Descriptor::PORT).map_or(Right::Null, |descriptor| Right::arrived(&descriptor))
+    }
+
+    /// Takes out a region of memory.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: there is none (any more) in this place.
+    pub fn take_memory(&mut self, index: usize) -> Result<Memory> {
+        let descriptor = self.take(index, Descriptor::MEMORY).ok_or(Error::InvalidArgument)?;
+        Ok(Memory::arrived(&descriptor))
+    }
+
+    /// Takes out an array of rights.
+    ///
+    /// # Errors
+    /// `InvalidArgument`: there is none (any more) in this place.
+    pub fn take_rights(&mut self, index: usize) -> Result<Vec<Right<'static>>> {
+        let array = self.take(index, Descriptor::PORTS).ok_or(Error::InvalidArgument)?;
+        let names = Memory::arrived(&Descriptor { size: array.size * size_of::<Name>() as u64, ..array });
+        let names = names.chunks_exact(size_of::<Name>()).filter_map(|name| Name::read_from_bytes(name).ok());
+        Ok(names.map(|name| Right::from_parts(name, array.disposition)).collect())
+    }
+
+    /// A descriptor of this kind, once.
+    fn take(&mut self, index: usize, kind: u8) -> Option<Descriptor> {
+        let descriptor = *self.parts().descriptors.get(index)?;
         let bit = 1 << index;
-        if self.taken & bit != 0 {
-            return Right::Null;
+        if descriptor.kind != kind || self.taken & bit != 0 {
+            return None;
         }
         self.taken |= bit;
-        Right::arrived(&descriptor)
+        Some(descriptor)
     }
 
     /// Takes out a right that must be a send right.
@@ -174,6 +200,8 @@ impl Drop for Received {
     fn drop(&mut self) {
         for index in 0..self.rights() {
             drop(self.take_right(index));
+            drop(self.take_memory(index));
+            drop(self.take_rights(index));
         }
     }
 }
@@ -309,7 +337,7 @@ pub(crate) fn receive(port: Name, mut size: usize, options: Options, timeout: u3
 mod tests {
     use super::*;
     use crate::layout::{Address, addressed, write};
-    use portolan_abi::message::{Descriptor, Header, received_size};
+    use portolan_abi::message::{Header, received_size};
 
     fn arrived(descriptors: &[Descriptor], bytes: &[u8]) -> Received {
         let size = crate::layout::size_of_message(descriptors.len(), bytes.len());

@@ -69,6 +69,13 @@ impl From<Error> for Failure {
     }
 }
 
+impl From<portolan::Failure<'_>> for Failure {
+    #[track_caller]
+    fn from(failure: portolan::Failure<'_>) -> Failure {
+        Failure::from(failure.error)
+    }
+}
+
 /// Fails the case unless both values are the same: `same!(what it is, what it must be)`.
 #[macro_export]
 macro_rules! same {

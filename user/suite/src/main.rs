@@ -9,8 +9,8 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights names capacity notify policies requests sets death vm copies fault exception cpu task suspend state
-//! thread account host device server console bad_input meta   the cases
+//! ipc rights names capacity notify policies requests sets death vm copies out_of_line fault exception cpu
+//! task suspend state thread account host device server console bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -40,6 +40,7 @@ mod meta;
 mod names;
 mod notice;
 mod notify;
+mod out_of_line;
 mod peer;
 mod policies;
 mod port;
@@ -75,6 +76,7 @@ const CASES: &[&[Case]] = &[
     death::CASES,
     vm::CASES,
     copies::CASES,
+    out_of_line::CASES,
     fault::CASES,
     exception::CASES,
     cpu::CASES,
