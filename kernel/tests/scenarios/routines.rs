@@ -195,6 +195,11 @@ const ROUTINES: &[Entry] = &[
         let first = s.mailbox.system.first();
         claim(first, 0x300).and_then(|right| first.port_deallocate(right))
     }),
+    (host::SetSecurityToken::ID, |s| {
+        let first = s.mailbox.system.first();
+        let task = Descriptor::port(first.kernel_port(), Disposition::CopySend as u8);
+        host::set_security_token(&**first, first.host_port(), 1, 2, task).map(drop)
+    }),
     (interrupt::Acknowledge::ID, |s| interrupt::acknowledge(&*s.mailbox.sender, s.interrupt).map(drop)),
     (interrupt::Info::ID, |s| interrupt::info(&*s.mailbox.sender, s.interrupt).map(drop)),
     (io_ports::Read::ID, |s| io_ports::read(&*s.mailbox.sender, s.io_ports, 0, 1).map(drop)),

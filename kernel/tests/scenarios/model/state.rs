@@ -271,7 +271,7 @@ impl Mail {
             Content::Bytes(bytes) => bytes.len(),
             Content::Notice(..) => 8,
         };
-        (24 + 24 * self.rights.len() + body).div_ceil(8) * 8 + 48
+        (24 + 24 * self.rights.len() + body).div_ceil(8) * 8 + 56
     }
 
     /// Reply right and rights of descriptors.
