@@ -138,7 +138,8 @@ fn a_cached_message_is_looked_at_and_taken_back() -> Verdict {
     let mut buffer = Buffer::new(256);
     buffer.bytes_mut().fill(0);
     let taken = port_cached_take_back(&MsgRpc, me(), port, Name::NULL, buffer.address(), 256, 0)?.results;
-    same!(&buffer.bytes()[..taken.size as usize], &message.lay_out().bytes()[..message.size()]);
+    let sent = message.lay_out();
+    same!(&buffer.bytes()[..taken.size as usize], sent.bytes());
     same!(port::kind(gift)?.receive, 1);
     receive_now(port)?;
     holds!(is_empty(port) && notice::none());
