@@ -147,6 +147,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
     let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces } = parts;
     Kernel {
         vm: Vm { memory, frames, objects: Arena::default(), counters: Counters::default() },
+        pagers: Arena::default(),
         accounts,
         tasks: Arena::default(),
         threads: Arena::default(),
@@ -167,6 +168,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         current: None,
         armed: Instant(u64::MAX),
         now: Instant(0),
+        restarted: None,
         cpu: CpuId(0),
         traces,
         unchecked: 0,

@@ -8,6 +8,7 @@
 
 use crate::ipc::interrupt::Binding;
 use crate::ipc::message::{self, Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
+use crate::ipc::pager::{PAGER_COST, Standing};
 use crate::ipc::port::{Holder, KernelObject, Owner, PORT_COST, PortId};
 use crate::ipc::receive;
 use crate::ipc::request::{About, Request};
@@ -19,7 +20,7 @@ use crate::task::thread::{Receiving, Reply, Sending, State, Wait};
 use crate::task::{TASK_COST, THREAD_COST, TaskId, ThreadId};
 use crate::vm::ObjectId;
 use crate::vm::map::REGION_COST;
-use crate::vm::object::Reach;
+use crate::vm::object::{Reach, Supply};
 use alloc::collections::{BTreeMap, BTreeSet};
 use portolan_abi::{AtFull, Disposition, Name, Protection};
 use portolan_machine::Frame;
@@ -37,6 +38,7 @@ pub fn all(k: &Kernel) {
     timers(k);
     names(k);
     devices(k);
+    pagers(k);
     memory(k);
     money(k);
 }
@@ -104,6 +106,9 @@ fn rights(k: &Kernel) {
     for binding in k.bindings.iter().flatten().filter(|binding| k.ports.get(binding.told_to).is_some()) {
         found.entry(binding.told_to).or_default().send += 1;
     }
+    for (_, pager) in k.pagers.iter().filter(|(_, pager)| k.ports.get(pager.told_to).is_some()) {
+        found.entry(pager.told_to).or_default().send += 1;
+    }
     for (id, port) in k.ports.iter() {
         let found = found.remove(&id).unwrap_or_default();
         let receive = u32::from(!matches!(port.owner, Owner::Kernel(_) | Owner::Set(..)));
@@ -148,7 +153,7 @@ fn queues(k: &Kernel) {
         let may_wait = matches!(port.at_full, AtFull::Sender | AtFull::Replace);
         assert!(port.senders.is_empty() || may_wait, "a sender waits at {id:?}, which is {:?}", port.at_full);
         assert!(port.senders.is_empty() || !port.has_room(), "a sender waits at {id:?}, which has room");
-        let told = port.notices.send_once == 0 && port.notices.interrupts.is_none();
+        let told = port.notices.send_once == 0 && port.notices.interrupts.is_none() && port.pagers.asking.is_empty();
         let nothing_there = port.queue.is_empty() && port.senders.is_empty() && told;
         assert!(port.receivers.is_empty() || nothing_there, "a receiver waits at {id:?}, which has something");
         let messages: alloc::vec::Vec<&Message> = port.queue.iter(&k.messages).map(|id| &k.messages[id]).collect();
@@ -185,7 +190,8 @@ fn sets(k: &Kernel) {
             let Owner::Set(task, _) = set.owner else { panic!("{id:?} has members, and is {:?}", set.owner) };
             assert!(matches!(port.owner, Owner::Task(owner, _) if owner == task), "{member:?} is {:?}", port.owner);
             assert!(port.receivers.is_empty(), "a receiver waits at {member:?}, which is in a set");
-            let told = port.notices.send_once > 0 || port.notices.interrupts.is_some();
+            let told =
+                port.notices.send_once > 0 || port.notices.interrupts.is_some() || !port.pagers.asking.is_empty();
             let something = !port.queue.is_empty() || !port.senders.is_empty() || told;
             assert!(!something || port.place == Place::Ready, "{member:?} has something and is {:?}", port.place);
             assert!(
@@ -250,6 +256,9 @@ fn threads(k: &Kernel) {
     k.current.into_iter().for_each(&mut at);
     for (_, port) in k.ports.iter() {
         port.senders.iter(&k.threads).chain(port.receivers.iter(&k.threads)).for_each(&mut at);
+    }
+    for (_, pager) in k.pagers.iter() {
+        pager.waiting.iter(&k.threads).for_each(&mut at);
     }
     for (id, thread) in k.threads.iter() {
         let held = thread.suspension.holds();
@@ -381,6 +390,47 @@ fn devices(k: &Kernel) {
     assert!(standing.is_empty(), "lines that are not bound stand: {standing:?}");
 }
 
+/// A pager's object lives and knows it, and it stands at its port as its waiting threads say:
+/// these wait for pages that are not there, and a port with pagers lives.
+fn pagers(k: &Kernel) {
+    let mut standing = 0;
+    for (id, port) in k.ports.iter() {
+        for (list, place) in [(&port.pagers.asking, Standing::Asking), (&port.pagers.asked, Standing::Asked)] {
+            assert!(list.iter(&k.pagers).all(|id| k.pagers[id].standing == place), "{place:?} pagers at {id:?}");
+            assert!(list.iter(&k.pagers).all(|pager| k.pagers[pager].told_to == id), "pagers of {id:?}");
+            standing += list.iter(&k.pagers).count();
+        }
+        if let Owner::Kernel(KernelObject::Pager(pager)) = port.owner {
+            assert!(k.pagers.get(pager).is_some(), "{id:?} controls no pager");
+        }
+    }
+    for (id, pager) in k.pagers.iter() {
+        let object = &k.vm.objects[pager.object];
+        assert_eq!(object.supply, Supply::Pager(id), "the object of {id:?}");
+        let (mut waiting, mut untold) = (false, false);
+        for thread in pager.waiting.iter(&k.threads) {
+            let State::Waiting(Wait::Page(wait)) = &k.threads[thread].state else {
+                panic!("{thread:?} is in line at {id:?} but waits for no page");
+            };
+            assert_eq!(wait.pager, id, "{thread:?} waits elsewhere");
+            assert!(object.frame(wait.page).is_none(), "{thread:?} waits for a page that is there");
+            (waiting, untold) = (true, untold || !wait.told);
+        }
+        let expected = match (waiting, untold) {
+            (false, _) => Standing::Idle,
+            (true, true) => Standing::Asking,
+            (true, false) => Standing::Asked,
+        };
+        assert_eq!(pager.standing, expected, "where {id:?} stands");
+        standing -= usize::from(waiting);
+    }
+    assert_eq!(standing, 0, "pagers that stand in vain");
+    for (id, object) in k.vm.objects.iter() {
+        let Supply::Pager(pager) = object.supply else { continue };
+        assert_eq!(k.pagers[pager].object, id, "the pager of {id:?}");
+    }
+}
+
 /// Whether the entry's neighbours in its port's list agree with it.
 fn is_holder(k: &Kernel, port: PortId, holder: Holder) -> bool {
     let entry = |holder: Holder| k.tasks[holder.task].space.entry(holder.slot);
@@ -427,6 +477,9 @@ fn memory(k: &Kernel) {
     for (_, port) in k.ports.iter() {
         if let Owner::Kernel(KernelObject::Memory(object, _)) = port.owner {
             *stands_for.entry(object).or_default() += 1;
+        }
+        if let Owner::Kernel(KernelObject::Pager(pager)) = port.owner {
+            *stands_for.entry(k.pagers[pager].object).or_default() += 1;
         }
     }
     let mut in_messages = BTreeSet::new();
@@ -495,6 +548,9 @@ fn money(k: &Kernel) {
     }
     for (_, message) in k.messages.iter() {
         add(message.account, [MESSAGE_COST + message.heap, 0, frames_of(message)]);
+    }
+    for (_, pager) in k.pagers.iter() {
+        add(pager.account, [PAGER_COST, 0, 0]);
     }
     for (_, object) in k.vm.objects.iter() {
         add(object.account(), [object.charged(), 0, object.charged_frames()]);

@@ -8,6 +8,7 @@ use crate::ipc::PortId;
 use crate::ipc::death::Graveyard;
 use crate::ipc::interrupt::Bindings;
 use crate::ipc::message::{Envelope, MessageId, Messages, Queue};
+use crate::ipc::pager::Pager;
 use crate::ipc::port::Ports;
 use crate::list::List;
 use crate::sched::Scheduler;
@@ -28,6 +29,8 @@ pub const CPUS_MAX: usize = 8;
 pub struct Kernel {
     /// Frames, memory objects, and the bytes in them.
     pub vm: Vm,
+    /// Who supplies the pages of memory objects.
+    pub pagers: Arena<Pager>,
     /// Who pays.
     pub accounts: Accounts,
     /// All tasks.
@@ -68,6 +71,8 @@ pub struct Kernel {
     pub armed: Instant,
     /// When the present trap began.
     pub now: Instant,
+    /// When the call in progress first began, if it had to wait for a page since.
+    pub restarted: Option<Instant>,
     /// The processor that handles it.
     pub cpu: CpuId,
     /// What happened to messages, for each processor.
@@ -94,6 +99,12 @@ pub enum Outcome {
 }
 
 impl Kernel {
+    /// From when on the timeout of the call in progress counts.
+    #[inline]
+    pub fn began(&self) -> Instant {
+        self.restarted.unwrap_or(self.now)
+    }
+
     /// The number of a new message.
     #[inline]
     pub fn next_number(&mut self) -> u64 {

@@ -5,14 +5,15 @@
 //! Neighbours: `syscall` for calls, `sched` for who is next, `vm::fault` for pages.
 
 use crate::check;
-use crate::ipc::{self, death, interrupt, receive, send};
+use crate::ipc::pager::{self, Then};
+use crate::ipc::{death, interrupt, receive, send};
 use crate::kernel::{Kernel, Outcome};
 use crate::sched::Verdict;
 use crate::syscall;
 use crate::task::Caller;
 use crate::task::exception::{self, Cause};
-use crate::task::thread::{Completion, State, Thread, ThreadId, Wait};
-use crate::vm::fault;
+use crate::task::thread::{Completion, State, Thread, ThreadId, Unfinished, Wait};
+use crate::vm::{Fault, fault};
 use alloc::boxed::Box;
 use portolan_abi::Error;
 use portolan_machine::{Access, Context, Cpu, Frame, Instant, KernelLock, Trap, VirtAddr};
@@ -76,8 +77,8 @@ pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
         };
         let thread = &mut k.threads[id];
         thread.state = State::Running;
-        if thread.unfinished.is_some() {
-            k.current = finish_call(k, id).then_some(id);
+        if let Some(unfinished) = thread.unfinished.take() {
+            k.current = finish(k, id, unfinished).then_some(id);
             continue;
         }
         let Some(context) = thread.context.take() else { continue };
@@ -87,13 +88,25 @@ pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
     turn
 }
 
-/// Does the receiving half of a call whose sending half had waited. False: it waits again.
+/// Does what a thread had not finished when it had to wait. False: it waits again.
 #[inline(never)]
-fn finish_call(k: &mut Kernel, thread: ThreadId) -> bool {
+fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
     let Thread { task, handling, .. } = k.threads[thread];
-    let outcome = ipc::resume(k, &Caller { thread, task, handling });
-    if let Outcome::Done(completion) = outcome {
-        conclude(k, thread, completion);
+    let me = Caller { thread, task, handling };
+    match unfinished {
+        Unfinished::Receive(receiving) => {
+            k.restarted = receiving.began;
+            let outcome = receive::receive(k, &me, &receiving.half, receiving.options);
+            end_call(k, thread, outcome);
+        }
+        Unfinished::Call { began } => {
+            k.restarted = Some(began);
+            if let Some((number, arguments)) = k.threads[thread].context.as_ref().map(|context| context.call()) {
+                let outcome = syscall::dispatch(k, me, number, arguments);
+                end_call(k, thread, outcome);
+            }
+        }
+        Unfinished::Fault(cause) => exception::raise(k, thread, cause),
     }
     death::clear_away(k);
     k.threads.get(thread).is_some_and(|thread| matches!(thread.state, State::Running))
@@ -125,6 +138,7 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
             let context = thread.context.insert(context);
             match trap {
                 Trap::Syscall => {
+                    k.restarted = None;
                     let (number, arguments) = context.call();
                     match syscall::dispatch(k, me, number, arguments) {
                         Outcome::Done(completion) => conclude(k, id, completion),
@@ -158,6 +172,12 @@ fn end_trap(k: &mut Kernel) {
     }
 }
 
+fn end_call(k: &mut Kernel, thread: ThreadId, outcome: Outcome) {
+    if let Outcome::Done(completion) = outcome {
+        conclude(k, thread, completion);
+    }
+}
+
 /// Ends a call, if the thread that made it is still there.
 #[inline]
 fn conclude(k: &mut Kernel, thread: ThreadId, completion: Completion) {
@@ -187,6 +207,7 @@ fn timer(k: &mut Kernel) {
             State::Waiting(Wait::Receive(_)) => {
                 receive::finish_waiting(k, thread, Completion::failure(Error::ReceiveTimedOut));
             }
+            State::Waiting(Wait::Page(_)) => pager::time_out(k, thread),
             State::Waiting(Wait::Sleep) => wake(k, thread, Completion::success(0)),
             State::Running | State::Ready | State::Suspended | State::Waiting(Wait::Exception(_)) => {}
         }
@@ -204,7 +225,12 @@ pub fn wake(k: &mut Kernel, thread: ThreadId, completion: Completion) {
 #[inline(never)]
 fn page_fault(k: &mut Kernel, me: &Caller, address: VirtAddr, access: Access) {
     let Kernel { vm, accounts, tasks, .. } = k;
-    if let Err(fault) = fault::resolve(vm, accounts, &mut tasks[me.task].map, address, access) {
+    let resolved = fault::resolve(vm, accounts, &mut tasks[me.task].map, address, access).map(drop);
+    let outcome = match resolved {
+        Err(Fault::Absent(absent)) => pager::wait(k, me.thread, absent, Then::Touch(address), None),
+        other => other,
+    };
+    if let Err(fault) = outcome {
         exception::raise(k, me.thread, Cause::Memory { address, access, fault });
     }
 }

@@ -8,6 +8,7 @@ use crate::ipc::{self, port::KernelObject, port::Owner, right};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, State, ThreadId, Wait};
 use crate::task::{self, Caller, TaskId};
+use crate::vm::Fault;
 use crate::vm::copy::Window;
 use portolan_abi::call::{Call, DEBUG_WRITE_MAX};
 use portolan_abi::{Error, Name, Result};
@@ -99,7 +100,10 @@ fn debug_write(k: &mut Kernel, task: TaskId, address: u64, size: u64) -> Result<
     let Kernel { vm, accounts, tasks, console, .. } = k;
     let mut window = Window::default();
     let size = size as usize;
-    window.open(vm, accounts, &mut tasks[task].map, address, size, Access::Read).map_err(|_| Error::InvalidAddress)?;
+    window.open(vm, accounts, &mut tasks[task].map, address, size, Access::Read).map_err(|fault| match fault {
+        Fault::Absent(_) => Error::MemoryError,
+        _ => Error::InvalidAddress,
+    })?;
     let mut buffer = [0; 256];
     for start in (0..size).step_by(buffer.len()) {
         let part = (size - start).min(buffer.len());

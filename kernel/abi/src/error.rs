@@ -59,6 +59,10 @@ errors! {
     NotReceiver = 7, "KERN_NOT_RECEIVER";
     /// The right does not allow this access.
     NoAccess = 8, "KERN_NO_ACCESS";
+    /// A page's pager is gone: the page will never be there.
+    MemoryFailure = 9, "KERN_MEMORY_FAILURE";
+    /// A page's pager has refused it, or a routine on memory needs it and it is not there yet.
+    MemoryError = 10, "KERN_MEMORY_ERROR";
     /// The port is in no set.
     NotInSet = 12, "KERN_NOT_IN_SET";
     /// The name, or another with the same slot, is in use already.

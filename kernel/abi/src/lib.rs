@@ -24,6 +24,7 @@ pub mod memory_object;
 pub mod message;
 pub mod name;
 pub mod notification;
+pub mod pager;
 pub mod port;
 pub mod registers;
 pub mod task;

@@ -123,6 +123,8 @@ pub enum State {
     Suspended = 4,
     /// It waits for the reply to its exception message.
     Excepted = 5,
+    /// It waits for a pager to supply a page.
+    Paging = 6,
 }
 
 /// What [`info`] returns.

@@ -48,6 +48,15 @@ interface! {
     /// `InvalidArgument`: size 0 or above [`SIZE_MAX`](crate::memory_object::SIZE_MAX). `ResourceShortage`.
     4 memory_object_create / MemoryObjectCreate (size: u64) -> (; object);
 
+    /// Makes a memory object whose pages a pager makes up when they are touched: a
+    /// [`PageRequest`](crate::pager::PageRequest) then comes to the port whose send right is in the message,
+    /// and calls the object `cookie`. Returns a send right that allows everything, and the pager's
+    /// control right ([`pager`](crate::pager)).
+    ///
+    /// `InvalidArgument`: as for `memory_object_create`. `InvalidCapability`: not a send right to a
+    /// port at which a task can receive. `ResourceShortage`.
+    11 memory_object_create_paged / MemoryObjectCreatePaged (size: u64, cookie: u64; pager) -> (; object, control);
+
     /// Sets what a child task that inherits memory gets of all pages in the range, all of
     /// which must be mapped.
     ///

@@ -14,19 +14,28 @@
 use super::message::{self, Envelope, MessageId};
 use super::port::{Holder, InGraveyard, KernelObject, Owner, Port, PortId};
 use super::space::Right;
-use super::{interrupt, receive, request, right, send, set};
+use super::{interrupt, pager, receive, request, right, send, set};
 use crate::kernel::Kernel;
 use crate::list::List;
 use crate::task::account::Resource;
 use crate::task::thread::Completion;
 use crate::task::{TaskId, exception};
+use arrayvec::ArrayVec;
 use portolan_abi::interrupt::INTERRUPT;
 use portolan_abi::notification::{Kind, Notification};
+use portolan_abi::pager::{PAGE_REQUEST, PageRequest};
 use portolan_abi::trace::Step;
 use portolan_abi::{Error, Name};
+use zerocopy::{Immutable, IntoBytes};
 
 /// The inline bytes of what the kernel says by itself.
-pub type NoticeBody = [u8; size_of::<Notification>()];
+pub type NoticeBody = ArrayVec<u8, { size_of::<PageRequest>() }>;
+
+/// How many those will be.
+pub fn notice_size(port: &Port) -> usize {
+    let asks = port.notices.interrupts.is_none() && !port.pagers.asking.is_empty();
+    if asks { size_of::<PageRequest>() } else { size_of::<Notification>() }
+}
 
 /// The ports that are to be cleared away.
 pub type Graveyard = List<Port, InGraveyard>;
@@ -47,6 +56,7 @@ pub fn bury(k: &mut Kernel, id: PortId) {
             vm.objects[object].ports -= 1;
             vm.release_object(accounts, object);
         }
+        Owner::Kernel(KernelObject::Pager(id)) => pager::end(k, id),
         Owner::Kernel(KernelObject::Interrupt(line)) => interrupt::unbind(k, line),
         Owner::Kernel(KernelObject::IoPorts(range)) => k.release_io(range),
         _ => {}
@@ -89,6 +99,7 @@ fn clear_port(k: &mut Kernel, id: PortId) {
         destroy(k, id, message);
     }
     interrupt::forget_port(k, id);
+    pager::forget_port(k, id);
     set::dissolve(&mut k.ports, id);
     request::end_hopes(k, id);
     while let Some(holder) = k.ports[id].holders {
@@ -185,9 +196,12 @@ pub fn withdraw_notice(k: &mut Kernel, holder: Holder) {
 /// Takes the next thing that the kernel has to say to the receiver of a port: its message's
 /// id and body. An interrupt comes first: a device waits for it.
 pub fn next_notice(k: &mut Kernel, port: PortId) -> Option<(u32, NoticeBody)> {
-    let told = |kind: Kind, name| (kind as u32, zerocopy::transmute!(Notification { name, count: 0 }));
+    let told = |kind: Kind, name| (kind as u32, body(&Notification { name, count: 0 }));
     if let Some(arrived) = interrupt::take(k, port) {
-        return Some((INTERRUPT, zerocopy::transmute!(arrived)));
+        return Some((INTERRUPT, body(&arrived)));
+    }
+    if let Some(request) = pager::take(k, port) {
+        return Some((PAGE_REQUEST, body(&request)));
     }
     let notices = &mut k.ports[port].notices;
     if notices.send_once > 0 {
@@ -200,4 +214,8 @@ pub fn next_notice(k: &mut Kernel, port: PortId) -> Option<(u32, NoticeBody)> {
     let name = space.name(slot);
     withdraw_notice(k, Holder { task, slot });
     Some(told(Kind::DeadName, name))
+}
+
+fn body<T: IntoBytes + Immutable>(notice: &T) -> NoticeBody {
+    notice.as_bytes().iter().copied().take(size_of::<PageRequest>()).collect()
 }

@@ -55,7 +55,7 @@ pub fn bind(k: &mut Kernel, payer: AccountId, line: Line, carried: CarriedRight)
 }
 
 /// The port of a send right, if it lives and a task can receive there.
-fn receivable(k: &Kernel, carried: CarriedRight) -> Option<PortId> {
+pub fn receivable(k: &Kernel, carried: CarriedRight) -> Option<PortId> {
     let CarriedRight::Send(port) = carried else { return None };
     living(&k.ports, port).filter(|port| !matches!(port.owner, Owner::Kernel(_))).map(|_| port)
 }

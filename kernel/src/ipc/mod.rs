@@ -19,6 +19,7 @@ pub mod death;
 pub mod interrupt;
 pub mod message;
 pub mod overflow;
+pub mod pager;
 pub mod policy;
 pub mod port;
 pub mod receive;
@@ -33,8 +34,8 @@ pub use port::{Port, PortId};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::Caller;
 use crate::task::thread::Completion;
+use portolan_abi::call;
 use portolan_abi::message::Options;
-use portolan_abi::{Error, call};
 use send::Sent;
 
 /// `msg_send`, `msg_receive` and `msg_rpc`.
@@ -48,7 +49,8 @@ pub fn message(
 ) -> Outcome {
     if let Some(half) = send {
         match send::send(k, me, half, receive, options) {
-            Ok(Sent::Done) => {}
+            // A receive has a timeout of its own.
+            Ok(Sent::Done) => k.restarted = None,
             Ok(Sent::Blocked) => return Outcome::Blocked,
             Ok(Sent::Answered(completion)) => return Outcome::Done(completion),
             Err(error) => return Outcome::Done(Completion::failure(error)),
@@ -57,14 +59,6 @@ pub fn message(
     match receive {
         Some(half) => receive::receive(k, me, half, options),
         None => Outcome::Done(Completion::success(0)),
-    }
-}
-
-/// Begins the receiving half of a call whose sending half had to wait.
-pub fn resume(k: &mut Kernel, me: &Caller) -> Outcome {
-    match k.threads[me.thread].unfinished.take() {
-        Some(receiving) => receive::receive(k, me, &receiving.half, receiving.options),
-        None => Outcome::Done(Completion::failure(Error::Failure)),
     }
 }
 

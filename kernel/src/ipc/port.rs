@@ -6,6 +6,7 @@
 //! the queue, `death` ends it.
 
 use super::message::{Message, MessageId, Messages};
+use super::pager::{PagerId, Pagers};
 use super::set::{Members, Place};
 use crate::arena::{Arena, Id};
 use crate::list::{Link, Linked, List};
@@ -56,6 +57,8 @@ pub struct Port {
     pub holders: Option<Holder>,
     /// What the kernel has to say to its receiver.
     pub notices: Notices,
+    /// The pagers that are told here and have threads waiting.
+    pub pagers: Pagers,
     /// The request to be told when it has no senders.
     pub no_senders: Option<MessageId>,
     /// The request to be given the receive right instead of its being destroyed.
@@ -116,6 +119,8 @@ pub enum KernelObject {
     Thread(ThreadId),
     /// A memory object, to be mapped with at most this protection.
     Memory(ObjectId, Protection),
+    /// The pager of a memory object.
+    Pager(PagerId),
     /// The machine.
     Host(HostAccess),
     /// An interrupt line that is bound.
@@ -164,7 +169,10 @@ impl Notices {
 impl KernelObject {
     /// Whether the port, and what it stands for, ends with its last send right.
     pub fn ends_with_its_rights(self) -> bool {
-        matches!(self, KernelObject::Memory(..) | KernelObject::Interrupt(_) | KernelObject::IoPorts(_))
+        matches!(
+            self,
+            KernelObject::Memory(..) | KernelObject::Pager(_) | KernelObject::Interrupt(_) | KernelObject::IoPorts(_)
+        )
     }
 }
 
@@ -187,6 +195,7 @@ impl Port {
             sequence: 0,
             holders: None,
             notices: Notices::default(),
+            pagers: Pagers::default(),
             no_senders: None,
             destroyed: None,
             hopes: List::default(),
@@ -228,7 +237,13 @@ impl Port {
     /// Whether there may be something to receive; if not, there is nothing.
     #[inline]
     pub fn may_have_something(&self) -> bool {
-        !self.queue.is_empty() || !self.senders.is_empty() || self.notices.may_be_due()
+        !self.queue.is_empty() || !self.senders.is_empty() || self.is_told()
+    }
+
+    /// Whether the kernel may have something to say to its receiver; if not, it has nothing.
+    #[inline]
+    pub fn is_told(&self) -> bool {
+        self.notices.may_be_due() || !self.pagers.asking.is_empty()
     }
 
     /// The place of the message that leaves it now.

@@ -8,15 +8,16 @@
 
 use super::cached;
 use super::death;
-use super::death::NoticeBody;
 use super::message::{self, CarriedRight, Content, Enclosure, Envelope, MessageId, Source};
+use super::pager::Then;
 use super::port::{Owner, Port, PortId};
-use super::{request, right, send, set};
+use super::{pager, request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
-use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Wait, deadline};
+use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Unfinished, Wait, deadline};
 use crate::task::{Accounts, Caller, TaskId, exception};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
+use crate::vm::fault::Absent;
 use crate::vm::map::Place;
 use crate::vm::map_copy::{Reserved, Terms};
 use crate::vm::{Map, MapCopy, Vm};
@@ -64,9 +65,9 @@ pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Optio
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
     if ports[id].may_have_something()
-        && let Some(completion) = take_one(k, Receiver { thread: me.thread, task: me.task, port: id, half: *half })
+        && let Some(taken) = take_one(k, Receiver { thread: me.thread, task: me.task, port: id, half: *half })
     {
-        return Outcome::Done(completion);
+        return end(k, me, taken, half, options);
     }
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
@@ -81,11 +82,44 @@ pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Optio
 /// The thread waits in the line of a port or set.
 #[inline(always)]
 fn wait(k: &mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) {
-    let Kernel { threads, ports, timers, now, .. } = k;
-    ports[id].receivers.push_back(threads, me.thread);
-    threads[me.thread].state = State::Waiting(Wait::Receive(Receiving { port: Some(id), half: *half, options }));
-    if let Some(until) = deadline(*now, options, Options::RCV_TIMEOUT, half.timeout) {
+    let began = k.began();
+    let Kernel { threads, ports, timers, restarted, .. } = k;
+    let line = &mut ports[id].receivers;
+    match restarted {
+        None => line.push_back(threads, me.thread),
+        // It was its turn when it lacked a page.
+        Some(_) => line.push_front(threads, me.thread),
+    }
+    let receiving = Receiving { port: Some(id), half: *half, options, began: Some(began) };
+    threads[me.thread].state = State::Waiting(Wait::Receive(receiving));
+    if let Some(until) = deadline(began, options, Options::RCV_TIMEOUT, half.timeout) {
         timers.set(threads, me.thread, until);
+    }
+}
+
+/// Ends a receive that has found something, unless its buffer lacks a page: then it waits for that.
+#[inline(always)]
+fn end(
+    k: &mut Kernel,
+    me: &Caller,
+    taken: Result<Completion, Absent>,
+    half: &call::Receive,
+    options: Options,
+) -> Outcome {
+    match taken {
+        Ok(completion) => Outcome::Done(completion),
+        Err(absent) => bring_in(k, me, absent, half, options),
+    }
+}
+
+#[cold]
+fn bring_in(k: &mut Kernel, me: &Caller, absent: Absent, half: &call::Receive, options: Options) -> Outcome {
+    let began = k.began();
+    let until = deadline(began, options, Options::RCV_TIMEOUT, half.timeout).filter(|_| half.timeout > 0);
+    let receiving = Receiving { port: None, half: *half, options, began: Some(began) };
+    match pager::wait(k, me.thread, absent, Then::Receive(receiving), until) {
+        Ok(()) => Outcome::Blocked,
+        Err(_) => Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory)),
     }
 }
 
@@ -99,15 +133,15 @@ fn receive_from_set(k: &mut Kernel, me: &Caller, half: &call::Receive, options: 
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
     while let Some(port) = set::next(&k.ports, set) {
-        let Some(completion) = take_one(k, Receiver { thread: me.thread, task: me.task, port, half: *half }) else {
+        let Some(taken) = take_one(k, Receiver { thread: me.thread, task: me.task, port, half: *half }) else {
             set::rest(&mut k.ports, port);
             continue;
         };
         // What could not be received stays first.
-        if completion.result.is_ok() {
+        if taken.is_ok_and(|completion| completion.result.is_ok()) {
             set::settle(&mut k.ports, port);
         }
-        return Outcome::Done(completion);
+        return end(k, me, taken, half, options);
     }
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
@@ -126,12 +160,20 @@ pub fn serve_set(k: &mut Kernel, port: PortId, set: PortId) {
         && let Some(to) = waiting_receiver(k, thread, port)
     {
         // Out of the line first: taking may have the kernel tell something there.
-        abandon(k, thread, |_| ());
-        if let Some(completion) = take_one(k, to) {
-            let Kernel { threads, scheduler, .. } = k;
-            threads[thread].complete(completion);
-            scheduler.make_ready(threads, thread);
+        let mut receiving = None;
+        abandon(k, thread, |thread| {
+            if let State::Waiting(Wait::Receive(waited)) = thread.state {
+                receiving = Some(Unfinished::Receive(waited));
+            }
+        });
+        let Some(taken) = take_one(k, to) else { continue };
+        let Kernel { threads, scheduler, .. } = k;
+        match taken {
+            Ok(completion) => threads[thread].complete(completion),
+            // It is to bring in the page itself.
+            Err(_) => threads[thread].unfinished = receiving,
         }
+        scheduler.make_ready(threads, thread);
     }
     if !k.ports[set].receivers.is_empty() {
         request::fulfil_hopes(k, port);
@@ -161,9 +203,9 @@ pub fn first_at_set(k: &Kernel, port: PortId) -> Option<ThreadId> {
 
 /// Receives what is there. `None`: nothing is.
 #[inline(never)]
-fn take_one(k: &mut Kernel, to: Receiver) -> Option<Completion> {
-    if let Some(completion) = take_notice(k, to) {
-        return Some(completion);
+fn take_one(k: &mut Kernel, to: Receiver) -> Option<Result<Completion, Absent>> {
+    if let Some(taken) = take_notice(k, to) {
+        return Some(taken);
     }
     let port = &k.ports[to.port];
     if let Some(message) = port.queue.first() {
@@ -173,16 +215,16 @@ fn take_one(k: &mut Kernel, to: Receiver) -> Option<Completion> {
     Some(take_waiting(k, to, sender))
 }
 
-fn take_queued(k: &mut Kernel, to: Receiver, id: MessageId) -> Completion {
+fn take_queued(k: &mut Kernel, to: Receiver, id: MessageId) -> Result<Completion, Absent> {
     let mut window = Window::default();
     let room = match check_kept(k, &to, id, &mut window) {
         Ok(room) => room,
-        Err(completion) => return completion,
+        Err(refusal) => return refusal.ended(),
     };
     // Nothing below may fail.
     let Kernel { ports, messages, .. } = k;
     ports[to.port].queue.remove(messages, id);
-    let Some(mut message) = k.messages.remove(id) else { return Completion::failure(Error::Failure) };
+    let Some(mut message) = k.messages.remove(id) else { return Ok(Completion::failure(Error::Failure)) };
     k.trace(Step::Receive, &message.envelope, to.port, Some(to.thread));
     let completion = make(k, &to, &mut message.envelope, Source::Kept(&message.body), &window, room);
     match message.cached_for {
@@ -193,28 +235,28 @@ fn take_queued(k: &mut Kernel, to: Receiver, id: MessageId) -> Completion {
         }
     }
     send::admit(k, to.port);
-    completion
+    Ok(completion)
 }
 
-fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Completion {
+fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Result<Completion, Absent> {
     let State::Waiting(Wait::Send(sending)) = &k.threads[sender].state else {
-        return Completion::failure(Error::Failure);
+        return Ok(Completion::failure(Error::Failure));
     };
     let id = sending.message;
     let mut window = Window::default();
     let room = match check_kept(k, &to, id, &mut window) {
         Ok(room) => room,
-        Err(completion) => return completion,
+        Err(refusal) => return refusal.ended(),
     };
     // Nothing below may fail.
     let Some((mut message, task)) = send::take_from_waiting(k, sender) else {
-        return Completion::failure(Error::Failure);
+        return Ok(Completion::failure(Error::Failure));
     };
     k.trace(Step::Deliver, &message.envelope, to.port, Some(to.thread));
     let completion = make(k, &to, &mut message.envelope, Source::Kept(&message.body), &window, room);
     send::unmap_moved(k, task, &message.envelope.enclosures);
     message::release(&mut k.vm, &mut k.accounts, &message);
-    completion
+    Ok(completion)
 }
 
 /// Gives a message to the thread that has waited longest, `first`, or to the first after it
@@ -252,13 +294,23 @@ pub fn offer(
                 });
                 return true;
             }
-            Err(completion) => {
-                finish_waiting(k, thread, completion);
+            Err(refusal) => {
+                turn_away(k, thread, refusal);
                 next = first_receiver(k, port);
             }
         }
     }
     false
+}
+
+/// A thread that waited cannot take what there is: it is told so, or brings in a page of its
+/// buffer and tries again.
+#[cold]
+fn turn_away(k: &mut Kernel, thread: ThreadId, refusal: Refusal) {
+    match refusal {
+        Refusal::Ends(completion) => finish_waiting(k, thread, completion),
+        Refusal::Absent(_) => pager::bring_in(k, thread),
+    }
 }
 
 /// Gives a message of the kernel's, or one that it has kept, to a thread that waits for one.
@@ -289,7 +341,7 @@ fn check_envelope(
     to: &Receiver,
     envelope: &Envelope,
     window: &mut Window,
-) -> Result<Option<Reserved>, Completion> {
+) -> Result<Option<Reserved>, Refusal> {
     check(k, to, envelope.size(), envelope.rights.len(), window)?;
     if envelope.enclosures.is_empty() {
         return Ok(None);
@@ -304,7 +356,7 @@ fn check_kept(
     to: &Receiver,
     id: MessageId,
     window: &mut Window,
-) -> Result<Option<Reserved>, Completion> {
+) -> Result<Option<Reserved>, Refusal> {
     let envelope = &k.messages[id].envelope;
     let (size, rights) = (envelope.size(), envelope.rights.len());
     check(k, to, size, rights, window)?;
@@ -318,33 +370,52 @@ fn reserve(
     accounts: &mut Accounts,
     map: &mut Map,
     enclosures: &[Enclosure],
-) -> Result<Option<Reserved>, Completion> {
+) -> Result<Option<Reserved>, Refusal> {
     let copies = message::copies(enclosures);
     if copies.clone().next().is_none() {
         return Ok(None);
     }
     let reserved = MapCopy::reserve(copies, vm, accounts, map, Place::Anywhere);
-    reserved.map(Some).map_err(|_| Completion::failure(Error::ReceiveNoSpace))
+    reserved.map(Some).map_err(|_| Refusal::Ends(Completion::failure(Error::ReceiveNoSpace)))
 }
 
 /// Whether a receiver's buffer and name space can take a message of this size with
 /// this many rights; opens the window on the buffer.
 #[inline(always)]
-fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut Window) -> Result<(), Completion> {
+fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut Window) -> Result<(), Refusal> {
     let needed = received_size(size);
     if (to.half.size as usize) < needed {
-        return Err(Completion { result: Err(Error::ReceiveTooLarge), value: needed as u64 });
+        return Err(Refusal::Ends(Completion { result: Err(Error::ReceiveTooLarge), value: needed as u64 }));
     }
     let Kernel { vm, accounts, tasks, .. } = k;
     let task = &mut tasks[to.task];
     window.open(vm, accounts, &mut task.map, to.half.address, needed, Access::Write).map_err(|fault| {
-        Completion::failure(match fault {
-            Fault::Unmapped | Fault::Protection => Error::ReceiveInvalidMemory,
+        Refusal::Ends(Completion::failure(match fault {
+            Fault::Absent(absent) => return Refusal::Absent(absent),
+            Fault::Unmapped | Fault::Protection | Fault::Refused(_) => Error::ReceiveInvalidMemory,
             Fault::Shortage => Error::ReceiveNoSpace,
-        })
+        }))
     })?;
     let names = rights as u32 + 1;
-    task.space.reserve(accounts, names).map_err(|_| Completion::failure(Error::ReceiveNoSpace))
+    task.space.reserve(accounts, names).map_err(|_| Refusal::Ends(Completion::failure(Error::ReceiveNoSpace)))
+}
+
+/// Why a receiver cannot take a message.
+enum Refusal {
+    /// Its call ends.
+    Ends(Completion),
+    /// It has to bring in a page of its buffer.
+    Absent(Absent),
+}
+
+impl Refusal {
+    /// How a receive ends that has met it.
+    fn ended(self) -> Result<Completion, Absent> {
+        match self {
+            Refusal::Ends(completion) => Ok(completion),
+            Refusal::Absent(absent) => Err(absent),
+        }
+    }
 }
 
 /// Makes a delivery that has been checked to the thread that makes this call.
@@ -548,25 +619,26 @@ fn has_notice(k: &Kernel, port: PortId) -> bool {
     let notices = &k.ports[port].notices;
     notices.send_once > 0
         || notices.interrupts.is_some()
+        || !k.ports[port].pagers.asking.is_empty()
         || notices.dead_names_of.and_then(|task| k.tasks.get(task)).is_some_and(|task| task.space.notices.0.is_some())
 }
 
 /// Receives the first thing that the kernel has to say there.
-fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Completion> {
+fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Result<Completion, Absent>> {
     if !has_notice(k, to.port) {
         return None;
     }
     let mut window = Window::default();
-    let size = Header::SIZE + size_of::<NoticeBody>();
-    if let Err(completion) = check(k, &to, size, 0, &mut window) {
-        return Some(completion);
+    let size = Header::SIZE + death::notice_size(&k.ports[to.port]);
+    if let Err(refusal) = check(k, &to, size, 0, &mut window) {
+        return Some(refusal.ended());
     }
     // Nothing below may fail.
     let (id, body) = death::next_notice(k, to.port)?;
     let mut envelope = Envelope::from_kernel(k.next_number(), id, body.len());
     envelope.destination.right = CarriedRight::SendOnce(to.port, None);
     k.trace(Step::Notify, &envelope, to.port, Some(to.thread));
-    Some(make(k, &to, &mut envelope, Source::Kernel(&body), &window, None))
+    Some(Ok(make(k, &to, &mut envelope, Source::Kernel(&body), &window, None)))
 }
 
 /// Gives notices to waiting receivers, as far as there are both.
@@ -574,7 +646,8 @@ pub fn offer_notice(k: &mut Kernel, port: PortId) {
     while let Some(thread) = first_receiver(k, port) {
         let Some(to) = waiting_receiver(k, thread, port) else { return };
         match take_notice(k, to) {
-            Some(completion) => finish_waiting(k, thread, completion),
+            Some(Ok(completion)) => finish_waiting(k, thread, completion),
+            Some(Err(_)) => pager::bring_in(k, thread),
             None => return,
         }
     }

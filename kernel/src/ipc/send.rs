@@ -5,6 +5,7 @@
 //! Neighbours: `right` takes, `receive` delivers, `service` answers kernel ports.
 
 use super::message::{self, Carried, CarriedRight, Content, Enclosure, Envelope, Message, MessageId, Rights, Source};
+use super::pager::{self, Then};
 use super::policy::{self, Case, Fate, Full};
 use super::port::{Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
@@ -12,9 +13,10 @@ use super::space::{Right, Space};
 use super::{cached, death, overflow, request, right, set};
 use crate::kernel::Kernel;
 use crate::service;
-use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Wait, deadline};
+use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Unfinished, Wait, deadline};
 use crate::task::{AccountId, Accounts, Caller, Task, TaskId};
 use crate::vm::copy::Window;
+use crate::vm::fault::Absent;
 use crate::vm::map::Range;
 use crate::vm::{Fault, MapCopy, Vm};
 use alloc::vec::Vec;
@@ -45,7 +47,11 @@ pub fn send(
     let mut window = Window::default();
     let Kernel { vm, accounts, tasks, ports, .. } = k;
     let task = &mut tasks[me.task];
-    let header = open(vm, accounts, task, half, &mut window)?;
+    let header = match open(vm, accounts, task, half, &mut window) {
+        Ok(header) => header,
+        Err(NotOpen::Error(error)) => return Err(error),
+        Err(NotOpen::Absent(absent)) => return bring_in(k, me, absent, half, options),
+    };
     let descriptors = header.descriptors as usize;
     let body_size = (half.size as usize).checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
     let (port, destination) = take_destination(&mut task.space, ports, &header)?;
@@ -85,33 +91,65 @@ fn open(
     task: &mut Task,
     half: &call::Send,
     window: &mut Window,
-) -> Result<Header> {
+) -> core::result::Result<Header, NotOpen> {
     let size = half.size as usize;
     if size < Header::SIZE {
-        return Err(Error::SendTooSmall);
+        return Err(Error::SendTooSmall.into());
     }
     if size > MESSAGE_MAX {
-        return Err(Error::SendTooLarge);
+        return Err(Error::SendTooLarge.into());
     }
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
-        return Err(Error::SendInvalidMemory);
+        return Err(Error::SendInvalidMemory.into());
     }
     window.open(vm, accounts, &mut task.map, half.address, size, Access::Read).map_err(memory_error)?;
     let header: Header = zerocopy::transmute!(window.read_words::<3>(&vm.memory, 0));
     if header.bits >> 16 != 0 {
-        return Err(Error::SendInvalidHeader);
+        return Err(Error::SendInvalidHeader.into());
     }
     if header.descriptors as usize > DESCRIPTORS_MAX {
-        return Err(Error::SendTooLarge);
+        return Err(Error::SendTooLarge.into());
     }
     Ok(header)
 }
 
-fn memory_error(fault: Fault) -> Error {
-    match fault {
-        Fault::Unmapped | Fault::Protection => Error::SendInvalidMemory,
-        Fault::Shortage => Error::SendNoBuffer,
+/// Why a message cannot be read.
+enum NotOpen {
+    Error(Error),
+    Absent(Absent),
+}
+
+impl From<Error> for NotOpen {
+    fn from(error: Error) -> NotOpen {
+        NotOpen::Error(error)
     }
+}
+
+/// Where a call cannot begin anew, a page that its pager has not supplied yet is no memory.
+impl From<NotOpen> for Error {
+    fn from(why: NotOpen) -> Error {
+        match why {
+            NotOpen::Error(error) => error,
+            NotOpen::Absent(_) => Error::SendInvalidMemory,
+        }
+    }
+}
+
+fn memory_error(fault: Fault) -> NotOpen {
+    NotOpen::Error(match fault {
+        Fault::Absent(absent) => return NotOpen::Absent(absent),
+        Fault::Unmapped | Fault::Protection | Fault::Refused(_) => Error::SendInvalidMemory,
+        Fault::Shortage => Error::SendNoBuffer,
+    })
+}
+
+/// Waits for a page of the message, of which nothing has been taken yet; then the call begins anew.
+#[cold]
+fn bring_in(k: &mut Kernel, me: &Caller, absent: Absent, half: &call::Send, options: Options) -> Result<Sent> {
+    let began = k.began();
+    let until = deadline(began, options, Options::SEND_TIMEOUT, half.timeout).filter(|_| half.timeout > 0);
+    let waits = pager::wait(k, me.thread, absent, Then::Send { options, began }, until);
+    waits.map(|()| Sent::Blocked).map_err(|_| Error::SendInvalidMemory)
 }
 
 /// The right the message goes through, to a port that lives. One that is copied or made
@@ -473,7 +511,7 @@ fn leave_by(
         }
         Full::Wait => {
             let message = keep(k, task, envelope, source)?;
-            let until = deadline(k.now, options, Options::SEND_TIMEOUT, case.timeout.unwrap_or(0));
+            let until = deadline(k.began(), options, Options::SEND_TIMEOUT, case.timeout.unwrap_or(0));
             let sending = Sending { port, message, options, then: *then, generation: case.generation };
             wait(k, me.thread, sending, until);
             return Ok(Sent::Blocked);
@@ -688,7 +726,8 @@ pub fn take_from_waiting(k: &mut Kernel, thread: ThreadId) -> Option<(Message, T
 fn go_on(k: &mut Kernel, thread: ThreadId, sending: &Sending) {
     match sending.then {
         Some(half) => {
-            k.threads[thread].unfinished = Some(Receiving { port: None, half, options: sending.options });
+            let receiving = Receiving { port: None, half, options: sending.options, began: None };
+            k.threads[thread].unfinished = Some(Unfinished::Receive(receiving));
         }
         None => k.threads[thread].complete(Completion::success(0)),
     }

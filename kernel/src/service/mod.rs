@@ -11,6 +11,7 @@ mod host;
 mod interrupt;
 mod io_ports;
 mod memory_object;
+mod pager;
 mod port;
 mod task;
 mod thread;
@@ -121,6 +122,7 @@ fn handle(
         KernelObject::Memory(object, protection) => {
             memory_object::handle(k, object, protection, payer, id, body, rights, answer)
         }
+        KernelObject::Pager(target) => pager::handle(k, target, id, body, rights),
         KernelObject::Host(access) => host::handle(k, access, payer, id, body, rights, answer),
         KernelObject::IoPorts(range) => io_ports::handle(k, range, id, body, rights, answer),
         KernelObject::Interrupt(line) => interrupt::handle(k, line, id, body, rights, answer),

@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crate::ipc::message::{CarriedRight, Rights};
-use crate::ipc::{receive, send};
+use crate::ipc::{pager, receive, send};
 use crate::kernel::Kernel;
 use crate::run;
 use crate::task::thread::{Completion, State, Wait};
@@ -85,6 +85,7 @@ fn state(state: &State) -> abi::State {
         State::Waiting(Wait::Receive(_)) => abi::State::Receiving,
         State::Waiting(Wait::Sleep) => abi::State::Sleeping,
         State::Waiting(Wait::Exception(_)) => abi::State::Excepted,
+        State::Waiting(Wait::Page(_)) => abi::State::Paging,
     }
 }
 
@@ -120,6 +121,7 @@ fn abort(k: &mut Kernel, target: ThreadId) {
             receive::finish_waiting(k, target, Completion::failure(Error::ReceiveInterrupted));
         }
         State::Waiting(Wait::Exception(_)) => exception::go_on(k, target),
+        State::Waiting(Wait::Page(_)) => pager::abort(k, target),
         State::Waiting(Wait::Sleep) => run::wake(k, target, Completion::failure(Error::Aborted)),
         _ => {}
     }

@@ -4,6 +4,7 @@ use super::Answer;
 use super::memory_object::{make_right, protection};
 use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{KernelObject, Owner};
+use crate::ipc::{pager, right};
 use crate::kernel::Kernel;
 use crate::task::{Accounts, TaskId};
 use crate::vm::copy::Window;
@@ -66,8 +67,37 @@ pub(super) fn handle(
             let payer = k.tasks[target].account;
             answer.right(make_right(k, payer, object, Protection::all())?);
         }
+        Request::MemoryObjectCreatePaged(request) => {
+            let [object, control] = create_paged(k, target, &request, rights)?;
+            answer.right(object);
+            answer.right(control);
+        }
     }
     Ok(())
+}
+
+/// A right to an object whose pages a pager supplies, and the pager's right.
+fn create_paged(
+    k: &mut Kernel,
+    target: TaskId,
+    request: &arguments::MemoryObjectCreatePaged,
+    rights: &mut Rights,
+) -> Result<[CarriedRight; 2]> {
+    let told_to = rights.last().map_or(CarriedRight::Null, |carried| carried.right);
+    let object = create_object(k, target, request.size, Reach::Shared)?;
+    let payer = k.tasks[target].account;
+    let right = make_right(k, payer, object, Protection::all())?;
+    match pager::create(k, payer, object, told_to, request.cookie) {
+        Ok(control) => {
+            // It is the pager's now.
+            rights.pop();
+            Ok([right, control])
+        }
+        Err(error) => {
+            right::discard(k, right);
+            Err(error)
+        }
+    }
 }
 
 fn memory_of(k: &mut Kernel, task: TaskId) -> (&mut Map, &mut Vm, &mut Accounts) {

@@ -208,6 +208,8 @@ fn kind(cause: Cause) -> (Kind, u32) {
         Cause::Memory { fault: Fault::Unmapped, .. } => error(Error::InvalidAddress),
         Cause::Memory { fault: Fault::Protection, .. } => error(Error::ProtectionFailure),
         Cause::Memory { fault: Fault::Shortage, .. } => error(Error::ResourceShortage),
+        Cause::Memory { fault: Fault::Absent(_), .. } => error(Error::MemoryError),
+        Cause::Memory { fault: Fault::Refused(refusal), .. } => error(refusal),
         Cause::Processor(exception) => match exception {
             Exception::Divide => (Kind::Arithmetic, code::DIVIDE),
             Exception::FloatingPoint => (Kind::Arithmetic, code::FLOATING_POINT),
@@ -237,6 +239,9 @@ impl fmt::Display for Cause {
                     Fault::Unmapped => "nothing is mapped there",
                     Fault::Protection => "the page does not allow it",
                     Fault::Shortage => "no memory is left for the page",
+                    Fault::Absent(_) => "the page is not there",
+                    Fault::Refused(Error::MemoryFailure) => "the page's pager is gone",
+                    Fault::Refused(_) => "the page's pager refuses it",
                 };
                 write!(f, "{what} {:#x}: {why}", address.0)
             }

@@ -19,7 +19,7 @@ use crate::arena::{Arena, Id};
 use crate::ipc::message::CarriedRight;
 use crate::ipc::port::{Holder, KernelObject, Owner};
 use crate::ipc::space::{Right, Space};
-use crate::ipc::{self, PortId, death, receive, right, send};
+use crate::ipc::{self, PortId, death, pager, receive, right, send};
 use crate::kernel::Kernel;
 use crate::list::List;
 use crate::report;
@@ -353,6 +353,7 @@ fn leave(k: &mut Kernel, id: ThreadId) {
         State::Waiting(Wait::Receive(_)) => receive::abandon(k, id, |_| {}),
         State::Waiting(Wait::Sleep) => k.timers.clear(&mut k.threads, id),
         State::Waiting(Wait::Exception(_)) => exception::abandon(k, id),
+        State::Waiting(Wait::Page(_)) => pager::abandon(k, id),
     }
 }
 

@@ -3,15 +3,16 @@
 //! What a blocked thread needs to go on is data in its state, Mach's
 //! continuations as an enum; there is no kernel stack behind it.
 //!
-//! Invariant: a thread is in exactly one place: a ready queue, a port's queue, the
+//! Invariant: a thread is in exactly one place: a ready queue, a port's queue, a pager's, the
 //! processor, or (asleep, or suspended) in none; one that is suspended runs never. Neighbours: `sched`, `ipc`, `task`.
 
 use super::TaskId;
-use super::exception::Raised;
+use super::exception::{Cause, Raised};
 use super::special::Held;
 use crate::arena::{Arena, Id};
 use crate::ipc::PortId;
 use crate::ipc::message::{MessageId, Waiter};
+use crate::ipc::pager::PageWait;
 use crate::list::{Link, Linked};
 use alloc::boxed::Box;
 use portolan_abi::message::Options;
@@ -47,8 +48,8 @@ pub struct Thread {
     pub exception: Held,
     /// Its task's name for that port.
     pub self_name: Name,
-    /// The receiving half it still has to begin, before it returns to user mode.
-    pub unfinished: Option<Receiving>,
+    /// What it still has to do before it returns to user mode.
+    pub unfinished: Option<Unfinished>,
     /// The reply that its present `msg_rpc` waits for.
     pub reply: Reply,
     /// Counts its `msg_rpc` calls, so that a late loss of an old reply is told apart.
@@ -102,6 +103,22 @@ pub enum Wait {
     Sleep,
     /// The reply to its exception message.
     Exception(Raised),
+    /// A page that a pager is to supply.
+    Page(PageWait),
+}
+
+/// What a thread that is ready has to do before it returns to user mode.
+#[derive(Clone, Copy, Debug)]
+pub enum Unfinished {
+    /// Its call, from the beginning: it had lacked a page.
+    Call {
+        /// When it first began.
+        began: Instant,
+    },
+    /// The receiving half of its call.
+    Receive(Receiving),
+    /// To tell of an exception: a page that it waited for will not come.
+    Fault(Cause),
 }
 
 /// A send that waits.
@@ -128,6 +145,8 @@ pub struct Receiving {
     pub half: call::Receive,
     /// Options of the call.
     pub options: Options,
+    /// When it began, if it has.
+    pub began: Option<Instant>,
 }
 
 /// The reply that a `msg_rpc`, or an exception, waits for.

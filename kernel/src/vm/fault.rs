@@ -4,7 +4,7 @@
 //! for the kernel's own copies alike; so the only place, too, where a page that is
 //! shared until written is written, and gets a frame of its own. Neighbours: `map`, `object`, `copy`, `run`.
 
-use super::{Frames, Map, Vm};
+use super::{Frames, Map, ObjectId, Vm};
 use crate::task::account::{Accounts, Resource, Spent};
 use portolan_abi::{Error, PAGE_SIZE, Protection};
 use portolan_machine::{Access, Frame, VirtAddr};
@@ -18,6 +18,21 @@ pub enum Fault {
     Protection,
     /// An account is spent, or the machine's memory is.
     Shortage,
+    /// A pager is to supply the page first.
+    Absent(Absent),
+    /// Its pager does not supply the page.
+    Refused(Error),
+}
+
+/// A page that is not there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Absent {
+    /// Of which object.
+    pub object: ObjectId,
+    /// Which of its pages.
+    pub page: u64,
+    /// What is to be done to it.
+    pub access: Access,
 }
 
 impl From<Spent> for Fault {
@@ -32,6 +47,9 @@ impl From<Fault> for Error {
             Fault::Unmapped => Error::InvalidAddress,
             Fault::Protection => Error::ProtectionFailure,
             Fault::Shortage => Error::ResourceShortage,
+            // Who cannot wait is told that it is not there.
+            Fault::Absent(_) => Error::MemoryError,
+            Fault::Refused(error) => error,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Memory objects: what shared memory, and all other user memory, is made of.
 //!
 //! An object lives while a port stands for it or a region maps it. Its pages are
-//! zero until written, and take a frame, charged to its maker's account, when
+//! zero until written, or what its pager supplies, and take a frame, charged to its maker's account, when
 //! first touched.
 //!
 //! Copying a private object shares its frames; whoever writes first gets a frame of
@@ -12,12 +12,15 @@
 //! change its frame is to change one entry of one pmap; the frames of a shared
 //! object are its own. Neighbours: `map`, `fault`, `map_copy`.
 
+use super::copy::Window;
+use super::fault::Absent;
 use super::page_tree::PageTree;
 use super::{Fault, Vm};
 use crate::arena::{Id, OutOfMemory};
+use crate::ipc::pager::PagerId;
 use crate::task::account::{AccountId, Accounts, Resource, Spent};
 use core::ops::Range;
-use portolan_abi::PAGE_SIZE;
+use portolan_abi::{Error, PAGE_SIZE};
 use portolan_machine::{Access, Frame, FrameRange};
 
 /// Names a memory object.
@@ -28,6 +31,8 @@ pub struct MemoryObject {
     /// Its size.
     pages: u64,
     backing: Backing,
+    /// What a page is before it has a frame.
+    pub supply: Supply,
     /// Who can see it.
     pub reach: Reach,
     /// Who pays for its frames.
@@ -49,6 +54,17 @@ pub enum Reach {
     Private,
     /// Whoever has a right to it or has inherited it. It never becomes private again.
     Shared,
+}
+
+/// What a page is that has no frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Supply {
+    /// Zeros.
+    Zeros,
+    /// What a pager makes of it.
+    Pager(PagerId),
+    /// Lost: its pager is gone.
+    Nobody,
 }
 
 /// Where its bytes are.
@@ -96,6 +112,27 @@ impl MemoryObject {
         match &self.backing {
             Backing::Zero(tree) => tree.get(page),
             Backing::Fixed(range) => (page < self.pages).then(|| Frame(range.start.0 + page as u32)),
+        }
+    }
+
+    /// Why a page without a frame cannot be had; `None` if it is zeros.
+    pub(super) fn absence(&self, id: ObjectId, page: u64, access: Access) -> Option<Fault> {
+        match self.supply {
+            Supply::Zeros => None,
+            Supply::Pager(_) => Some(Fault::Absent(Absent { object: id, page, access })),
+            Supply::Nobody => Some(Fault::Refused(Error::MemoryFailure)),
+        }
+    }
+
+    /// Sees that a copy of these pages would have all of them.
+    fn require_all(&self, id: ObjectId, pages: Range<u64>) -> Result<(), Fault> {
+        if self.supply == Supply::Zeros {
+            return Ok(());
+        }
+        let missing = pages.clone().find(|page| self.frame(*page).is_none());
+        match missing.and_then(|page| self.absence(id, page, Access::Read)) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
         }
     }
 
@@ -159,6 +196,7 @@ impl Vm {
         let object = MemoryObject {
             pages,
             backing,
+            supply: Supply::Zeros,
             reach,
             account,
             ports: 0,
@@ -179,7 +217,10 @@ impl Vm {
         access: Access,
     ) -> Result<Frame, Fault> {
         match self.objects[id].frame(page) {
-            None => self.fill(accounts, id, page),
+            None => match self.objects[id].absence(id, page, access) {
+                None => self.fill(accounts, id, page),
+                Some(fault) => Err(fault),
+            },
             Some(frame) if access == Access::Write && self.frames.is_shared(frame) => self.unshare(id, page, frame),
             Some(frame) => Ok(frame),
         }
@@ -198,6 +239,15 @@ impl Vm {
                 Err(fault)
             }
         }
+    }
+
+    /// Gives a page that has no frame one with these bytes, a page's worth.
+    pub fn supply(&mut self, accounts: &mut Accounts, id: ObjectId, page: u64, bytes: &Window) -> Result<(), Fault> {
+        let frame = self.frames.allocate().ok_or(Fault::Shortage)?;
+        self.put(accounts, id, page, frame).inspect_err(|_| self.frames.free(frame))?;
+        bytes.copy_to_physical(&mut self.memory, 0, frame.start(), PAGE_SIZE);
+        self.counters.copies += 1;
+        Ok(())
     }
 
     /// Gives a page a frame of its own in the place of one that it shares, with the same bytes.
@@ -265,6 +315,7 @@ impl Vm {
         target: ObjectId,
         at: u64,
     ) -> Result<(), Fault> {
+        self.objects[source].require_all(source, pages.clone())?;
         let mut next = pages.start;
         while let Some((page, frame)) = self.objects[source].next(next..pages.end) {
             let given = self.give(frame, self.objects[source].reach)?;
@@ -295,7 +346,11 @@ impl Vm {
         bytes: Range<usize>,
         target: (ObjectId, u64),
     ) -> Result<(), Fault> {
-        let Some(frame) = self.objects[source.0].frame(source.1) else { return Ok(()) };
+        let (id, page) = source;
+        let object = &self.objects[id];
+        let Some(frame) = object.frame(page) else {
+            return object.absence(id, page, Access::Read).map_or(Ok(()), Err);
+        };
         let part = self.fill(accounts, target.0, target.1)?;
         self.memory.copy(frame.start().plus(bytes.start), part.start().plus(bytes.start), bytes.len());
         Ok(())

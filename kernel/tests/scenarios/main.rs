@@ -22,6 +22,7 @@ mod names;
 mod notify;
 mod out_of_line;
 mod policies;
+mod pagers;
 mod ports;
 mod random;
 mod requests;
