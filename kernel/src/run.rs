@@ -99,6 +99,11 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
             let outcome = receive::receive(k, &me, &receiving.half, receiving.options);
             end_call(k, thread, outcome);
         }
+        Unfinished::BringIn(absent, receiving) => {
+            k.restarted = receiving.began;
+            let outcome = receive::receive_after(k, &me, absent, &receiving);
+            end_call(k, thread, outcome);
+        }
         Unfinished::Call { began } => {
             k.restarted = Some(began);
             if let Some((number, arguments)) = k.threads[thread].context.as_ref().map(|context| context.call()) {

@@ -221,17 +221,6 @@ pub fn wait(
     Ok(())
 }
 
-/// Has a thread that waited for a message bring in the page that its buffer lacks. It leaves
-/// its line, and will be first there if no message is left for it.
-pub fn bring_in(k: &mut Kernel, thread: ThreadId) {
-    receive::abandon(k, thread, |thread| {
-        if let State::Waiting(Wait::Receive(receiving)) = thread.state {
-            thread.unfinished = Some(Unfinished::Receive(receiving));
-        }
-    });
-    k.scheduler.make_ready(&mut k.threads, thread);
-}
-
 /// What a thread waits for, if that is a page.
 fn of(threads: &Threads, thread: ThreadId) -> Option<&PageWait> {
     match &threads[thread].state {

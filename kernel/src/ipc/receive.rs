@@ -15,12 +15,11 @@ use super::{pager, request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Unfinished, Wait, deadline};
 use crate::task::{Accounts, Caller, TaskId, exception};
-use crate::vm::Fault;
 use crate::vm::copy::Window;
 use crate::vm::fault::Absent;
 use crate::vm::map::Place;
 use crate::vm::map_copy::{Reserved, Terms};
-use crate::vm::{Map, MapCopy, Vm};
+use crate::vm::{Fault, Map, MapCopy, MemoryObject, Vm};
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
 use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
@@ -161,17 +160,15 @@ pub fn serve_set(k: &mut Kernel, port: PortId, set: PortId) {
     {
         // Out of the line first: taking may have the kernel tell something there.
         let mut receiving = None;
-        abandon(k, thread, |thread| {
-            if let State::Waiting(Wait::Receive(waited)) = thread.state {
-                receiving = Some(Unfinished::Receive(waited));
-            }
-        });
+        abandon(k, thread, |thread| receiving = thread.receiving());
         let Some(taken) = take_one(k, to) else { continue };
         let Kernel { threads, scheduler, .. } = k;
-        match taken {
-            Ok(completion) => threads[thread].complete(completion),
-            // It is to bring in the page itself.
-            Err(_) => threads[thread].unfinished = receiving,
+        match (taken, receiving) {
+            (Err(absent), Some(receiving)) => {
+                threads[thread].unfinished = Some(Unfinished::BringIn(absent, receiving));
+            }
+            (Err(_), None) => {}
+            (Ok(completion), _) => threads[thread].complete(completion),
         }
         scheduler.make_ready(threads, thread);
     }
@@ -309,7 +306,25 @@ pub fn offer(
 fn turn_away(k: &mut Kernel, thread: ThreadId, refusal: Refusal) {
     match refusal {
         Refusal::Ends(completion) => finish_waiting(k, thread, completion),
-        Refusal::Absent(_) => pager::bring_in(k, thread),
+        Refusal::Absent(absent) => send_for(k, thread, absent),
+    }
+}
+
+/// Has a thread that waited bring in a page of its buffer, when its turn comes: here that might
+/// have another wait for a page, and so on. It will be first in its line again.
+fn send_for(k: &mut Kernel, thread: ThreadId, absent: Absent) {
+    finish(k, thread, Delivery::Queue, |thread| {
+        thread.unfinished = thread.receiving().map(|receiving| Unfinished::BringIn(absent, receiving));
+    });
+}
+
+/// Brings in a page of a receive's buffer, if it is still not there, and receives.
+pub fn receive_after(k: &mut Kernel, me: &Caller, absent: Absent, receiving: &Receiving) -> Outcome {
+    let Receiving { half, options, .. } = receiving;
+    let lacks = |object: &MemoryObject| object.frame(absent.page).is_none();
+    match k.vm.objects.get(absent.object).is_some_and(lacks) {
+        true => bring_in(k, me, absent, half, *options),
+        false => receive(k, me, half, *options),
     }
 }
 
@@ -647,7 +662,7 @@ pub fn offer_notice(k: &mut Kernel, port: PortId) {
         let Some(to) = waiting_receiver(k, thread, port) else { return };
         match take_notice(k, to) {
             Some(Ok(completion)) => finish_waiting(k, thread, completion),
-            Some(Err(_)) => pager::bring_in(k, thread),
+            Some(Err(absent)) => send_for(k, thread, absent),
             None => return,
         }
     }

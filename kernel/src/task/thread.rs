@@ -14,6 +14,7 @@ use crate::ipc::PortId;
 use crate::ipc::message::{MessageId, Waiter};
 use crate::ipc::pager::PageWait;
 use crate::list::{Link, Linked};
+use crate::vm::fault::Absent;
 use alloc::boxed::Box;
 use portolan_abi::message::Options;
 use portolan_abi::{Error, Generation, Name, call};
@@ -117,6 +118,8 @@ pub enum Unfinished {
     },
     /// The receiving half of its call.
     Receive(Receiving),
+    /// The same, once it has brought in a page of its buffer.
+    BringIn(Absent, Receiving),
     /// To tell of an exception: a page that it waited for will not come.
     Fault(Cause),
 }
@@ -211,6 +214,14 @@ impl Thread {
             handling: 0,
             queue: Link::default(),
             sibling: Link::default(),
+        }
+    }
+
+    /// What it waits to receive.
+    pub fn receiving(&self) -> Option<Receiving> {
+        match self.state {
+            State::Waiting(Wait::Receive(receiving)) => Some(receiving),
+            _ => None,
         }
     }
 
