@@ -7,18 +7,19 @@
 use portolan::{bootstrap, console};
 use portolan_abi::error::Error;
 use portolan_abi::interface::{REPLY_OFFSET, RoutineText};
-use portolan_abi::{exception, host, interrupt, io_ports, memory_object, port, task, thread, vm};
+use portolan_abi::{exception, host, interrupt, io_ports, memory_object, pager, port, task, thread, vm};
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// A group of routines, and the port that is asked.
-const INTERFACES: [(&str, &str, &[RoutineText]); 11] = [
+const INTERFACES: [(&str, &str, &[RoutineText]); 12] = [
     ("Tasks", "a task's kernel port", task::ROUTINES),
     ("Ports and names", "a task's kernel port", port::ROUTINES),
     ("Memory", "a task's kernel port", vm::ROUTINES),
     ("Threads", "a thread's kernel port", thread::ROUTINES),
     ("Exceptions", "an exception port: the kernel asks, and a task answers", exception::ROUTINES),
     ("Memory objects", "a memory object's port", memory_object::ROUTINES),
+    ("Pagers", "a pager's control right", pager::ROUTINES),
     ("The machine", "a host port", host::ROUTINES),
     ("Interrupts", "an interrupt right", interrupt::ROUTINES),
     ("I/O ports", "a right to a range of I/O ports", io_ports::ROUTINES),
@@ -35,7 +36,7 @@ reply's id is the request's plus 100; its bytes are the result's number, four by
 Besides what a routine names, every one of them can fail as sending and receiving a message can, with `BadId` where the
 port has no such routine, and with `BadArguments` where size or number of rights is wrong. The types are those of the crate
 `portolan-abi`, which also documents the traps (`call`), messages (`message`) and what the kernel says by itself
-(`notification`, `interrupt`). The last two groups are those of user tasks.
+(`notification`, `interrupt`, `pager`). The last two groups are those of user tasks.
 ";
 
 /// Where it is kept.
