@@ -18,6 +18,7 @@ mod exceptions;
 mod full;
 mod generations;
 mod greet;
+mod pager;
 mod rpc;
 mod shared;
 mod stage;
@@ -34,7 +35,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 8] = [
+const DEMOS: [Demo; 9] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -58,6 +59,7 @@ const DEMOS: [Demo; 8] = [
         lead: generations::lead,
         role: generations::role,
     },
+    Demo { name: "pager", title: "pages made up when they are touched", lead: pager::lead, role: pager::role },
 ];
 
 /// Played only by its name.

@@ -45,6 +45,7 @@ pub mod memory;
 pub mod memory_object;
 pub mod message;
 pub mod notification;
+pub mod pager;
 #[cfg(target_os = "none")]
 mod panic;
 pub mod port;
