@@ -202,9 +202,10 @@ interface! {
     /// names, or, where such a name is in use or the port is known by another, under the one
     /// in the message; to a receive right that comes back no thread waits any more.
     ///
-    /// `InvalidName`, `InvalidRight`, `Failure` as for [`port_cached`]; `Failure` also for a
-    /// message that brings memory or an array of rights. `NoSpace`: there is too little room. `InvalidAddress`: no memory there, or not at a multiple of 8;
-    /// `ProtectionFailure`; `ResourceShortage`.
+    /// `InvalidName`, `InvalidRight`, `Failure` as for [`port_cached`], and `Failure`, too, if it
+    /// carries memory or an array of rights. `NoSpace`: there is too little room.
+    /// `InvalidAddress`: no memory there, or not at a multiple of 8; `ProtectionFailure`;
+    /// `ResourceShortage`.
     24 port_cached_take_back / PortCachedTakeBack (name: Name, thread: Name, address: u64, room: u32, reserved: u32)
         -> (size: u32, reserved: u32);
 

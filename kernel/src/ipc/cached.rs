@@ -218,10 +218,11 @@ pub fn replace(
 /// Sees that a cached message can go back to its sender: opens the window on the buffer.
 fn open_for(k: &mut Kernel, task: TaskId, id: MessageId, to: Buffer) -> Result<Window> {
     let envelope = &k.messages[id].envelope;
-    let (size, rights) = (envelope.size(), envelope.rights.len() as u32);
     if !envelope.enclosures.is_empty() {
+        // Its memory, and the arrays of its rights, have no old place to go to.
         return Err(Error::Failure);
     }
+    let (size, rights) = (envelope.size(), envelope.rights.len() as u32);
     if (to.size as usize) < size {
         return Err(Error::NoSpace);
     }

@@ -366,12 +366,7 @@ fn check_envelope(
 }
 
 /// Whether a receiver can take a message that waits.
-fn check_kept(
-    k: &mut Kernel,
-    to: &Receiver,
-    id: MessageId,
-    window: &mut Window,
-) -> Result<Option<Reserved>, Refusal> {
+fn check_kept(k: &mut Kernel, to: &Receiver, id: MessageId, window: &mut Window) -> Result<Option<Reserved>, Refusal> {
     let envelope = &k.messages[id].envelope;
     let (size, rights) = (envelope.size(), envelope.rights.len());
     check(k, to, size, rights, window)?;

@@ -595,7 +595,7 @@ pub fn keep_for(
     let destination = Carried { right: through, from: name, how: None };
     let port = port_of(&destination).filter(|_| header.remote == name).ok_or(Error::SendInvalidPort)?;
     let mut envelope = Envelope { destination, ..Envelope::from_kernel(k.next_number(), header.id, body_size) };
-    envelope.sender = k.tasks[task].serial;
+    (envelope.sender, envelope.security) = (k.tasks[task].serial, k.tasks[task].security);
     if header.local != Name::NULL {
         take_other_reply(k, task, &header, &mut envelope)?;
     }
