@@ -15,7 +15,7 @@ use portolan_abi::notification::Kind;
 use portolan_abi::task::{self, Limits, SpecialPort};
 use portolan_abi::vm::{self, Inheritance, MapFlags};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, RightKind};
-use portolan_abi::{call::number, host, interrupt, io_ports, memory_object, port, thread};
+use portolan_abi::{call::number, host, interrupt, io_ports, memory_object, pager, port, thread};
 use portolan_machine::sim::heap::Fail;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -98,6 +98,12 @@ fn let_cache(s: &Stage) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Makes an object with a pager, and gives the control right.
+fn paged(s: &Stage) -> Result<Name> {
+    let port = Descriptor::port(s.port, Disposition::MakeSend as u8);
+    vm::memory_object_create_paged(&*s.mailbox.sender, s.own, 4 * PAGE, 7, port).map(|reply| reply.rights[1])
 }
 
 /// The number of a routine or trap, and a call of it.
@@ -291,6 +297,12 @@ const ROUTINES: &[Entry] = &[
     (vm::VmCopy::ID, |s| vm::vm_copy(&*s.mailbox.sender, s.own, HERE, PAGE, HERE + 2 * PAGE).map(drop)),
     (vm::VmStatistics::ID, |s| vm::vm_statistics(&*s.mailbox.sender, s.own).map(drop)),
     (vm::MemoryObjectCreate::ID, |s| vm::memory_object_create(&*s.mailbox.sender, s.own, PAGE).map(drop)),
+    (vm::MemoryObjectCreatePaged::ID, |s| paged(s).map(drop)),
+    (pager::Supply::ID, |s| {
+        let own = Descriptor::port(s.own, Disposition::CopySend as u8);
+        pager::supply(&*s.mailbox.sender, paged(s)?, PAGE, HERE, own).map(drop)
+    }),
+    (pager::Refuse::ID, |s| pager::refuse(&*s.mailbox.sender, paged(s)?, PAGE, Error::MemoryError.code(), 0).map(drop)),
 ];
 
 /// By number.
@@ -325,7 +337,7 @@ const TRAPS: &[Entry] = &[
 
 #[test]
 fn every_routine_has_an_entry() {
-    let memory = [vm::ROUTINES, memory_object::ROUTINES];
+    let memory = [vm::ROUTINES, memory_object::ROUTINES, pager::ROUTINES];
     let machine = [host::ROUTINES, interrupt::ROUTINES, io_ports::ROUTINES];
     let all = [task::ROUTINES, thread::ROUTINES, port::ROUTINES].into_iter().chain(memory).chain(machine);
     for RoutineText { id, name, .. } in all.flatten() {
