@@ -20,8 +20,8 @@ impl Notice {
     pub(crate) fn of(message: &Received) -> Option<Notice> {
         let kind = Kind::from_id(message.header.id)?;
         let body = Notification::read_from_bytes(&message.body).ok()?;
-        (message.is_from_kernel() && (body.count == 0 || kind == Kind::MessageAccepted))
-            .then_some(Notice { kind, name: body.name })
+        let counts = matches!(kind, Kind::MessageAccepted | Kind::MessageDropped);
+        (message.is_from_kernel() && (counts || body.count == 0)).then_some(Notice { kind, name: body.name })
     }
 
     pub(crate) fn accepted(name: Name) -> Notice {
