@@ -30,14 +30,36 @@ const CRATES: [(&str, &[&str]); 13] = [
 /// instructions themselves, a C interface.
 const UNSAFE: [&str; 5] = ["portolan-machine", "portolan", "portolan-suite", "portolan-bench", "portolan-counter"];
 
+/// What `ipc` may use: of memory, copying, what travels in messages, and the pages that pagers supply.
+const IPC: [&str; 17] = [
+    "arena",
+    "list",
+    "ipc",
+    "task",
+    "kernel",
+    "service",
+    "vm::copy",
+    "vm::fault",
+    "vm::map",
+    "vm::map_copy",
+    "vm::object",
+    "vm::Vm",
+    "vm::Map",
+    "vm::MapCopy",
+    "vm::Fault",
+    "vm::MemoryObject",
+    "vm::ObjectId",
+];
+
 /// The parts of the kernel that a part may use. What has no line here may use everything. `kernel` is the
 /// state that all handlers are passed; `ipc` hands what is sent to the kernel's own ports to `service`.
 const PARTS: [(&str, &[&str]); 7] = [
     ("arena", &[]),
     ("list", &["arena"]),
     ("trace", &[]),
-    ("ipc", &["arena", "list", "ipc", "vm::copy", "vm::Vm", "vm::Fault", "vm::ObjectId", "task", "kernel", "service"]),
-    ("vm", &["arena", "vm", "task::account"]),
+    ("ipc", &IPC),
+    // An object has the name of its pager, and no more of it.
+    ("vm", &["arena", "vm", "task::account", "ipc::pager::PagerId"]),
     ("sched", &["arena", "list", "sched", "task"]),
     ("task", &["arena", "list", "task", "ipc", "vm", "kernel", "report"]),
 ];

@@ -11,7 +11,7 @@
 //!
 //! Everything that can fail is checked before anything is changed; a message that
 //! could not be sent leaves its sender as it was. Invariant: see `port`.
-//! Neighbours: of the kernel's other parts this one uses `vm::copy`, accounts,
+//! Neighbours: of the kernel's other parts this one uses copying and memory that travels (`vm`), accounts,
 //! threads and the scheduler; `service` answers what is sent to kernel ports.
 
 pub mod cached;

@@ -1,4 +1,4 @@
-//! Lesson 7: a full mailbox in every generation of Mach, and who ends up with the message.
+//! Lesson 8: a full mailbox in every generation of Mach, and who ends up with the message.
 //!
 //! The same three sends go to a full mailbox, each with a receive right in it: give up at
 //! once, leave it with the kernel, and leave a second one. Mach 2.5 destroys what it does not

@@ -1,4 +1,4 @@
-//! Lesson 7: a pager. A task serves a memory object whose pages it makes up when another
+//! Lesson 9: a pager. A task serves a memory object whose pages it makes up when another
 //! task touches them.
 //!
 //! The reader maps an object and reads, as it would any memory. A page that is not there
