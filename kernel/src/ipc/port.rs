@@ -219,9 +219,9 @@ impl Port {
     }
 
     /// Whether it can still take and give messages.
-    #[inline]
+    #[inline(always)]
     pub fn is_alive(&self) -> bool {
-        self.owner != Owner::Dead
+        !matches!(self.owner, Owner::Dead)
     }
 
     /// Whether its queue has a free place for an ordinary message.
@@ -235,7 +235,7 @@ impl Port {
     }
 
     /// Whether there may be something to receive; if not, there is nothing.
-    #[inline]
+    #[inline(always)]
     pub fn may_have_something(&self) -> bool {
         !self.queue.is_empty() || !self.senders.is_empty() || self.is_told()
     }
@@ -261,7 +261,7 @@ impl Port {
 }
 
 /// The port, unless it is gone or dead.
-#[inline]
+#[inline(always)]
 pub fn living(ports: &Ports, id: PortId) -> Option<&Port> {
     ports.get(id).filter(|port| port.is_alive())
 }
