@@ -136,18 +136,19 @@ fn arm(k: &mut Kernel, cpu: &mut Cpu, turn: &Turn) {
 pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
     k.cpu = cpu.id();
     k.now = cpu.now();
-    match turn {
+    let goes_on = match turn {
         Turn::Run { thread: id, context, .. } => {
             let thread = &mut k.threads[id];
             let me = Caller { thread: id, task: thread.task, handling: thread.handling };
             let context = thread.context.insert(context);
+            let mut goes_on = Some(id);
             match trap {
                 Trap::Syscall => {
                     k.restarted = None;
                     let (number, arguments) = context.call();
                     match syscall::dispatch(k, me, number, arguments) {
                         Outcome::Done(completion) => conclude(k, id, completion),
-                        Outcome::Blocked => return end_trap(k),
+                        Outcome::Blocked => goes_on = None,
                     }
                 }
                 Trap::PageFault { address, access } => page_fault(k, &me, address, access),
@@ -156,22 +157,21 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
                 Trap::Interrupt(lines) => interrupt::arrived(k, lines),
                 Trap::Spurious => {}
             }
-            death::clear_away(k);
-            settle(k, id);
+            goes_on
         }
-        Turn::Idle => match trap {
-            Trap::Timer => timer(k),
-            Trap::Interrupt(lines) => interrupt::arrived(k, lines),
-            _ => {}
-        },
-    }
-    end_trap(k);
-}
-
-/// Leaves the kernel in order before user code runs.
-#[inline]
-fn end_trap(k: &mut Kernel) {
+        Turn::Idle => {
+            match trap {
+                Trap::Timer => timer(k),
+                Trap::Interrupt(lines) => interrupt::arrived(k, lines),
+                _ => {}
+            }
+            None
+        }
+    };
     death::clear_away(k);
+    if let Some(thread) = goes_on {
+        settle(k, thread);
+    }
     if cfg!(debug_assertions) {
         check::now_and_then(k);
     }
