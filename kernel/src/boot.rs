@@ -8,6 +8,7 @@
 use crate::arena::{Arena, OutOfMemory};
 use crate::claims::Claims;
 use crate::elf::{BadProgram, Program, Segment};
+use crate::ipc::deadlock::Refused;
 use crate::ipc::message::CarriedRight;
 use crate::ipc::port::{HostAccess, KernelObject, Owner, Ports};
 use crate::ipc::{self, death, right};
@@ -156,6 +157,8 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         scheduler: Scheduler::default(),
         timers: Timers::default(),
         graveyard: death::Graveyard::default(),
+        refused: Refused::default(),
+        searches: 0,
         due: Default::default(),
         unhandled: List::default(),
         host_port,

@@ -9,7 +9,7 @@
 use crate::ipc::interrupt::Binding;
 use crate::ipc::message::{self, Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
 use crate::ipc::pager::{PAGER_COST, Standing};
-use crate::ipc::port::{Holder, KernelObject, Owner, PORT_COST, PortId};
+use crate::ipc::port::{Carrier, Holder, KernelObject, Owner, PORT_COST, PortId};
 use crate::ipc::receive;
 use crate::ipc::request::{About, Request};
 use crate::ipc::set::Place;
@@ -31,6 +31,7 @@ pub fn all(k: &Kernel) {
     assert!(k.due.is_empty(), "something is left to be told");
     assert!(k.unhandled.is_empty(), "an exception is left");
     rights(k);
+    carriers(k);
     queues(k);
     requests(k);
     sets(k);
@@ -126,6 +127,36 @@ fn rights(k: &Kernel) {
     }
     found.retain(|port, _| k.ports.get(*port).is_some());
     assert!(found.is_empty(), "rights to no port: {found:?}");
+}
+
+/// A port that says where its only send-once right is, is right.
+fn carriers(k: &Kernel) {
+    let mut found = BTreeSet::new();
+    for (id, task) in k.tasks.iter() {
+        for (_, entry) in task.space.iter() {
+            if let Right::SendOnce { port, .. } = entry.right {
+                found.insert((port, Some(id), None));
+            }
+        }
+    }
+    for (id, port) in k.ports.iter() {
+        for message in port.queue.iter(&k.messages) {
+            let envelope = &k.messages[message].envelope;
+            for carried in envelope.rights.iter().chain([&envelope.reply]) {
+                if let CarriedRight::SendOnce(port, _) = carried.right {
+                    found.insert((port, None, Some(id)));
+                }
+            }
+        }
+    }
+    for (id, port) in k.ports.iter().filter(|(_, port)| port.send_once_rights == 1) {
+        let said = match port.carrier {
+            Carrier::OnItsWay | Carrier::Several => continue,
+            Carrier::Task(task) => (id, Some(task), None),
+            Carrier::Queue(queue) => (id, None, Some(queue)),
+        };
+        assert!(found.contains(&said), "the send-once right to {id:?} is not with {:?}", port.carrier);
+    }
 }
 
 fn count(found: &mut BTreeMap<PortId, Found>, carried: &Carried) {

@@ -5,6 +5,7 @@
 use crate::arena::Arena;
 use crate::claims::Claims;
 use crate::ipc::PortId;
+use crate::ipc::deadlock::Refused;
 use crate::ipc::death::Graveyard;
 use crate::ipc::interrupt::Bindings;
 use crate::ipc::message::{Envelope, MessageId, Messages, Queue};
@@ -83,6 +84,10 @@ pub struct Kernel {
     pub console: Console,
     /// The account from which all others come.
     pub root_account: AccountId,
+    /// The wait that was refused last.
+    pub refused: Refused,
+    /// How often it was searched whether a wait could end.
+    pub searches: u64,
     pub(crate) last_number: u64,
     pub(crate) last_task_serial: u64,
     pub(crate) last_thread_serial: u64,
@@ -154,8 +159,9 @@ impl Kernel {
         self.record(step, number, id, port, thread);
     }
 
+    /// Records a step on a message's way.
     #[inline]
-    fn record(&mut self, step: Step, message: u64, id: u32, port: PortId, thread: Option<ThreadId>) {
+    pub fn record(&mut self, step: Step, message: u64, id: u32, port: PortId, thread: Option<ThreadId>) {
         let event = Event {
             time: self.now.0,
             message,

@@ -10,11 +10,12 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 13] = [
+const CRATES: [(&str, &[&str]); 14] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
     ("portolan", &["portolan-abi"]),
+    ("portolan-posix", &["portolan"]),
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),
     ("portolan-console", &["portolan"]),

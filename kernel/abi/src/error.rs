@@ -124,6 +124,9 @@ errors! {
     SendInvalidOptions = -116, "SEND_INVALID_OPTIONS";
     /// The mailbox is full, and its receiver takes no more then.
     SendPortFull = -117, "SEND_PORT_FULL";
+    /// The mailbox is full, and whoever could take from it waits in its turn, for ever: so would
+    /// this send ([`thread::refusal`](crate::thread::refusal) tells who waits for whom).
+    SendWouldDeadlock = -118, "SEND_WOULD_DEADLOCK";
 
     /// The receive buffer is not writable memory of the task. The message stays queued.
     ReceiveInvalidMemory = -201, "RCV_INVALID_MEMORY";
@@ -148,6 +151,9 @@ errors! {
     ReceivePortDied = -211, "RCV_PORT_DIED";
     /// The port is in a set: its messages are received from there only.
     ReceiveInSet = -212, "RCV_IN_SET";
+    /// Nothing is there, and nobody is left who could ever send it: whoever could waits in its
+    /// turn, for ever. What a `msg_rpc` was to send has been sent.
+    ReceiveWouldDeadlock = -213, "RCV_WOULD_DEADLOCK";
 }
 
 impl Error {

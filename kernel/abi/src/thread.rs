@@ -82,6 +82,67 @@ interface! {
     /// `InvalidArgument`: there is no such special port, or it is the kernel port.
     /// `InvalidCapability`: the right is neither a send right nor null.
     12 set_special_port / SetSpecialPort (which: u32, reserved: u32; port) -> ();
+
+    /// Why the thread's last wait was refused (`SEND_WOULD_DEADLOCK`, `RCV_WOULD_DEADLOCK`): the
+    /// first `count` waits, its own first; each other one is of a thread that would have had to
+    /// end one before it. It is kept until a wait of another thread is refused.
+    ///
+    /// `Failure`: none of its waits has been refused, or another thread's since.
+    13 refusal / Refusal () -> (count: u32, reserved: u32, waits: [RefusedWait; REFUSED_MAX]);
+}
+
+/// Most waits of one refusal; a wait that could be ended through more of them is not refused.
+pub const REFUSED_MAX: usize = 32;
+
+/// A wait among those that nobody will end.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Default,
+    zerocopy::IntoBytes,
+    zerocopy::FromBytes,
+    zerocopy::KnownLayout,
+    zerocopy::Immutable,
+)]
+#[repr(C)]
+pub struct RefusedWait {
+    /// The task whose thread waits, as its `info` has it.
+    pub task: u64,
+    /// The thread, as its `info` has it.
+    pub thread: u64,
+    /// The task's name for the port; null if it has none by now.
+    pub name: Name,
+    /// The port, by the kernel's own index, as the trace has it.
+    pub port: u32,
+    /// What it waits for there: a [`Wanted`].
+    pub wanted: u32,
+    /// 0.
+    pub reserved: u32,
+}
+
+/// What a thread waits for at a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Wanted {
+    /// A message.
+    Message = 1,
+    /// A place for its own.
+    Place = 2,
+}
+
+impl Wanted {
+    /// The one with this number.
+    #[must_use]
+    pub const fn from_code(code: u32) -> Option<Wanted> {
+        match code {
+            1 => Some(Wanted::Message),
+            2 => Some(Wanted::Place),
+            _ => None,
+        }
+    }
 }
 
 /// A special port of a thread; numbers are Mach's. (Its number 2, the reply port, has no

@@ -31,6 +31,9 @@ pub enum Step {
     /// It was destroyed because the port was full: its receiver wants it so, or the name that
     /// it was sent through behaves so ([`Generation`](crate::Generation)).
     Drop = 10,
+    /// A wait would never have ended and was refused. One event for each wait of the chain,
+    /// the refused one first; there is no message.
+    Refuse = 11,
 }
 
 impl Step {
@@ -48,6 +51,7 @@ impl Step {
             8 => Step::Die,
             9 => Step::TakeBack,
             10 => Step::Drop,
+            11 => Step::Refuse,
             _ => return None,
         })
     }

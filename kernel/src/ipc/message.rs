@@ -11,8 +11,9 @@
 //! Neighbours: `right` takes rights in and out, `send` and `receive` move messages.
 
 use super::cached::CacheSlot;
-use super::port::{InPort, PortId};
+use super::port::{Carrier, InPort, PortId, Ports};
 use super::request::Request;
+use super::right;
 use crate::arena::{Arena, Id};
 use crate::list::{Link, List};
 use crate::task::account::{AccountId, Accounts, Resource};
@@ -189,6 +190,15 @@ impl Envelope {
     #[inline]
     pub fn body_offset(&self) -> usize {
         body_offset(self.descriptors())
+    }
+
+    /// The send-once rights in it are where it is.
+    pub fn carry(&self, ports: &mut Ports, carrier: Carrier) {
+        for carried in self.rights.iter().chain([&self.reply]) {
+            if let CarriedRight::SendOnce(port, _) = carried.right {
+                right::carry(ports, port, carrier);
+            }
+        }
     }
 
     /// How many descriptors it has.

@@ -15,6 +15,7 @@
 //! threads and the scheduler; `service` answers what is sent to kernel ports.
 
 pub mod cached;
+pub mod deadlock;
 pub mod death;
 pub mod interrupt;
 pub mod message;

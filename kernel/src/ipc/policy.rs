@@ -91,6 +91,8 @@ fn senders_choice(case: &Case) -> Full {
 /// What becomes of a message that was not sent, for this reason.
 pub fn fate(generation: Generation, error: Error) -> Fate {
     match (generation, error) {
+        // None of them refuses a wait: there is nothing to be true to.
+        (_, Error::SendWouldDeadlock) => Fate::GiveBack,
         (Generation::Mach25, _) => Fate::Destroy,
         // The port died while the sender waited.
         (Generation::Mach3 | Generation::Xnu, Error::SendInvalidPort) => Fate::DestroyAsSent,
@@ -175,6 +177,7 @@ mod tests {
             (Error::SendInterrupted,      [Fate::GiveBack, Fate::Destroy, Fate::GiveBack,      Fate::GiveBack]),
             (Error::SendNotifyInProgress, [Fate::GiveBack, Fate::Destroy, Fate::GiveBack,      Fate::GiveBack]),
             (Error::SendPortFull,         [Fate::GiveBack, Fate::Destroy, Fate::GiveBack,      Fate::GiveBack]),
+            (Error::SendWouldDeadlock,    [Fate::GiveBack, Fate::GiveBack, Fate::GiveBack,     Fate::GiveBack]),
             (Error::SendInvalidPort,      [Fate::GiveBack, Fate::Destroy, Fate::DestroyAsSent, Fate::DestroyAsSent]),
         ];
         for (error, expected) in table {

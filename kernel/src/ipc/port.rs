@@ -49,6 +49,8 @@ pub struct Port {
     pub send_rights: u32,
     /// Send-once rights that exist.
     pub send_once_rights: u32,
+    /// Where the only one is.
+    pub carrier: Carrier,
     /// Send rights made from the receive right since it last moved.
     pub make_send_count: u32,
     /// Messages that have left it since the receive right last moved.
@@ -138,6 +140,20 @@ pub enum HostAccess {
     Privileged,
 }
 
+/// Where a port's only send-once right is: who could send the one message through it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Carrier {
+    /// Nowhere yet, or the kernel has it.
+    #[default]
+    OnItsWay,
+    /// There have been several since there was none: which one is left is not known.
+    Several,
+    /// Under a name of this task, which may be about to send it.
+    Task(TaskId),
+    /// In a message in this port's queue.
+    Queue(PortId),
+}
+
 /// A name in some task.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Holder {
@@ -191,6 +207,7 @@ impl Port {
             receivers: List::default(),
             send_rights: 0,
             send_once_rights: 0,
+            carrier: Carrier::default(),
             make_send_count: 0,
             sequence: 0,
             holders: None,
@@ -206,6 +223,21 @@ impl Port {
             members: Members::default(),
             toward: None,
             grave: Link::default(),
+        }
+    }
+
+    /// One more send-once right to it, which is on its way.
+    #[inline(always)]
+    pub fn add_send_once(&mut self) {
+        self.carrier = if self.send_once_rights == 0 { Carrier::OnItsWay } else { Carrier::Several };
+        self.send_once_rights += 1;
+    }
+
+    /// A send-once right to it is here now.
+    #[inline(always)]
+    pub fn carry(&mut self, carrier: Carrier) {
+        if self.carrier != Carrier::Several {
+            self.carrier = carrier;
         }
     }
 

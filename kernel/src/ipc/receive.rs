@@ -7,6 +7,7 @@
 //! Neighbours: `send`, `right`, `death` (whose notices are received here).
 
 use super::cached;
+use super::deadlock::{self, Want};
 use super::death;
 use super::message::{self, CarriedRight, Content, Enclosure, Envelope, MessageId, Source};
 use super::pager::Then;
@@ -70,6 +71,11 @@ pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Optio
     }
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
+    }
+    if !options.intersects(Options::RCV_TIMEOUT.union(Options::RCV_INTERRUPT))
+        && deadlock::is_certain(k, me, Want::Message(id))
+    {
+        return Outcome::Done(Completion::failure(Error::ReceiveWouldDeadlock));
     }
     wait(k, me, id, half, options);
     if !k.ports[id].hopes.is_empty() {

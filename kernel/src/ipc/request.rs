@@ -66,7 +66,7 @@ pub fn arm(
     // Nothing below may fail.
     let previous = known(k, about).map_or(CarriedRight::Null, |previous| disarm(k, previous));
     if let (true, CarriedRight::SendOnce(port, _)) = (by_default, through) {
-        k.ports[port].send_once_rights += 1;
+        k.ports[port].add_send_once();
     }
     let id = k.messages.insert(blank(kind, payer, through, Request { about, by_default }))?;
     remember(k, about, id);

@@ -12,7 +12,7 @@
 use super::cached;
 use super::death;
 use super::message::{Carried, CarriedRight, Waiter};
-use super::port::{Holder, KernelObject, Owner, PortId, Ports, living};
+use super::port::{Carrier, Holder, KernelObject, Owner, PortId, Ports, living};
 use super::space::{Entry, Right, Space};
 use super::{receive, request, send, set};
 use crate::kernel::Kernel;
@@ -89,8 +89,15 @@ pub fn take(
 /// A new send-once right for a port whose receive right the maker has.
 #[inline(always)]
 pub fn make_send_once(ports: &mut Ports, port: PortId, waiter: Option<Waiter>) -> CarriedRight {
-    ports[port].send_once_rights += 1;
+    ports[port].add_send_once();
     CarriedRight::SendOnce(port, waiter)
+}
+
+/// A send-once right to a port is here now, if the port is still there.
+pub fn carry(ports: &mut Ports, port: PortId, carrier: Carrier) {
+    if let Some(port) = ports.get_mut(port) {
+        port.carry(carrier);
+    }
 }
 
 /// Undoes [`take`]: the name is as it was, but for what others did meanwhile.
@@ -177,7 +184,8 @@ fn release_hold(k: &mut Kernel, task: TaskId, name: Name) {
     let Some(slot) = space.held_slot(name) else { return };
     let entry = space.entry_mut(slot);
     entry.held -= 1;
-    if matches!(entry.right, Right::SendOnce { .. }) {
+    if let Right::SendOnce { port, .. } = entry.right {
+        carry(&mut k.ports, port, Carrier::OnItsWay);
         remove(k, Holder { task, slot });
     } else {
         clean(k, task, slot);
@@ -229,9 +237,8 @@ pub fn insert(k: &mut Kernel, task: TaskId, right: CarriedRight) -> Name {
 
 #[inline(always)]
 fn insert_send_once(k: &mut Kernel, task: TaskId, port: PortId, waiter: Option<Waiter>) -> Name {
-    if living(&k.ports, port).is_none() {
-        return Name::DEAD;
-    }
+    let Some(living) = k.ports.get_mut(port).filter(|port| port.is_alive()) else { return Name::DEAD };
+    living.carry(Carrier::Task(task));
     k.tasks[task].space.insert_send_once(port, waiter)
 }
 
@@ -654,6 +661,7 @@ pub fn insert_as(k: &mut Kernel, task: TaskId, carried: CarriedRight, wanted: Na
     match (carried, known) {
         (CarriedRight::SendOnce(port, waiter), _) if wanted != Name::NULL => {
             space.insert_as(wanted, Right::SendOnce { port, waiter });
+            carry(&mut k.ports, port, Carrier::Task(task));
             return Ok(wanted);
         }
         (CarriedRight::Send(port) | CarriedRight::Receive(port), None) if wanted != Name::NULL => {

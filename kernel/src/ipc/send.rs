@@ -4,10 +4,11 @@
 //! holds its rights in the sender's name space until the message has gone.
 //! Neighbours: `right` takes, `receive` delivers, `service` answers kernel ports.
 
+use super::deadlock::{self, Want};
 use super::message::{self, Carried, CarriedRight, Content, Enclosure, Envelope, Message, MessageId, Rights, Source};
 use super::pager::{self, Then};
 use super::policy::{self, Case, Fate, Full};
-use super::port::{Owner, Port, PortId, Ports, living};
+use super::port::{Carrier, Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
 use super::space::{Right, Space};
 use super::{cached, death, overflow, request, right, set};
@@ -509,6 +510,7 @@ fn leave_by(
             cached::cache(k, task, slot, port, id);
             return Err(Error::SendWillNotify);
         }
+        Full::Wait if case.timeout.is_none() && is_stuck(k, me, port, options) => return Err(Error::SendWouldDeadlock),
         Full::Wait => {
             let message = keep(k, task, envelope, source)?;
             let until = deadline(k.began(), options, Options::SEND_TIMEOUT, case.timeout.unwrap_or(0));
@@ -533,6 +535,11 @@ fn leave_by(
         }
     }
     Ok(Sent::Done)
+}
+
+/// Whether a wait for a place would never end.
+fn is_stuck(k: &mut Kernel, me: &Caller, port: PortId, options: Options) -> bool {
+    !options.contains(Options::SEND_INTERRUPT) && deadlock::is_certain(k, me, Want::Place(port))
 }
 
 /// Destroys a message that was not kept, as if it had been sent; nothing of it is left to
@@ -692,6 +699,7 @@ fn give_back(k: &mut Kernel, task: TaskId, envelope: &mut Envelope) {
 pub fn enqueue(k: &mut Kernel, port: PortId, id: MessageId, step: Step) {
     k.trace_message(step, id, port, None);
     let Kernel { ports, messages, .. } = k;
+    messages[id].envelope.carry(ports, Carrier::Queue(port));
     ports[port].enqueue(messages, id);
     set::note(ports, port);
 }

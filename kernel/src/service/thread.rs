@@ -2,7 +2,7 @@
 
 use super::Answer;
 use crate::ipc::message::{CarriedRight, Rights};
-use crate::ipc::{pager, receive, send};
+use crate::ipc::{deadlock, pager, receive, send};
 use crate::kernel::Kernel;
 use crate::run;
 use crate::task::thread::{Completion, State, Wait};
@@ -10,6 +10,7 @@ use crate::task::{self, ThreadId, exception, registers, special};
 use portolan_abi::message::Options;
 use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, SpecialPort, ThreadInfo, results};
 use portolan_abi::{Error, Name, Result};
+use zerocopy::FromZeros;
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -44,6 +45,12 @@ pub(super) fn handle(
                 SpecialPort::Exception => k.threads[target].exception,
             };
             answer.right(special::copy(k, held));
+        }
+        Request::Refusal(_) => {
+            let waits = deadlock::refusal(k, target).ok_or(Error::Failure)?;
+            let mut results = results::Refusal { count: waits.len() as u32, ..FromZeros::new_zeroed() };
+            results.waits[..waits.len()].copy_from_slice(waits);
+            answer.results(&results);
         }
         Request::SetSpecialPort(request) => match special_port(request.which)? {
             SpecialPort::Kernel => return Err(Error::InvalidArgument),

@@ -166,7 +166,7 @@ fn tell(k: &mut Kernel, id: ThreadId, raised: Raised) -> bool {
     let thread = &mut k.threads[id];
     thread.state = State::Waiting(Wait::Exception(raised));
     let waiter = thread.await_reply(id);
-    k.ports[kernel_ports[0]].send_once_rights += 1;
+    k.ports[kernel_ports[0]].add_send_once();
     envelope.reply = Carried::from_kernel(CarriedRight::SendOnce(kernel_ports[0], Some(waiter)));
     for port in kernel_ports {
         envelope.rights.push(Carried::from_kernel(right::copy_send(&mut k.ports, port)));

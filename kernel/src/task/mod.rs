@@ -54,6 +54,8 @@ pub struct Task {
     pub threads: List<Thread, OfTask>,
     /// How often it has been suspended, and with it all its threads.
     pub suspensions: u32,
+    /// The last search for a deadlock that found it.
+    pub searched: u64,
     /// The port that stands for it.
     pub kernel_port: PortId,
     /// Its name for that port.
@@ -144,6 +146,7 @@ pub fn create(
         space,
         threads: List::default(),
         suspensions: 0,
+        searched: 0,
         kernel_port,
         self_name: Name::NULL,
         notify_port,

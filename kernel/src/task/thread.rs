@@ -57,6 +57,8 @@ pub struct Thread {
     pub rpc_serial: u32,
     /// The number of the last message it received: the cause of what it sends.
     pub handling: u64,
+    /// The last search for a deadlock that found it.
+    pub searched: u64,
     /// In a ready queue or a port's queue.
     pub queue: Link<Thread>,
     /// Among its task's threads.
@@ -212,6 +214,7 @@ impl Thread {
             reply: Reply::NotAwaited,
             rpc_serial: 0,
             handling: 0,
+            searched: 0,
             queue: Link::default(),
             sibling: Link::default(),
         }

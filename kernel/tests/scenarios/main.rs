@@ -8,6 +8,7 @@ mod boot;
 mod cached;
 mod capacity;
 mod copies;
+mod deadlock;
 mod death;
 mod exceptions;
 mod explore;

@@ -171,6 +171,13 @@ const ROUTINES: &[Entry] = &[
         let port = Descriptor::port(s.mailbox.to, Disposition::CopySend as u8);
         thread::set_special_port(&*s.mailbox.sender, s.thread, SpecialPort::Exception as u32, 0, port).map(drop)
     }),
+    (thread::Refusal::ID, |s| {
+        let port = s.mailbox.receiver.port(Capacity::Zero);
+        assert_eq!(s.mailbox.receiver.receive(port).done().err(), Some(Error::ReceiveWouldDeadlock));
+        let thread = s.mailbox.receiver.thread_self();
+        let asked = thread::refusal(&*s.mailbox.receiver, thread).map(drop);
+        s.mailbox.receiver.port_deallocate(port).and(asked)
+    }),
     (memory_object::Info::ID, |s| memory_object::info(&*s.mailbox.sender, s.object).map(drop)),
     (memory_object::Derive::ID, |s| memory_object::derive(&*s.mailbox.sender, s.object, 1, 0).map(drop)),
     (host::GetStatistics::ID, |s| {

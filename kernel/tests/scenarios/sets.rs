@@ -163,9 +163,11 @@ fn a_kernels_reply_does_not_get_past_a_set() {
 fn a_thread_that_waits_at_a_port_is_told_that_it_joins_a_set() {
     let scene = Scene::new(&[ONE]);
     let port = scene.server.port(ONE);
+    let to = scene.server.give_send(scene.system.first(), port);
     let waiting = scene.server.receive(port);
     scene.server.port_move_member(port, scene.set).expect("a member");
     assert_eq!(waiting.done().err(), Some(Error::ReceivePortChanged));
+    scene.system.give_up_later(to);
 }
 
 #[test]

@@ -13,6 +13,7 @@ extern crate alloc;
 
 mod capacities;
 mod counter;
+mod deadlock;
 mod debugger;
 mod exceptions;
 mod full;
@@ -35,7 +36,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 9] = [
+const DEMOS: [Demo; 10] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -60,6 +61,12 @@ const DEMOS: [Demo; 9] = [
         role: generations::role,
     },
     Demo { name: "pager", title: "pages made up when they are touched", lead: pager::lead, role: pager::role },
+    Demo {
+        name: "deadlock",
+        title: "a wait that would never end is refused",
+        lead: deadlock::lead,
+        role: deadlock::role,
+    },
 ];
 
 /// Played only by its name.

@@ -16,9 +16,10 @@ use crate::task::{Task, finish};
 use crate::trap;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use portolan_abi::message::{Header, Options, received_size};
 use portolan_abi::registers::{FloatingPoint, Registers};
-use portolan_abi::thread::{PRIORITY_DEFAULT, ThreadInfo};
+use portolan_abi::thread::{PRIORITY_DEFAULT, RefusedWait, ThreadInfo};
 use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, thread};
 
 /// Bytes of a thread's stack.
@@ -126,6 +127,16 @@ impl Thread {
         thread::set_priority(&MsgRpc, self.0.name(), priority, 0).map(drop)
     }
 
+    /// Who would have waited for whom when its last wait was refused (`SendWouldDeadlock`,
+    /// `ReceiveWouldDeadlock`), its own wait first.
+    ///
+    /// # Errors
+    /// `Failure`: none of its waits has been refused, or another thread's since.
+    pub fn refusal(&self) -> Result<Vec<RefusedWait>> {
+        let refusal = thread::refusal(&MsgRpc, self.0.name())?.results;
+        Ok(refusal.waits.into_iter().take(refusal.count as usize).collect())
+    }
+
     /// Ends its wait, if it is one that may be ended.
     ///
     /// # Errors
@@ -133,6 +144,12 @@ impl Thread {
     pub fn abort(&self) -> Result<()> {
         thread::abort(&MsgRpc, self.0.name()).map(drop)
     }
+}
+
+/// The thread that asks.
+#[must_use]
+pub fn this() -> Thread {
+    Thread(SendRight::from_name(trap::thread_self()))
 }
 
 /// Gives the processor to the next thread in line.

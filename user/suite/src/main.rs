@@ -9,7 +9,7 @@
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
-//! ipc rights names capacity notify policies requests sets death vm copies out_of_line fault exception cpu
+//! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
 //! task suspend state thread account host device server console bad_input meta   the cases
 //! ```
 #![no_std]
@@ -28,6 +28,7 @@ mod clock;
 mod console;
 mod copies;
 mod cpu;
+mod deadlock;
 mod death;
 mod device;
 mod exception;
@@ -73,6 +74,7 @@ const CASES: &[&[Case]] = &[
     policies::CASES,
     requests::CASES,
     sets::CASES,
+    deadlock::CASES,
     death::CASES,
     vm::CASES,
     copies::CASES,

@@ -8,7 +8,7 @@ use crate::peer::Peer;
 use crate::protocol::{self, routine};
 use crate::{holds, port, same, space};
 use alloc::vec::Vec;
-use portolan::abi::message::Descriptor;
+use portolan::abi::message::{Descriptor, Options};
 use portolan::abi::{Capacity, Disposition};
 use portolan::interface::MsgRpc;
 use portolan::trap;
@@ -67,7 +67,8 @@ fn spin() -> Verdict {
 
 fn wait() -> Verdict {
     let port = trap::port_allocate(Capacity::DEFAULT)?;
-    crate::message::receive_with(port, crate::message::NONE, 0)?;
+    // It could be aborted, so the wait is not refused.
+    crate::message::receive_with(port, Options::RCV_INTERRUPT, 0)?;
     Ok(())
 }
 
