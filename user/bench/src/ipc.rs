@@ -10,10 +10,11 @@ use crate::crowd::Crowd;
 use crate::gauge::Gauge;
 use crate::packet::Packet;
 use crate::peer::{Peer, Role};
+use alloc::vec::Vec;
 use core::hint::black_box;
 use portolan::abi::message::{Descriptor, Options};
 use portolan::abi::{Disposition, PAGE_SIZE};
-use portolan::{Capacity, Error, Memory, ReceiveRight, thread, trap};
+use portolan::{Capacity, Error, Memory, Message, ReceiveRight, SendRight, thread, trap};
 
 /// Inline bytes, unless an operation is about their number.
 const BYTES: usize = 8;
@@ -94,6 +95,38 @@ pub(crate) fn send_full(gauge: Gauge) -> Outcome<u64> {
         Err(Error::SendTimedOut) => Ok(()),
         other => Err(other.err().unwrap_or(Error::Failure).into()),
     })
+}
+
+/// A wait that is refused as none of this many threads, each waiting at a port of its own, could end it.
+pub(crate) fn wait_refused<const WAITS: usize>(gauge: Gauge) -> Outcome<u64> {
+    let (port, mut packet) = (ReceiveRight::allocate(Capacity::DEFAULT)?, Packet::new());
+    let waiting = (1..WAITS).map(|_| Waiting::start()).collect::<portolan::Result<Vec<_>>>()?;
+    thread::sleep_ms(1);
+    let count = gauge.repeat(|| match packet.receive(port.name()) {
+        Err(Error::ReceiveWouldDeadlock) => Ok(()),
+        other => Err(other.err().unwrap_or(Error::Failure).into()),
+    });
+    waiting.into_iter().try_for_each(Waiting::end)?;
+    count
+}
+
+/// A thread that waits for one message.
+struct Waiting {
+    thread: thread::JoinHandle<portolan::Result<()>>,
+    to: SendRight,
+}
+
+impl Waiting {
+    fn start() -> portolan::Result<Waiting> {
+        let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+        let to = port.make_send()?;
+        Ok(Waiting { thread: thread::spawn(move || port.receive().map(drop))?, to })
+    }
+
+    fn end(self) -> Outcome {
+        self.to.send(Message::new(1))?;
+        Ok(self.thread.join()??)
+    }
 }
 
 pub(crate) fn port_allocate_deallocate(gauge: Gauge) -> Outcome<u64> {

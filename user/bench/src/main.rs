@@ -28,12 +28,13 @@ mod peer;
 use core::fmt;
 use gauge::Operation;
 use peer::Role;
+use portolan::abi::thread::REFUSED_MAX;
 use portolan::{Error, Failure, argument, println};
 
 portolan::main!(main);
 
 /// What is counted in instructions. The regions' numbers are fixed: the list may change, they may not.
-const OPERATIONS: [Operation; 18] = [
+const OPERATIONS: [Operation; 20] = [
     Operation::new::<1>("null_trap", ipc::null_trap),
     Operation::new::<2>("rpc_0", ipc::rpc::<0>),
     Operation::new::<3>(RPC, ipc::rpc::<8>),
@@ -51,6 +52,8 @@ const OPERATIONS: [Operation; 18] = [
     Operation::new::<15>("map_touch_unmap", memory::map_touch_unmap),
     Operation::new::<17>("ool_4kib", ipc::out_of_line::<1>),
     Operation::new::<18>("ool_1mib", ipc::out_of_line::<256>),
+    Operation::new::<30>("wait_refused", ipc::wait_refused::<1>),
+    Operation::new::<31>("wait_refused_32", ipc::wait_refused::<{ REFUSED_MAX }>),
     Operation::new::<16>(RPC_CROWDED, ipc::rpc_crowded),
 ];
 
