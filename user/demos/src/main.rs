@@ -16,6 +16,7 @@ mod counter;
 mod deadlock;
 mod debugger;
 mod exceptions;
+mod fork;
 mod full;
 mod generations;
 mod greet;
@@ -36,7 +37,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 10] = [
+const DEMOS: [Demo; 11] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -67,6 +68,7 @@ const DEMOS: [Demo; 10] = [
         lead: deadlock::lead,
         role: deadlock::role,
     },
+    Demo { name: "fork", title: "a task copies itself", lead: fork::lead, role: fork::role },
 ];
 
 /// Played only by its name.

@@ -13,6 +13,7 @@
 //! server                             protocols of user servers, defined once
 //! task, thread, host                 kernel objects, through their ports
 //! exception                          handling what threads do wrong
+//! fork                               a copy of this task, made of all these
 //! memory_object, mapping, memory     shared memory, and memory that travels
 //! console                            the serial line's server, to write and to read
 //! device                             interrupts and I/O ports, for drivers
@@ -35,6 +36,7 @@ pub mod device;
 #[cfg(target_os = "none")]
 mod entry;
 pub mod exception;
+pub mod fork;
 mod heap;
 pub mod host;
 pub mod interface;
@@ -64,6 +66,7 @@ pub mod trap;
 
 pub use archive::Archive;
 pub use exception::{Decision, Exception};
+pub use fork::{Fork, fork};
 pub use interface::MsgRpc;
 pub use lock::{Mutex, Once};
 pub use mapping::Mapping;

@@ -37,6 +37,13 @@ impl Pool {
     }
 }
 
+/// Gives up all that are kept: in a task that has inherited their names, and not the ports.
+pub(crate) fn forget() {
+    while let Some(name) = { POOL.lock().take() } {
+        drop(ReplyPort(name));
+    }
+}
+
 /// A port for one answer. Dropped, it dies, and with it whatever would still come.
 pub(crate) struct ReplyPort(Name);
 
