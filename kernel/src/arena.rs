@@ -47,6 +47,14 @@ impl<T: Default> Chunked<T> {
         Ok(index)
     }
 
+    /// Removes the elements of the last chunk and gives its memory back. Returns how many
+    /// they were; `None` if there is no chunk.
+    pub fn pop_chunk(&mut self) -> Option<u32> {
+        self.chunks.pop()?;
+        let left = self.len.min((self.chunks.len() * CHUNK) as u32);
+        Some(core::mem::replace(&mut self.len, left) - left)
+    }
+
     /// Removes the last element.
     pub fn pop(&mut self) -> Option<T> {
         self.len = self.len.checked_sub(1)?;

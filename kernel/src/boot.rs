@@ -147,7 +147,7 @@ impl Parts {
 fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_ports: IoPorts, parts: Parts) -> Kernel {
     let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces } = parts;
     Kernel {
-        vm: Vm { memory, frames, objects: Arena::default(), counters: Counters::default() },
+        vm: Vm { memory, frames, objects: Arena::default(), dead: List::default(), counters: Counters::default() },
         pagers: Arena::default(),
         accounts,
         tasks: Arena::default(),
@@ -161,6 +161,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         searches: 0,
         due: Default::default(),
         unhandled: List::default(),
+        clearing: Default::default(),
         host_port,
         host_privileged,
         interrupts,

@@ -1,11 +1,12 @@
 //! The invariants, as code: conservation of rights, messages, threads, frames, money.
 //!
 //! A broken one is a kernel bug, so this panics and says which. It looks at
-//! everything there is: host tests run it after every trap, checked builds of the
-//! kernel [`now_and_then`], release builds never.
+//! everything there is: host tests run it after every trap and every piece of clearing away,
+//! checked builds of the kernel [`now_and_then`], release builds never.
 //!
 //! Neighbours: everything; nothing depends on this.
 
+use crate::clear::Clearing;
 use crate::ipc::interrupt::Binding;
 use crate::ipc::message::{self, Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
 use crate::ipc::pager::{PAGER_COST, Standing};
@@ -27,9 +28,7 @@ use portolan_machine::Frame;
 
 /// Checks them all.
 pub fn all(k: &Kernel) {
-    assert!(k.graveyard.is_empty(), "a dead port is left");
-    assert!(k.due.is_empty(), "something is left to be told");
-    assert!(k.unhandled.is_empty(), "an exception is left");
+    remains(k);
     rights(k);
     carriers(k);
     queues(k);
@@ -57,6 +56,24 @@ pub fn now_and_then(k: &mut Kernel) {
 
 fn regions(k: &Kernel) -> u32 {
     k.tasks.iter().map(|(_, task)| task.map.regions().len() as u32).sum()
+}
+
+/// What is left to be cleared away is in line for it, and known to be left.
+fn remains(k: &Kernel) {
+    let Clearing { left, killed, ended, doomed, contents, .. } = &k.clearing;
+    if !left {
+        assert!(k.graveyard.is_empty(), "a dead port is left");
+        assert!(k.due.is_empty(), "something is left to be told");
+        assert!(k.unhandled.is_empty(), "an exception is left");
+        assert!(killed.is_empty() && ended.is_empty(), "an ended task is left");
+        assert!(doomed.is_empty() && contents.is_empty(), "a destroyed message is left");
+    }
+    let dead = k.ports.iter().filter(|(_, port)| !port.is_alive()).count();
+    assert_eq!(dead, k.graveyard.iter(&k.ports).count(), "dead ports that nobody clears away");
+    let ended_tasks = k.tasks.iter().filter(|(_, task)| task.has_ended()).count();
+    let in_line = killed.iter(&k.tasks).chain(ended.iter(&k.tasks)).filter(|task| k.tasks[*task].has_ended());
+    assert_eq!(ended_tasks, in_line.count(), "ended tasks that nobody clears away");
+    assert!(ended.iter(&k.tasks).all(|task| k.tasks[task].threads.is_empty()), "an ended task has threads");
 }
 
 /// What rights to a port were found.
@@ -91,6 +108,9 @@ fn rights(k: &Kernel) {
     for port in k.threads.iter().filter_map(|(_, thread)| thread.exception) {
         found.entry(port).or_default().send += 1;
     }
+    for message in k.due.iter(&k.messages) {
+        count(&mut found, &k.messages[message].envelope.destination);
+    }
     let waiting = waiting_messages(k);
     for (id, message) in k.messages.iter() {
         let envelope = &message.envelope;
@@ -104,6 +124,9 @@ fn rights(k: &Kernel) {
             count(&mut found, &envelope.destination);
         }
     }
+    for carried in &k.clearing.contents.rights {
+        count(&mut found, carried);
+    }
     for binding in k.bindings.iter().flatten().filter(|binding| k.ports.get(binding.told_to).is_some()) {
         found.entry(binding.told_to).or_default().send += 1;
     }
@@ -112,6 +135,10 @@ fn rights(k: &Kernel) {
     }
     for (id, port) in k.ports.iter() {
         let found = found.remove(&id).unwrap_or_default();
+        if !port.is_alive() {
+            // What has become of rights to it is counted no more.
+            continue;
+        }
         let receive = u32::from(!matches!(port.owner, Owner::Kernel(_) | Owner::Set(..)));
         let counted = Found { receive, send: port.send_rights, send_once: port.send_once_rights };
         assert_eq!(found, counted, "rights of port {id:?}, owner {:?}", port.owner);
@@ -207,7 +234,8 @@ fn queues(k: &Kernel) {
     }
     let sending = k.threads.iter().filter(|(_, thread)| matches!(thread.state, State::Waiting(Wait::Send(_))));
     let asked = k.messages.iter().filter(|(_, message)| message.request.is_some()).count() as u32;
-    assert_eq!(queued + asked + sending.count() as u32, k.messages.len(), "messages in no queue");
+    let leaving = k.due.len() + k.clearing.doomed.len();
+    assert_eq!(queued + asked + sending.count() as u32 + leaving, k.messages.len(), "messages in no queue");
 }
 
 /// Members and sets know each other, and what is there to receive is ready for who comes.
@@ -218,8 +246,11 @@ fn sets(k: &Kernel) {
             members += 1;
             let port = &k.ports[member];
             assert_eq!(port.set, Some(id), "the set of {member:?}");
-            let Owner::Set(task, _) = set.owner else { panic!("{id:?} has members, and is {:?}", set.owner) };
-            assert!(matches!(port.owner, Owner::Task(owner, _) if owner == task), "{member:?} is {:?}", port.owner);
+            match (set.owner, port.owner) {
+                (Owner::Set(task, _), Owner::Task(owner, _)) => assert_eq!(owner, task, "the task of {member:?}"),
+                (Owner::Dead, Owner::Task(..)) => {}
+                owners => panic!("{id:?} has the member {member:?}: {owners:?}"),
+            }
             assert!(port.receivers.is_empty(), "a receiver waits at {member:?}, which is in a set");
             let told =
                 port.notices.send_once > 0 || port.notices.interrupts.is_some() || !port.pagers.asking.is_empty();
@@ -266,7 +297,8 @@ fn requests(k: &Kernel) {
         if let Some(request) = port.destroyed {
             check(request, About::Destroyed(id));
         }
-        assert!(port.hopes.is_empty() || !receive::takes_one(k, id), "{id:?} has room, which is not told");
+        let told = port.hopes.is_empty() || !port.is_alive() || !receive::takes_one(k, id);
+        assert!(told, "{id:?} has room, which is not told");
         for request in port.hopes.iter(&k.messages) {
             let Some(Request { about: About::Name(holder), .. }) = k.messages[request].request else {
                 panic!("{request:?} hopes in vain");
@@ -304,8 +336,17 @@ fn threads(k: &Kernel) {
             at(id);
         }
         if matches!(thread.state, State::Waiting(Wait::Exception(_))) {
-            assert!(matches!(thread.reply, Reply::Awaited(_)), "{id:?} waits for no reply");
-            assert!(k.ports[thread.kernel_port].send_once_rights > 0, "{id:?} waits for a reply that cannot come");
+            match thread.reply {
+                Reply::Awaited(_) => {
+                    let replies = k.ports[thread.kernel_port].send_once_rights;
+                    assert!(replies > 0, "{id:?} waits for a reply that cannot come");
+                }
+                Reply::Lost => {
+                    let in_line = k.unhandled.iter(&k.threads).any(|thread| thread == id);
+                    assert!(in_line, "nobody sees that the reply for {id:?} is lost");
+                }
+                Reply::NotAwaited => assert!(k.tasks[thread.task].has_ended(), "{id:?} waits for no reply"),
+            }
             at(id);
         }
         if matches!(thread.state, State::Waiting(Wait::Sleep)) {
@@ -514,14 +555,17 @@ fn memory(k: &Kernel) {
         }
     }
     let mut in_messages = BTreeSet::new();
-    for copy in k.messages.iter().flat_map(|(_, message)| message::copies(&message.envelope.enclosures)) {
+    let kept = k.messages.iter().flat_map(|(_, message)| message::copies(&message.envelope.enclosures));
+    for copy in kept.chain(message::copies(&k.clearing.contents.enclosures)) {
         assert!(in_messages.insert(copy.object()), "{copy:?} is in two messages");
     }
+    let dead: BTreeSet<ObjectId> = k.vm.dead.iter(&k.vm.objects).collect();
     for (id, object) in k.vm.objects.iter() {
         assert_eq!(in_messages.remove(&id), object.detached, "whether {id:?} is in a message");
         assert_eq!(regions.remove(&id).unwrap_or(0), object.mappings, "mappings of {id:?}");
         assert_eq!(stands_for.remove(&id).unwrap_or(0), object.ports, "ports of {id:?}");
-        assert!(object.mappings > 0 || object.ports > 0 || object.detached, "{id:?} is nobody's");
+        let nobodys = object.mappings == 0 && object.ports == 0 && !object.detached;
+        assert_eq!(nobodys, dead.contains(&id), "whether {id:?} is nobody's");
         assert!(object.ports == 0 || object.reach == Reach::Shared, "{id:?} has a port and is private");
     }
     assert!(regions.is_empty() && stands_for.is_empty() && in_messages.is_empty(), "objects that are no more");

@@ -4,6 +4,7 @@
 
 use crate::arena::Arena;
 use crate::claims::Claims;
+use crate::clear::Clearing;
 use crate::ipc::PortId;
 use crate::ipc::deadlock::Refused;
 use crate::ipc::death::Graveyard;
@@ -52,6 +53,8 @@ pub struct Kernel {
     pub due: Queue,
     /// Threads whose exception nobody has handled, until the trap is over.
     pub unhandled: List<Thread, InQueue>,
+    /// What else is to be cleared away.
+    pub clearing: Clearing,
     /// The port that tells what the machine is.
     pub host_port: PortId,
     /// The port that allows everything that can be asked of the machine.

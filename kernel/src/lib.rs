@@ -15,6 +15,7 @@
 //! | [`vm`] | maps, memory objects, frames, copying from and to user memory |
 //! | [`service`] | the kernel's answers to messages sent to its own ports |
 //! | [`boot`], [`elf`] | the first task |
+//! | [`clear`] | clearing away what died, in pieces |
 //! | [`claims`] | which I/O ports have been given out |
 //! | [`check`] | the invariants, as code |
 //! | [`trace`], [`arena`], [`list`] | what the rest is made of |
@@ -31,6 +32,7 @@ pub mod arena;
 pub mod boot;
 pub mod check;
 pub mod claims;
+pub mod clear;
 pub mod elf;
 pub mod ipc;
 pub mod kernel;

@@ -84,6 +84,19 @@ impl<T: Linked<W>, W> List<T, W> {
         self.len += 1;
     }
 
+    /// Puts all of another list last, which is then empty.
+    pub fn append(&mut self, arena: &mut Arena<T>, other: &mut List<T, W>) {
+        let other = core::mem::take(other);
+        let Some(first) = other.first else { return };
+        arena[first].link().previous = self.last;
+        match self.last {
+            Some(last) => arena[last].link().next = Some(first),
+            None => self.first = Some(first),
+        }
+        self.last = other.last;
+        self.len += other.len;
+    }
+
     /// Takes out the first.
     #[inline(always)]
     pub fn pop_front(&mut self, arena: &mut Arena<T>) -> Option<Id<T>> {
@@ -168,5 +181,24 @@ mod tests {
         assert_eq!((list.first(), list.len()), (Some(ids[2]), 1));
         list.remove(&mut arena, ids[2]);
         assert!(list.is_empty());
+    }
+
+    #[test]
+    fn a_list_goes_behind_another_as_a_whole() {
+        let mut arena = Arena::default();
+        let (mut front, mut back) = (List::<Item, ()>::default(), List::default());
+        let ids: std::vec::Vec<_> = (0..4).map(|_| arena.insert(Item { link: Link::default() }).unwrap()).collect();
+        front.append(&mut arena, &mut back);
+        assert!(front.is_empty());
+        ids[..2].iter().for_each(|id| back.push_back(&mut arena, *id));
+        front.append(&mut arena, &mut back);
+        ids[2..].iter().for_each(|id| back.push_back(&mut arena, *id));
+        front.append(&mut arena, &mut back);
+        front.append(&mut arena, &mut back);
+        assert_eq!(front.iter(&arena).collect::<std::vec::Vec<_>>(), ids);
+        assert_eq!((front.len(), back.len(), back.first()), (4, 0, None));
+        front.remove(&mut arena, ids[2]);
+        front.remove(&mut arena, ids[1]);
+        assert_eq!(front.iter(&arena).collect::<std::vec::Vec<_>>(), [ids[0], ids[3]]);
     }
 }

@@ -1,12 +1,11 @@
 //! The loop of each processor: pick a thread, run it, handle what it comes back with.
 //!
 //! Invariants: the lock is not held while user code runs; when user code runs no dead
-//! port is left, and every deadline that the timer announced has been acted on.
-//! Neighbours: `syscall` for calls, `sched` for who is next, `vm::fault` for pages.
+//! port is left. No turn of the loop takes longer than one trap and one piece of clearing away.
+//! Neighbours: `syscall` for calls, `sched` for who is next, `clear` for pieces, `vm::fault` for pages.
 
-use crate::check;
 use crate::ipc::pager::{self, Then};
-use crate::ipc::{death, interrupt, receive, send};
+use crate::ipc::{interrupt, receive, send};
 use crate::kernel::{Kernel, Outcome};
 use crate::sched::Verdict;
 use crate::syscall;
@@ -14,6 +13,7 @@ use crate::task::Caller;
 use crate::task::exception::{self, Cause};
 use crate::task::thread::{Completion, State, Thread, ThreadId, Unfinished, Wait};
 use crate::vm::{Fault, fault};
+use crate::{check, clear};
 use alloc::boxed::Box;
 use portolan_abi::Error;
 use portolan_machine::{Access, Context, Cpu, Frame, Instant, KernelLock, Trap, VirtAddr};
@@ -29,6 +29,8 @@ pub enum Turn {
         /// The top page table of its task.
         root: Frame,
     },
+    /// Look whether something has happened, and then do the next piece of clearing away.
+    Clear,
     /// Wait for something to happen.
     Idle,
 }
@@ -62,6 +64,7 @@ impl Turn {
     fn take(&mut self, cpu: &mut Cpu) -> Trap {
         match self {
             Turn::Run { context, root, .. } => cpu.run(context, *root),
+            Turn::Clear => cpu.poll(),
             Turn::Idle => cpu.idle(),
         }
     }
@@ -72,6 +75,9 @@ impl Turn {
 pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
     k.cpu = cpu.id();
     let turn = loop {
+        if k.clearing.left && clear::goes_first(k) {
+            break Turn::Clear;
+        }
         let Some(id) = k.current.take().or_else(|| k.scheduler.pick(&mut k.threads, k.now)) else {
             break Turn::Idle;
         };
@@ -113,7 +119,7 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
         }
         Unfinished::Fault(cause) => exception::raise(k, thread, cause),
     }
-    death::clear_away(k);
+    clear::away(k, Some(thread));
     k.threads.get(thread).is_some_and(|thread| matches!(thread.state, State::Running))
 }
 
@@ -122,7 +128,7 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
 fn arm(k: &mut Kernel, cpu: &mut Cpu, turn: &Turn) {
     let turn_ends = match turn {
         Turn::Run { .. } => k.scheduler.turn_ends(),
-        Turn::Idle => Instant(u64::MAX),
+        Turn::Clear | Turn::Idle => Instant(u64::MAX),
     };
     let wanted = k.timers.earliest().unwrap_or(turn_ends).min(turn_ends);
     if wanted < k.armed {
@@ -136,7 +142,7 @@ fn arm(k: &mut Kernel, cpu: &mut Cpu, turn: &Turn) {
 pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
     k.cpu = cpu.id();
     k.now = cpu.now();
-    let goes_on = match turn {
+    let (by, goes_on) = match turn {
         Turn::Run { thread: id, context, .. } => {
             let thread = &mut k.threads[id];
             let me = Caller { thread: id, task: thread.task, handling: thread.handling };
@@ -157,23 +163,33 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
                 Trap::Interrupt(lines) => interrupt::arrived(k, lines),
                 Trap::Spurious => {}
             }
-            goes_on
+            (Some(id), goes_on)
+        }
+        Turn::Clear => {
+            let interrupted = k.current.take();
+            outside(k, trap);
+            (None, interrupted)
         }
         Turn::Idle => {
-            match trap {
-                Trap::Timer => timer(k),
-                Trap::Interrupt(lines) => interrupt::arrived(k, lines),
-                _ => {}
-            }
-            None
+            outside(k, trap);
+            (None, None)
         }
     };
-    death::clear_away(k);
+    clear::away(k, by);
     if let Some(thread) = goes_on {
         settle(k, thread);
     }
     if cfg!(debug_assertions) {
         check::now_and_then(k);
+    }
+}
+
+/// Handles what came while no thread ran.
+fn outside(k: &mut Kernel, trap: Trap) {
+    match trap {
+        Trap::Timer => timer(k),
+        Trap::Interrupt(lines) => interrupt::arrived(k, lines),
+        _ => {}
     }
 }
 
@@ -202,11 +218,15 @@ fn settle(k: &mut Kernel, thread: ThreadId) {
     }
 }
 
-/// Acts on every deadline that has come.
+/// Deadlines that are acted on in one trap.
+const DEADLINES: usize = 16;
+
+/// Acts on deadlines that have come. If there are more, the timer, set anew, fires again at once.
 #[inline(never)]
 fn timer(k: &mut Kernel) {
     k.armed = Instant(u64::MAX);
-    while let Some(thread) = k.timers.pop_due(&mut k.threads, k.now) {
+    for _ in 0..DEADLINES {
+        let Some(thread) = k.timers.pop_due(&mut k.threads, k.now) else { return };
         match k.threads[thread].state {
             State::Waiting(Wait::Send(_)) => send::time_out(k, thread),
             State::Waiting(Wait::Receive(_)) => {

@@ -202,6 +202,22 @@ impl Pmap {
         visit_table(memory, self.root, TOP, 0, see);
     }
 
+    /// Takes out one table with nothing but leaves below it, or with nothing at all, and gives
+    /// back its frame; `None` if only the root is left. What was mapped there is forgotten;
+    /// the processor leaves this address space.
+    pub fn take_table(&mut self, memory: &mut Memory) -> Option<Frame> {
+        backend::unload(memory, self.root);
+        let (mut table, mut above) = (self.root, None);
+        for level in (1..=TOP).rev() {
+            let mut entries = (0..user_entries(level)).map(|index| entry(table, index));
+            let Some((place, below)) = entries.find_map(|at| Some((at, next(memory.read_u64(at))?))) else { break };
+            (table, above) = (below, Some(place));
+        }
+        memory.write_u64(above?, 0);
+        self.recent = [[Recent::NONE; WAYS]; ACCESSES];
+        Some(table)
+    }
+
     /// Gives back the frame of every table, the root's included. What is still
     /// mapped is forgotten; its frames are the caller's to free.
     pub fn destroy(self, memory: &mut Memory, free: &mut dyn FnMut(Frame)) {
@@ -471,6 +487,27 @@ mod tests {
         let pages = [USER_START, 0x4000_0000, 0x80_0000_0000, 0x80_0000_1000, USER_END - PAGE_SIZE as u64];
         pages.iter().for_each(|&page| assert_eq!(bench.enter(VirtAddr(page), 7, Protection::READ), Ok(None)));
         assert!(bench.frames.len() < 63);
+        let Bench { mut memory, mut frames, pmap } = bench;
+        pmap.destroy(&mut memory, &mut |frame| frames.push(frame));
+        frames.sort();
+        frames.dedup();
+        assert_eq!(frames.len(), 64);
+    }
+
+    #[test]
+    fn tables_can_be_taken_out_one_by_one() {
+        let mut bench = Bench::new();
+        let pages = [USER_START, 0x4000_0000, 0x80_0000_0000, 0x80_0000_1000, USER_END - PAGE_SIZE as u64];
+        pages.iter().for_each(|&page| assert_eq!(bench.enter(VirtAddr(page), 7, Protection::READ), Ok(None)));
+        let mut mapped = pages.len();
+        while let Some(frame) = bench.pmap.take_table(&mut bench.memory) {
+            bench.frames.push(frame);
+            let mut left = 0;
+            bench.pmap.visit(&bench.memory, &mut |_, _| left += 1);
+            assert!(left <= mapped, "a table came back that was still used");
+            mapped = left;
+        }
+        assert_eq!((mapped, bench.pmap.take_table(&mut bench.memory)), (0, None));
         let Bench { mut memory, mut frames, pmap } = bench;
         pmap.destroy(&mut memory, &mut |frame| frames.push(frame));
         frames.sort();

@@ -1,25 +1,27 @@
 //! Death: what happens when a port's receive right is gone.
 //!
 //! A port is *buried*: from then on nothing can be sent to it. It is *cleared away*
-//! before any user code runs again: waiting threads are told, queued messages
-//! destroyed, names turned into dead names, and each task that held a send right
-//! told on its notify port, or as it asked. A port with a backup is not buried: its
-//! receive right is sent there. Rights destroyed on the way may bury further ports;
+//! before any user code runs again: waiting threads are told, names turned into dead names,
+//! and each task that held a send right told on its notify port, or as it asked. Its queued
+//! messages are *doomed*: nobody sees them any more, and they are destroyed a little later. A port with a
+//! backup is not buried: its receive right is sent there. Rights destroyed on the way may bury further ports;
 //! those wait in line, so the kernel's stack does not grow with them.
 //!
 //! Invariant: when user code runs, no dead port exists. Notices are kept in the
 //! names they are about, so telling needs no memory.
-//! Neighbours: `right`, `receive` (which receives the notices).
+//! Neighbours: `clear` (which does this in pieces), `right`, `receive` (which receives the notices).
 
-use super::message::{self, Envelope, MessageId};
+use super::message::{self, Enclosure, Envelope, MessageId, Rights};
 use super::port::{Holder, InGraveyard, KernelObject, Owner, Port, PortId};
 use super::space::Right;
-use super::{interrupt, pager, receive, request, right, send, set};
+use super::{cached, interrupt, pager, receive, request, right, send, set};
+use crate::clear::Units;
 use crate::kernel::Kernel;
 use crate::list::List;
+use crate::task::TaskId;
 use crate::task::account::Resource;
 use crate::task::thread::Completion;
-use crate::task::{TaskId, exception};
+use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use portolan_abi::interrupt::INTERRUPT;
 use portolan_abi::notification::{Kind, Notification};
@@ -42,7 +44,7 @@ pub type Graveyard = List<Port, InGraveyard>;
 
 /// Ends a port.
 pub fn bury(k: &mut Kernel, id: PortId) {
-    let Kernel { ports, graveyard, vm, accounts, .. } = k;
+    let Kernel { ports, graveyard, clearing, vm, accounts, .. } = k;
     let Some(port) = ports.get_mut(id).filter(|port| port.is_alive()) else { return };
     if let Some(request) = port.destroyed {
         return request::save(k, request, id);
@@ -51,6 +53,7 @@ pub fn bury(k: &mut Kernel, id: PortId) {
     let port = &mut ports[id];
     let owner = core::mem::replace(&mut port.owner, Owner::Dead);
     graveyard.push_back(ports, id);
+    clearing.left = true;
     match owner {
         Owner::Kernel(KernelObject::Memory(object, _)) => {
             vm.objects[object].ports -= 1;
@@ -63,48 +66,56 @@ pub fn bury(k: &mut Kernel, id: PortId) {
     }
 }
 
-/// Clears away all ports that have died, posts what is due to be told, and decides what
-/// becomes of threads whose exception nobody has handled: that may end tasks, and with
-/// them further ports.
-#[inline]
-pub fn clear_away(k: &mut Kernel) {
-    if !k.graveyard.is_empty() || !k.due.is_empty() || !k.unhandled.is_empty() {
-        clear_all(k);
+/// What a message brought that is destroyed, in its own order from the end.
+#[derive(Default)]
+pub struct Contents {
+    /// Rights.
+    pub rights: Rights,
+    /// Memory.
+    pub enclosures: Vec<Enclosure>,
+}
+
+impl Contents {
+    /// Whether nothing is left of it.
+    pub fn is_empty(&self) -> bool {
+        self.rights.is_empty() && self.enclosures.is_empty()
     }
 }
 
-#[cold]
-fn clear_all(k: &mut Kernel) {
-    loop {
-        if let Some(id) = k.graveyard.pop_front(&mut k.ports) {
-            clear_port(k, id);
-        } else if !k.due.is_empty() {
-            request::post_all(k);
-        } else if !exception::take_unhandled(k) {
-            return;
-        }
-    }
-}
-
-fn clear_port(k: &mut Kernel, id: PortId) {
-    while let Some(thread) = k.ports[id].senders.first() {
+/// Clears one thing away of a dead port, and in the end the port.
+pub fn clear_port(k: &mut Kernel, id: PortId) -> Units {
+    let port = &k.ports[id];
+    if let Some(thread) = port.senders.first() {
         send::fail(k, thread, Error::SendInvalidPort);
-    }
-    while let Some(thread) = k.ports[id].receivers.first() {
+    } else if let Some(thread) = port.receivers.first() {
         receive::finish_waiting(k, thread, Completion::failure(Error::ReceivePortDied));
-    }
-    while let Some(message) = k.ports[id].queue.first() {
-        let Kernel { ports, messages, .. } = k;
-        ports[id].queue.remove(messages, message);
-        destroy(k, id, message);
-    }
-    interrupt::forget_port(k, id);
-    pager::forget_port(k, id);
-    set::dissolve(&mut k.ports, id);
-    request::end_hopes(k, id);
-    while let Some(holder) = k.ports[id].holders {
+    } else if !port.queue.is_empty() {
+        doom_queue(k, id);
+    } else if let Some(pager) = port.pagers.first() {
+        pager::lose_port(k, pager);
+    } else if let Some(member) = port.members.first() {
+        set::leave(&mut k.ports, member);
+    } else if let Some(request) = port.hopes.first() {
+        request::end_hope(k, id, request);
+    } else if let Some(holder) = port.holders {
         make_dead(k, id, holder);
+    } else {
+        remove_port(k, id);
     }
+    Units::ONE
+}
+
+/// All messages in a port's queue are to be destroyed.
+fn doom_queue(k: &mut Kernel, id: PortId) {
+    let Kernel { ports, messages, clearing, .. } = k;
+    let port = &mut ports[id];
+    clearing.doomed.append(messages, &mut port.queue);
+    port.cached = 0;
+}
+
+fn remove_port(k: &mut Kernel, id: PortId) {
+    k.graveyard.remove(&mut k.ports, id);
+    interrupt::forget_port(k, id);
     if let Some(request) = k.ports[id].no_senders {
         request::discard(k, request);
     }
@@ -113,13 +124,40 @@ fn clear_port(k: &mut Kernel, id: PortId) {
     k.accounts.credit(port.account, Resource::Memory, super::port::PORT_COST);
 }
 
-/// Destroys a message of a dead port, with the rights and the memory in it.
-fn destroy(k: &mut Kernel, port: PortId, id: MessageId) {
-    k.trace_message(Step::Die, id, port, None);
+/// Destroys a doomed message. What it brought is next.
+pub fn destroy(k: &mut Kernel, id: MessageId) -> Units {
+    if let Some(port) = send::port_of(&k.messages[id].envelope.destination) {
+        k.trace_message(Step::Die, id, port, None);
+    }
     let mut envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
-    let Kernel { vm, accounts, messages, .. } = k;
+    let Kernel { vm, accounts, messages, clearing, .. } = k;
     message::free(vm, accounts, messages, id);
-    discard_contents(k, &mut envelope);
+    envelope.rights.reverse();
+    clearing.contents = Contents { rights: envelope.rights, enclosures: envelope.enclosures };
+    right::discard(k, envelope.reply.right);
+    BODY
+}
+
+/// What it takes to free the frames of a message, and to turn its rights round.
+const BODY: Units = Units(4);
+
+/// Destroys one of the rights that a message brought, or one piece of memory.
+pub fn destroy_contents(k: &mut Kernel) -> Units {
+    let Contents { rights, enclosures } = &mut k.clearing.contents;
+    let (right, enclosure) = (rights.pop(), if rights.is_empty() { enclosures.pop() } else { None });
+    if k.clearing.contents.is_empty() {
+        k.clearing.contents = Contents::default();
+    }
+    if let Some(carried) = right {
+        right::discard(k, carried.right);
+    }
+    match enclosure.and_then(|enclosure| enclosure.memory) {
+        Some(memory) => {
+            memory.discard(&mut k.vm, &mut k.accounts);
+            BODY
+        }
+        None => Units::ONE,
+    }
 }
 
 /// Destroys the reply right and all that descriptors bring.
@@ -135,7 +173,9 @@ pub fn discard_contents(k: &mut Kernel, envelope: &mut Envelope) {
 fn make_dead(k: &mut Kernel, port: PortId, holder: Holder) {
     let space = &mut k.tasks[holder.task].space;
     let entry = space.entry_mut(holder.slot);
-    entry.cached = None;
+    if let Some(message) = entry.cached.take() {
+        cached::rename(&mut k.messages, message, Name::NULL);
+    }
     let next = entry.next.take();
     space.make_dead(holder.slot);
     k.ports[port].holders = next;

@@ -77,6 +77,11 @@ pub struct Pagers {
 }
 
 impl Pagers {
+    /// One of them.
+    pub fn first(&self) -> Option<PagerId> {
+        self.asking.first().or(self.asked.first())
+    }
+
     fn at(&mut self, standing: Standing) -> Option<&mut List<Pager, AtPort>> {
         match standing {
             Standing::Idle => None,
@@ -178,14 +183,9 @@ pub fn end(k: &mut Kernel, id: PagerId) {
     right::drop_send_right(k, pager.told_to);
 }
 
-/// Nobody will be asked at a port that has died: all waits end.
-pub fn forget_port(k: &mut Kernel, port: PortId) {
-    while let Some(id) = {
-        let Pagers { asking, asked } = &k.ports[port].pagers;
-        asking.first().or(asked.first())
-    } {
-        end_waits(k, id, None, Err(Error::MemoryFailure));
-    }
+/// Nobody will be asked at the port where a pager stands, which has died: all waits end.
+pub fn lose_port(k: &mut Kernel, id: PagerId) {
+    end_waits(k, id, None, Err(Error::MemoryFailure));
 }
 
 /// Lets a thread wait for a page, until a deadline if it has one, and has the pager asked for it.

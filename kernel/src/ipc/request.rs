@@ -15,6 +15,7 @@ use super::port::{Holder, Owner, PortId, living};
 use super::receive;
 use super::space::Right;
 use super::{right, send, set};
+use crate::clear::Units;
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::account::{AccountId, Resource};
@@ -249,11 +250,10 @@ pub fn fulfil_hopes(k: &mut Kernel, port: PortId) {
 }
 
 /// Who hoped for room at a port that has died will hear of its death instead.
-pub fn end_hopes(k: &mut Kernel, port: PortId) {
+pub fn end_hope(k: &mut Kernel, port: PortId, id: MessageId) {
     let Kernel { ports, messages, .. } = k;
-    while let Some(request) = ports[port].hopes.pop_front(messages) {
-        messages[request].envelope.id = Kind::DeadName as u32;
-    }
+    ports[port].hopes.remove(messages, id);
+    messages[id].envelope.id = Kind::DeadName as u32;
 }
 
 /// A name with a request goes for another reason than the one asked about.
@@ -269,6 +269,7 @@ pub fn name_died(k: &mut Kernel, id: MessageId) {
 /// A port's receive right, instead of being destroyed, goes where its backup is.
 pub fn save(k: &mut Kernel, id: MessageId, port: PortId) {
     fire(k, id, Kind::PortDestroyed);
+    right::leave_receiver(k, port);
     k.messages[id].envelope.rights.push(Carried::from_kernel(CarriedRight::Receive(port)));
 }
 
@@ -296,20 +297,20 @@ fn fire_with(k: &mut Kernel, id: MessageId, kind: Kind, count: u32) {
     message.envelope.number = number;
     message.envelope.id = kind as u32;
     message.body = Body::Inline(Notification { name, count }.as_bytes().iter().copied().collect());
-    let Kernel { messages, due, .. } = k;
+    let Kernel { messages, due, clearing, .. } = k;
     due.push_back(messages, id);
+    clearing.left = true;
 }
 
-/// Sends everything that is due.
-pub fn post_all(k: &mut Kernel) {
-    while let Some(id) = k.due.first() {
-        k.due.pop_front(&mut k.messages);
-        post(k, id);
+/// Sends a notification that was due.
+pub fn post(k: &mut Kernel, id: MessageId) -> Units {
+    if let Some(message) = k.messages.remove(id) {
+        send_out(k, message);
     }
+    Units::ONE
 }
 
-fn post(k: &mut Kernel, id: MessageId) {
-    let Some(mut message) = k.messages.remove(id) else { return };
+fn send_out(k: &mut Kernel, mut message: Message) {
     let through = message.envelope.destination.right;
     let port = receiver_of(k, &message);
     match port {
@@ -338,7 +339,6 @@ fn receiver_of(k: &Kernel, message: &Message) -> Option<PortId> {
 
 fn deliver(k: &mut Kernel, port: PortId, mut message: Message) {
     if let Some(CarriedRight::Receive(moved)) = message.envelope.rights.first().map(|carried| carried.right) {
-        right::leave_receiver(k, moved);
         k.ports[moved].toward = Some(port);
     }
     let Message { envelope, body, .. } = &mut message;

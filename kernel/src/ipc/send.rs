@@ -754,6 +754,9 @@ pub fn fail(k: &mut Kernel, thread: ThreadId, error: Error) {
 /// when it came.
 pub fn time_out(k: &mut Kernel, thread: ThreadId) {
     let Some((sending, task)) = stop_waiting(k, thread) else { return };
+    if living(&k.ports, sending.port).is_none() {
+        return give_up(k, thread, task, &sending, Error::SendInvalidPort);
+    }
     let envelope = &k.messages[sending.message].envelope;
     let name = envelope.destination.from;
     let case = Case { at_full: AtFull::Sender, ..case(k, task, sending.port, envelope, sending.options, Some(0)) };

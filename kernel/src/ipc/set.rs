@@ -73,7 +73,8 @@ impl Members {
         self.idle.iter(ports).chain(self.ready.iter(ports)).chain(self.hoping.iter(ports))
     }
 
-    fn first(&self) -> Option<PortId> {
+    /// One of them.
+    pub fn first(&self) -> Option<PortId> {
         self.idle.first().or(self.ready.first()).or(self.hoping.first())
     }
 }
@@ -112,13 +113,6 @@ pub fn leave(ports: &mut Ports, port: PortId) {
     if ports[port].set.is_some() {
         remove(ports, port);
         ports[port].set = None;
-    }
-}
-
-/// All members leave.
-pub fn dissolve(ports: &mut Ports, set: PortId) {
-    while let Some(member) = ports[set].members.first() {
-        leave(ports, member);
     }
 }
 

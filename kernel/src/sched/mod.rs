@@ -166,6 +166,12 @@ impl Scheduler {
         Verdict::GoOn
     }
 
+    /// The priority of the most important thread in line.
+    pub fn highest(&self) -> Option<u8> {
+        let queued = (u32::BITS - 1).checked_sub(self.ready.leading_zeros()).map(|priority| priority as u8);
+        queued.max(self.next.map(|next| next.priority))
+    }
+
     /// When the present turn ends.
     #[inline]
     pub fn turn_ends(&self) -> Instant {

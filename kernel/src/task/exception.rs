@@ -4,7 +4,7 @@
 //! right to its own kernel port; the right is tagged as that of a `msg_rpc` is, so that
 //! its loss is seen and a late reply is told apart. Nobody's destruction of such a right
 //! ends a task on the spot: the thread joins a line (`Kernel::unhandled`), which
-//! `death::clear_away` empties when nothing else is half done. So a chain of handlers
+//! `clear` empties when nothing else is half done. So a chain of handlers
 //! that handle each other takes no stack.
 //!
 //! Invariant: a thread waits here only while its reply right exists, or is in that line.
@@ -13,6 +13,7 @@
 use super::special::Held;
 use super::thread::{Reply, State, Wait};
 use super::{ThreadId, registers, terminate};
+use crate::clear::Units;
 use crate::ipc::message::{Carried, CarriedRight, Envelope, Waiter};
 use crate::ipc::port::{Owner, PortId, living};
 use crate::ipc::{death, right, send};
@@ -86,11 +87,12 @@ fn end_task(k: &mut Kernel, thread: ThreadId, cause: Cause) {
 pub fn lose(k: &mut Kernel, thread: ThreadId) {
     k.threads[thread].reply = Reply::Lost;
     k.unhandled.push_back(&mut k.threads, thread);
+    k.clearing.left = true;
 }
 
-/// Asks whoever is next for the first thread in line. False: there is none.
-pub fn take_unhandled(k: &mut Kernel) -> bool {
-    let Some(thread) = k.unhandled.pop_front(&mut k.threads) else { return false };
+/// Asks whoever is next for the first thread in line. `None`: there is none.
+pub fn take_unhandled(k: &mut Kernel) -> Option<Units> {
+    let thread = k.unhandled.pop_front(&mut k.threads)?;
     k.threads[thread].reply = Reply::NotAwaited;
     if let State::Waiting(Wait::Exception(Raised { cause, level })) = k.threads[thread].state {
         match level {
@@ -98,7 +100,7 @@ pub fn take_unhandled(k: &mut Kernel) -> bool {
             Level::Task => end_task(k, thread, cause),
         }
     }
-    true
+    Some(Units::ONE)
 }
 
 /// A thread that waits is ended: it leaves the line, if it is in it.

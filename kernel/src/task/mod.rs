@@ -16,12 +16,13 @@ pub use account::{AccountId, Accounts};
 pub use thread::{Thread, ThreadId, Threads};
 
 use crate::arena::{Arena, Id};
+use crate::clear::Units;
 use crate::ipc::message::CarriedRight;
 use crate::ipc::port::{Holder, KernelObject, Owner};
 use crate::ipc::space::{Right, Space};
 use crate::ipc::{self, PortId, death, pager, receive, right, send};
 use crate::kernel::Kernel;
-use crate::list::List;
+use crate::list::{Link, Linked, List};
 use crate::report;
 use crate::vm::Map;
 use account::Resource;
@@ -66,6 +67,22 @@ pub struct Task {
     pub notify_name: Name,
     /// Send rights that the kernel holds for it.
     pub special: SpecialPorts,
+    /// Once it has ended: the first slot of its name space that may be in use.
+    pub slots_left: u32,
+    /// Once it has ended: in the line of those that have.
+    pub grave: Link<Task>,
+}
+
+/// The link for the lines of ended tasks.
+pub struct InGrave;
+
+impl Linked<InGrave> for Task {
+    fn link(&mut self) -> &mut Link<Task> {
+        &mut self.grave
+    }
+    fn link_ref(&self) -> &Link<Task> {
+        &self.grave
+    }
 }
 
 /// The thread that makes a call, and its task.
@@ -152,6 +169,8 @@ pub fn create(
         notify_port,
         notify_name: Name::NULL,
         special: SpecialPorts::default(),
+        slots_left: 0,
+        grave: Link::default(),
     };
     let id = k.tasks.insert(task)?;
     k.ports[kernel_port].owner = Owner::Kernel(KernelObject::Task(id));
@@ -363,41 +382,101 @@ fn leave(k: &mut Kernel, id: ThreadId) {
 /// The serial number of the first task.
 const FIRST_SERIAL: u64 = 1;
 
-/// Ends a task. Without the first task nothing can be started or stopped any more, so
-/// its end is the machine's, and a failure.
+/// Ends a task: nobody can reach it any more. Its threads go before any user code runs again,
+/// its names and its memory after them (`clear`).
 pub fn terminate(k: &mut Kernel, id: TaskId) {
-    if k.tasks.get(id).is_none() {
-        return;
-    }
-    while let Some(thread) = k.tasks[id].threads.first() {
-        terminate_thread(k, thread);
-    }
-    death::bury(k, k.tasks[id].kernel_port);
-    for port in core::mem::take(&mut k.tasks[id].special).iter() {
+    let Some(task) = k.tasks.get_mut(id).filter(|task| !task.has_ended()) else { return };
+    task.slots_left = FIRST_SLOT;
+    let (port, special) = (task.kernel_port, core::mem::take(&mut task.special));
+    death::bury(k, port);
+    for port in special.iter() {
         right::drop_send_right(k, port);
     }
-    release_names(k, id);
-    let Some(task) = k.tasks.remove(id) else { return };
+    k.clearing.killed.push_back(&mut k.tasks, id);
+    k.clearing.left = true;
+}
+
+/// The first slot of a name space that is ever in use.
+const FIRST_SLOT: u32 = 1;
+
+impl Task {
+    /// Whether it is only to be cleared away.
+    pub fn has_ended(&self) -> bool {
+        self.slots_left >= FIRST_SLOT
+    }
+}
+
+/// Ends a thread of a task that has ended; after the last one the rest of the task is next.
+pub fn end_next_thread(k: &mut Kernel, id: TaskId) -> Units {
+    match k.tasks[id].threads.first() {
+        Some(thread) => {
+            k.clearing.priority = k.clearing.priority.max(k.threads[thread].priority);
+            terminate_thread(k, thread);
+        }
+        None => {
+            k.clearing.killed.remove(&mut k.tasks, id);
+            k.clearing.ended.push_back(&mut k.tasks, id);
+        }
+    }
+    THREAD
+}
+
+/// What it takes to end a thread, and to give back its message if it waits with one.
+const THREAD: Units = Units(8);
+/// What it takes to find a page table that can go.
+const TABLE: Units = Units(16);
+/// Vacant slots that are passed over in a unit.
+const VACANT: u32 = 32;
+
+/// Takes one thing from a task that has ended and has no threads: a name, then a part of the
+/// name space's table, a page table, a region, and in the end the task. Without the first
+/// task nothing can be started or stopped any more, so its end is the machine's, and a failure.
+pub fn take_apart(k: &mut Kernel, id: TaskId) -> Units {
+    let Kernel { tasks, vm, accounts, .. } = k;
+    let task = &mut tasks[id];
+    if let Some(right) = task.next_right() {
+        let slot = task.slots_left;
+        right::remove(k, Holder { task: id, slot });
+        right::release(k, right);
+        return Units::ONE;
+    }
+    if task.slots_left < task.space.slots() {
+        return Units::ONE;
+    }
     if task.serial == FIRST_SERIAL {
         report::first_task_ended(k);
         portolan_machine::exit(false);
     }
-    let Kernel { vm, accounts, .. } = k;
+    if task.map.take_table(vm, accounts) {
+        return TABLE;
+    }
+    if task.map.take_region(vm, accounts) || task.space.shrink(accounts) {
+        return Units::ONE;
+    }
+    remove(k, id);
+    TABLE
+}
+
+/// Ends a task of which nothing is left.
+fn remove(k: &mut Kernel, id: TaskId) {
+    let Kernel { tasks, clearing, vm, accounts, .. } = k;
+    clearing.ended.remove(tasks, id);
+    let Some(task) = tasks.remove(id) else { return };
     task.map.destroy(vm, accounts);
-    task.space.credit(accounts);
     accounts.credit(task.account, Resource::Memory, TASK_COST);
     accounts.close(task.account);
 }
 
-fn release_names(k: &mut Kernel, task: TaskId) {
-    let mut slot = 1;
-    while let Some(entry) = k.tasks[task].space.get(slot) {
-        let right = entry.right;
-        if !matches!(right, Right::Vacant(_)) {
-            right::remove(k, Holder { task, slot });
-            right::release(k, right);
+impl Task {
+    /// What the next name stands for that is in use, of some that are looked at.
+    fn next_right(&mut self) -> Option<Right> {
+        for _ in 0..VACANT {
+            match self.space.get(self.slots_left)?.right {
+                Right::Vacant(_) => self.slots_left += 1,
+                right => return Some(right),
+            }
         }
-        slot += 1;
+        None
     }
 }
 

@@ -309,6 +309,26 @@ impl Map {
         Ok(())
     }
 
+    /// Takes one page table of an address space out that nobody uses any more. False: only the
+    /// top one is left, and nothing is mapped.
+    pub fn take_table(&mut self, vm: &mut Vm, accounts: &mut Accounts) -> bool {
+        let Some(table) = self.pmap.take_table(&mut vm.memory) else { return false };
+        vm.frames.free(table);
+        self.tables -= 1;
+        accounts.credit(self.account, Resource::Frames, 1);
+        true
+    }
+
+    /// Takes one region of an address space out that has no page tables any more. False: there
+    /// is none. Of a private object the last region takes all pages with it.
+    pub fn take_region(&mut self, vm: &mut Vm, accounts: &mut Accounts) -> bool {
+        let Some(region) = self.regions.pop() else { return false };
+        accounts.credit(self.account, Resource::Memory, REGION_COST);
+        vm.objects[region.object].mappings -= 1;
+        vm.release_object(accounts, region.object);
+        true
+    }
+
     /// Ends the address space.
     pub fn destroy(mut self, vm: &mut Vm, accounts: &mut Accounts) {
         let all = Range { start: 0, end: USER_END };

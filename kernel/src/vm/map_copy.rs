@@ -277,7 +277,13 @@ mod tests {
             let (Machine { memory, .. }, boot, _) = hardware.power_on();
             let frames_of = Frames::new(&boot.memory).unwrap();
             let free = frames_of.available();
-            let mut vm = Vm { memory, frames: frames_of, objects: Arena::default(), counters: Counters::default() };
+            let mut vm = Vm {
+                memory,
+                frames: frames_of,
+                objects: Arena::default(),
+                dead: Default::default(),
+                counters: Counters::default(),
+            };
             let mut accounts = Accounts::default();
             let limits = Limits { memory: 100_000, ports: 0, frames };
             let maps = [(); 2].map(|()| {

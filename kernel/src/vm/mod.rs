@@ -29,6 +29,7 @@ pub use map_copy::MapCopy;
 pub use object::{MemoryObject, ObjectId};
 
 use crate::arena::Arena;
+use crate::list::List;
 use portolan_machine::Memory;
 
 /// What virtual memory stands on, machine-wide.
@@ -39,6 +40,8 @@ pub struct Vm {
     pub frames: Frames,
     /// All memory objects.
     pub objects: Arena<MemoryObject>,
+    /// Those that are nobody's any more, and whose frames are to be freed.
+    pub dead: List<MemoryObject, object::InDead>,
     /// What has been done, since start.
     pub counters: Counters,
 }

@@ -17,7 +17,9 @@ use super::fault::Absent;
 use super::page_tree::PageTree;
 use super::{Fault, Vm};
 use crate::arena::{Id, OutOfMemory};
+use crate::clear::Units;
 use crate::ipc::pager::PagerId;
+use crate::list::{Link, Linked};
 use crate::task::account::{AccountId, Accounts, Resource, Spent};
 use core::ops::Range;
 use portolan_abi::{Error, PAGE_SIZE};
@@ -45,6 +47,19 @@ pub struct MemoryObject {
     pub detached: bool,
     charged: u64,
     resident: u64,
+    grave: Link<MemoryObject>,
+}
+
+/// The link for the line of objects whose frames are to be freed.
+pub struct InDead;
+
+impl Linked<InDead> for MemoryObject {
+    fn link(&mut self) -> &mut Link<MemoryObject> {
+        &mut self.grave
+    }
+    fn link_ref(&self) -> &Link<MemoryObject> {
+        &self.grave
+    }
 }
 
 /// Who can see an object's pages.
@@ -74,6 +89,9 @@ enum Backing {
     /// In frames that were there before the kernel and stay after the object.
     Fixed(FrameRange),
 }
+
+/// What it takes to free the frames of a node.
+const LEAF: Units = Units(4);
 
 /// What an object costs its account, apart from its pages.
 pub const OBJECT_COST: u64 = crate::arena::Arena::<MemoryObject>::SLOT_SIZE as u64;
@@ -204,6 +222,7 @@ impl Vm {
             detached: false,
             charged: OBJECT_COST,
             resident: 0,
+            grave: Link::default(),
         };
         Ok(self.objects.insert(object)?)
     }
@@ -252,7 +271,7 @@ impl Vm {
 
     /// Gives a page a frame of its own in the place of one that it shares, with the same bytes.
     fn unshare(&mut self, id: ObjectId, page: u64, shared: Frame) -> Result<Frame, Fault> {
-        let Vm { memory, frames, objects, counters } = self;
+        let Vm { memory, frames, objects, counters, .. } = self;
         let Backing::Zero(tree) = &mut objects[id].backing else { return Err(Fault::Protection) };
         let own = frames.allocate().ok_or(Fault::Shortage)?;
         counters.copies += 1;
@@ -423,17 +442,46 @@ impl Vm {
         }
     }
 
-    /// Ends the object if nothing stands for it, maps it or holds it any more.
+    /// Ends the object if nothing stands for it, maps it or holds it any more. A large one is
+    /// left to [`Vm::clear_dead`].
     pub fn release_object(&mut self, accounts: &mut Accounts, id: ObjectId) {
         let object = &self.objects[id];
         if object.ports > 0 || object.mappings > 0 || object.detached {
             return;
         }
-        let Some(mut object) = self.objects.remove(id) else { return };
-        if let Backing::Zero(tree) = &mut object.backing {
-            tree.clear(&mut |frame| self.frames.free(frame));
+        if !self.end_object(accounts, id) {
+            self.dead.push_back(&mut self.objects, id);
         }
-        accounts.credit(object.account, Resource::Frames, object.resident);
+    }
+
+    /// Frees a part of the first object that is dead. `None`: there is none.
+    pub fn clear_dead(&mut self, accounts: &mut Accounts) -> Option<Units> {
+        let id = self.dead.pop_front(&mut self.objects)?;
+        if !self.end_object(accounts, id) {
+            self.dead.push_front(&mut self.objects, id);
+        }
+        Some(LEAF)
+    }
+
+    /// Frees the frames of one node of an object that is nobody's, and if that was the last,
+    /// the object. False: there are more.
+    fn end_object(&mut self, accounts: &mut Accounts, id: ObjectId) -> bool {
+        let object = &mut self.objects[id];
+        let mut freed = 0;
+        let more = match &mut object.backing {
+            Backing::Zero(tree) => tree.prune(&mut |frame| {
+                self.frames.free(frame);
+                freed += 1;
+            }),
+            Backing::Fixed(_) => false,
+        };
+        object.resident -= freed;
+        accounts.credit(object.account, Resource::Frames, freed);
+        if more {
+            return false;
+        }
         accounts.credit(object.account, Resource::Memory, object.charged);
+        self.objects.remove(id);
+        true
     }
 }

@@ -18,6 +18,15 @@ enum Node {
     Leaf(Vec<Option<Frame>>),
 }
 
+impl Node {
+    fn last_child(&self) -> Option<usize> {
+        match self {
+            Node::Inner(children) => children.iter().rposition(Option::is_some),
+            Node::Leaf(_) => None,
+        }
+    }
+}
+
 /// A map from page numbers to frames.
 pub(super) struct PageTree {
     root: Option<Node>,
@@ -122,11 +131,18 @@ impl PageTree {
         }
     }
 
-    /// Takes the tree apart and gives every frame to `free`.
-    pub(super) fn clear(&mut self, free: &mut dyn FnMut(Frame)) {
-        if let Some(root) = self.root.take() {
-            drain(root, free);
+    /// Takes the last node that has none below it out, and gives its frames to `free`. False:
+    /// the tree is empty now.
+    pub(super) fn prune(&mut self, free: &mut dyn FnMut(Frame)) -> bool {
+        let mut slot = &mut self.root;
+        while let Some(last) = slot.as_ref().and_then(Node::last_child) {
+            let Some(Node::Inner(children)) = slot else { break };
+            slot = &mut children[last];
         }
+        if let Some(Node::Leaf(frames)) = slot.take() {
+            frames.into_iter().flatten().for_each(free);
+        }
+        self.root.is_some()
     }
 }
 
@@ -142,14 +158,6 @@ fn places<T>() -> Result<Vec<Option<T>>, OutOfMemory> {
     places.try_reserve_exact(FANOUT).map_err(|_| OutOfMemory)?;
     places.resize_with(FANOUT, || None);
     Ok(places)
-}
-
-/// Recursion is as deep as the tree: at most six levels, for a copy of all user memory.
-fn drain(node: Node, free: &mut dyn FnMut(Frame)) {
-    match node {
-        Node::Inner(children) => children.into_iter().flatten().for_each(|child| drain(child, free)),
-        Node::Leaf(frames) => frames.into_iter().flatten().for_each(free),
-    }
 }
 
 #[cfg(test)]
@@ -170,7 +178,7 @@ mod tests {
         }
         assert_eq!(tree.get(1), None);
         let mut count = 0;
-        tree.clear(&mut |_| count += 1);
+        while tree.prune(&mut |_| count += 1) {}
         assert_eq!((count, tree.get(0)), (pages.len(), None));
     }
 

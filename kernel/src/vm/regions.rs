@@ -165,6 +165,18 @@ impl Regions {
         Some(region)
     }
 
+    /// Takes the last one out.
+    pub fn pop(&mut self) -> Option<Region> {
+        let last = self.runs.last_mut()?;
+        let region = last.regions.pop();
+        last.measure();
+        if last.regions.is_empty() {
+            self.runs.pop();
+        }
+        self.len -= usize::from(region.is_some());
+        region
+    }
+
     /// After a removal: no run stays empty, and two that would half fill one become one.
     fn tidy(&mut self, run: usize) {
         if self.runs[run].regions.is_empty() {
@@ -253,7 +265,13 @@ mod tests {
             let hardware = Hardware { frames: 8, archive: Vec::new(), command_line: "" };
             let (machine, boot, _) = hardware.power_on();
             let (objects, counters) = (Arena::default(), Counters::default());
-            let mut vm = Vm { memory: machine.memory, frames: Frames::new(&boot.memory).unwrap(), objects, counters };
+            let mut vm = Vm {
+                memory: machine.memory,
+                frames: Frames::new(&boot.memory).unwrap(),
+                objects,
+                dead: Default::default(),
+                counters,
+            };
             let mut accounts = Accounts::default();
             let account = accounts.create_root(Limits { memory: 10_000, ports: 0, frames: 0 }).unwrap();
             let object = vm.create_object(&mut accounts, account, 1, Reach::Shared).unwrap();

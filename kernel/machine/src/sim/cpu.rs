@@ -24,6 +24,8 @@ pub enum Activity {
     Starved(VirtAddr),
     /// It waited, and the deadline or an interrupt came.
     Woken,
+    /// It looked whether something had come, in the middle of the kernel's work.
+    Polled,
     /// It waits: nothing can run, and nothing will happen until the clock is moved.
     Idle,
 }
@@ -78,6 +80,12 @@ impl Cpu {
         let trap = self.happens();
         self.activity = if trap.is_some() { Activity::Woken } else { Activity::Idle };
         trap.unwrap_or(Trap::Spurious)
+    }
+
+    /// Says whether the deadline or an interrupt has come, without waiting.
+    pub fn poll(&mut self) -> Trap {
+        self.activity = Activity::Polled;
+        self.happens().unwrap_or(Trap::Spurious)
     }
 
     /// The time.

@@ -1,6 +1,6 @@
 //! A processor, as the kernel sees it: run a thread, wait, tell the time.
 //!
-//! Invariants: interrupts are off except in `run`'s user mode and in `idle`;
+//! Invariants: interrupts are off except in `run`'s user mode, in `idle` and in `poll`;
 //! `Trap::Timer` comes once for a deadline and never before it.
 //! Neighbours: `entry` does the crossing, `apic` fires the deadline, `clock` tells time.
 
@@ -12,7 +12,8 @@ use super::layout::USER_LIMIT;
 use super::per_cpu::PerCpu;
 use super::{address_space, apic, panic, vectors};
 use crate::{Access, CpuId, Exception, Frame, Instant, Lines, Trap, VirtAddr};
-use ::x86_64::instructions::interrupts::{disable, enable_and_hlt};
+use ::x86_64::instructions::interrupts::{disable, enable, enable_and_hlt};
+use ::x86_64::instructions::nop;
 use ::x86_64::registers::control::Cr2;
 use ::x86_64::registers::model_specific::FsBase;
 use core::marker::PhantomData;
@@ -74,6 +75,20 @@ impl Cpu {
     pub fn idle(&mut self) -> Trap {
         enable_and_hlt();
         disable();
+        self.came()
+    }
+
+    /// Lets interrupts in that have come meanwhile, and says what came; `Spurious` if nothing did.
+    pub fn poll(&mut self) -> Trap {
+        enable();
+        // The instruction after `sti` still runs without interrupts.
+        nop();
+        disable();
+        self.came()
+    }
+
+    /// What came while interrupts were on in the kernel.
+    fn came(&mut self) -> Trap {
         let (timer, lines) = (self.per_cpu.timer.take(), self.per_cpu.lines.take());
         match (timer, lines) {
             (false, Lines::NONE) => Trap::Spurious,

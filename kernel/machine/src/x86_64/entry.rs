@@ -12,7 +12,7 @@
 //!   that the processor gave; it is canonical, since the last page below the hole is never
 //!   mapped. All others go back by `iret`, whose caller has checked it;
 //! - a trap from the kernel's own code is a bug and ends in a panic, on a stack that can
-//!   bear it and with the right GS; only interrupts while idling return.
+//!   bear it and with the right GS; only interrupts while idling or polling return.
 //!
 //! The data segment registers are not part of a thread: a user may load any selector that
 //! the processor lets it, which is harmless here and of no use there. FS begins where the
@@ -128,13 +128,13 @@ pub(super) fn enable_syscall() {
     SFMask::write(CLEARED_BY_SYSCALL);
 }
 
-/// Returns only for an interrupt that ends idling: anything else is a bug.
+/// Returns only for an interrupt that comes while idling or polling: anything else is a bug.
 extern "C" fn handle_from_kernel(fault: &Fault) {
     let vector = fault.vector as u8;
     if vector < FIRST_INTERRUPT {
         panic::kernel_fault(fault);
     }
-    // More than one may come before idling has ended; none hides another.
+    // More than one may come before that has ended; none hides another.
     let cpu = PerCpu::current();
     match interrupts::take(vector) {
         Source::Timer => cpu.timer.set(true),

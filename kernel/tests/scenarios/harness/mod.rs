@@ -4,7 +4,8 @@
 //! first task. Everything else a test does goes through traps and messages, as user
 //! programs do it: the harness knows `portolan_abi`, and of the kernel only how to
 //! start it, make a step and check its invariants.
-//! Invariants: after every step the kernel's invariants are checked; when a system is
+//! Invariants: after every step the kernel's invariants are checked, and it clears away what
+//! died in the smallest pieces there are; when a system is
 //! dropped its tasks are ended, and nothing may be left of them.
 //! Neighbours: `task` (what tests call), `message`, `program` (the first task's file).
 
@@ -17,6 +18,7 @@ pub use mailbox::Mailbox;
 pub use message::{Message, Received, WhenFull};
 pub use task::{MEMORY, Pending, Task, Thread};
 
+use kernel::clear::{PIECE, Units};
 use kernel::kernel::Kernel;
 use portolan_abi::host::{self, Statistics};
 use portolan_abi::message::Descriptor;
@@ -82,7 +84,8 @@ impl System {
     fn start(hardware: Hardware, checked: bool) -> System {
         let (machine, boot, cpu) = hardware.power_on();
         let console = machine.console.clone();
-        let kernel = heap::in_kernel(|| kernel::boot::kernel(machine, &boot).expect("the first task starts"));
+        let mut kernel = heap::in_kernel(|| kernel::boot::kernel(machine, &boot).expect("the first task starts"));
+        kernel.clearing.piece = Units::ONE;
         let board = Rc::new(Board {
             running: RefCell::new(Running { kernel, cpu }),
             console,
@@ -202,10 +205,17 @@ impl System {
     /// and the same again and again. They are checked at its end.
     pub fn unchecked<T>(&self, work: impl FnOnce() -> T) -> T {
         self.board.checked.set(false);
+        self.clear_in_pieces_of(PIECE);
         let result = work();
+        self.clear_in_pieces_of(Units::ONE);
         self.board.checked.set(true);
         self.board.check();
         result
+    }
+
+    /// How much the kernel clears away in one piece from now on.
+    pub fn clear_in_pieces_of(&self, units: Units) {
+        self.board.running.borrow_mut().kernel.clearing.piece = units;
     }
 
     /// Whether the invariants are checked after each step from now on.
@@ -289,7 +299,7 @@ impl Board {
                 return;
             }
             match self.step() {
-                Activity::Ran(_) | Activity::Woken => starved.clear(),
+                Activity::Ran(_) | Activity::Woken | Activity::Polled => starved.clear(),
                 // Equals take turns: who starves twice in a row has seen all others starve.
                 Activity::Starved(thread) if starved.contains(&thread) => return,
                 Activity::Starved(thread) => starved.push(thread),

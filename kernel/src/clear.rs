@@ -1,0 +1,136 @@
+//! Clearing away what has died, in pieces.
+//!
+//! Whatever ends leaves work behind that grows with what it held. That work is data: lines of
+//! dead ports, ended tasks, destroyed messages and objects. After a trap one *piece* of it is
+//! done, at most so many *units*; if something is left, the loop (`run`) looks whether an
+//! interrupt has come, and does the next one.
+//!
+//! What others could see half done is *urgent*: dead ports, notifications that are due, threads
+//! of ended tasks. No user code runs before it is done; interrupts are let in, no more. The
+//! rest (names, memory, messages of the dead) is seen by nobody but in what it costs. It is done
+//! at the priority of who caused it or ended by it, ahead of equals: only more important threads run meanwhile.
+//!
+//! Invariants: while anything is left, `Clearing::left` says so; a unit does a bounded amount of
+//! work, allocates nothing and cannot fail; between units all that `check` states holds.
+//! Neighbours: `ipc::death`, `ipc::request`, `task` and `vm::object` do the units, `run` asks for pieces.
+
+use crate::ipc::death::{self, Contents};
+use crate::ipc::message::Queue;
+use crate::ipc::request;
+use crate::kernel::Kernel;
+use crate::list::List;
+use crate::task::{self, InGrave, Task, ThreadId, exception};
+
+/// What a piece may take. A unit is what it takes to give up a right and to let go of the
+/// port behind it: a few hundred instructions.
+pub const PIECE: Units = Units(64);
+
+/// An amount of work.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Units(pub u32);
+
+impl Units {
+    /// The least there is.
+    pub const ONE: Units = Units(1);
+}
+
+/// What is left to be cleared away, besides dead ports and due notifications.
+pub struct Clearing {
+    /// Whether anything is left.
+    pub left: bool,
+    /// How important that is.
+    pub priority: u8,
+    /// What a piece may take.
+    pub piece: Units,
+    /// Ended tasks that have threads.
+    pub killed: List<Task, InGrave>,
+    /// Ended tasks without threads: their names and their memory are left.
+    pub ended: List<Task, InGrave>,
+    /// Messages that are destroyed.
+    pub doomed: Queue,
+    /// What one of them brought, which is destroyed next.
+    pub contents: Contents,
+}
+
+impl Default for Clearing {
+    fn default() -> Clearing {
+        Clearing {
+            left: false,
+            priority: 0,
+            piece: PIECE,
+            killed: List::default(),
+            ended: List::default(),
+            doomed: Queue::default(),
+            contents: Contents::default(),
+        }
+    }
+}
+
+/// Does a piece of what a trap has left to be done. `by` is the thread whose trap it was.
+#[inline]
+pub fn away(k: &mut Kernel, by: Option<ThreadId>) {
+    if k.clearing.left || !k.vm.dead.is_empty() {
+        piece(k, by);
+    }
+}
+
+#[cold]
+fn piece(k: &mut Kernel, by: Option<ThreadId>) {
+    if let Some(by) = by.and_then(|by| k.threads.get(by)) {
+        k.clearing.priority = k.clearing.priority.max(by.priority);
+    }
+    let Units(mut budget) = k.clearing.piece;
+    while budget > 0 {
+        let Some(Units(taken)) = urgent(k).or_else(|| quiet(k)) else {
+            (k.clearing.left, k.clearing.priority) = (false, 0);
+            return;
+        };
+        budget = budget.saturating_sub(taken);
+    }
+    k.clearing.left = is_urgent(k) || is_quiet(k);
+    if !k.clearing.left {
+        k.clearing.priority = 0;
+    }
+}
+
+/// Whether the next piece comes before anything that is ready to run.
+#[cold]
+pub fn goes_first(k: &Kernel) -> bool {
+    let current = k.current.and_then(|id| k.threads.get(id)).map(|thread| thread.priority);
+    is_urgent(k) || current.max(k.scheduler.highest()).is_none_or(|priority| priority <= k.clearing.priority)
+}
+
+fn is_urgent(k: &Kernel) -> bool {
+    !(k.clearing.killed.is_empty() && k.graveyard.is_empty() && k.due.is_empty() && k.unhandled.is_empty())
+}
+
+fn is_quiet(k: &Kernel) -> bool {
+    let Clearing { ended, doomed, contents, .. } = &k.clearing;
+    !(ended.is_empty() && doomed.is_empty() && contents.is_empty() && k.vm.dead.is_empty())
+}
+
+/// One thing that user code must not see half done. `None`: there is none.
+fn urgent(k: &mut Kernel) -> Option<Units> {
+    if let Some(task) = k.clearing.killed.first() {
+        Some(task::end_next_thread(k, task))
+    } else if let Some(port) = k.graveyard.first() {
+        Some(death::clear_port(k, port))
+    } else if let Some(message) = k.due.pop_front(&mut k.messages) {
+        Some(request::post(k, message))
+    } else {
+        exception::take_unhandled(k)
+    }
+}
+
+/// One thing that only takes up room. `None`: there is none.
+fn quiet(k: &mut Kernel) -> Option<Units> {
+    if !k.clearing.contents.is_empty() {
+        Some(death::destroy_contents(k))
+    } else if let Some(message) = k.clearing.doomed.pop_front(&mut k.messages) {
+        Some(death::destroy(k, message))
+    } else if let Some(task) = k.clearing.ended.first() {
+        Some(task::take_apart(k, task))
+    } else {
+        k.vm.clear_dead(&mut k.accounts)
+    }
+}
