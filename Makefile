@@ -50,9 +50,9 @@ endif
 	cargo run --quiet -p portolan-tests --bin guest -- --kernel $(guest)/checked/portolan --archive $< $(T:%=--test %) $(vm)
 
 bench: $(guest)/release/archive.tar qemu ## count the instructions of each operation, beside the peers' figures
-	$(if $(BREAKDOWN),cargo build --quiet --release -p portolan-counter)
+	cargo build --quiet --release -p portolan-counter
 	cargo run --quiet -p portolan-tests --bin bench -- --kernel $(guest)/release/portolan --archive $< --out target/bench.json \
-		$(if $(BREAKDOWN),--counter target/release/libportolan_counter.so) $(if $(TWICE),--twice)
+		--counter target/release/libportolan_counter.so $(if $(BREAKDOWN),--breakdown) $(if $(TWICE),--twice)
 
 image: target/image/portolan-bios.img ## make the BIOS and UEFI disk images
 

@@ -60,12 +60,13 @@ fn regions(k: &Kernel) -> u32 {
 
 /// What is left to be cleared away is in line for it, and known to be left.
 fn remains(k: &Kernel) {
-    let Clearing { left, killed, ended, doomed, contents, .. } = &k.clearing;
+    let Clearing { left, killed, ended, unmapping, doomed, contents, .. } = &k.clearing;
     if !left {
         assert!(k.graveyard.is_empty(), "a dead port is left");
         assert!(k.due.is_empty(), "something is left to be told");
         assert!(k.unhandled.is_empty(), "an exception is left");
         assert!(killed.is_empty() && ended.is_empty(), "an ended task is left");
+        assert!(unmapping.is_none(), "something is left to be unmapped");
         assert!(doomed.is_empty() && contents.is_empty(), "a destroyed message is left");
     }
     let dead = k.ports.iter().filter(|(_, port)| !port.is_alive()).count();

@@ -6,24 +6,28 @@
 //! interrupt has come, and does the next one.
 //!
 //! What others could see half done is *urgent*: dead ports, notifications that are due, threads
-//! of ended tasks. No user code runs before it is done; interrupts are let in, no more. The
+//! of ended tasks, ranges that are unmapped. No user code runs before it is done; interrupts are let in, no more. The
 //! rest (names, memory, messages of the dead) is seen by nobody but in what it costs. It is done
 //! at the priority of who caused it or ended by it, ahead of equals: only more important threads run meanwhile.
 //!
 //! Invariants: while anything is left, `Clearing::left` says so; a unit does a bounded amount of
 //! work, allocates nothing and cannot fail; between units all that `check` states holds.
-//! Neighbours: `ipc::death`, `ipc::request`, `task` and `vm::object` do the units, `run` asks for pieces.
+//! Neighbours: `ipc::death`, `ipc::request`, `task` and `vm` do the units, `run` asks for pieces.
 
 use crate::ipc::death::{self, Contents};
 use crate::ipc::message::Queue;
 use crate::ipc::request;
 use crate::kernel::Kernel;
 use crate::list::List;
-use crate::task::{self, InGrave, Task, ThreadId, exception};
+use crate::task::{self, InGrave, Task, TaskId, ThreadId, exception};
+use crate::vm::map::Range;
 
 /// What a piece may take. A unit is what it takes to give up a right and to let go of the
 /// port behind it: a few hundred instructions.
 pub const PIECE: Units = Units(64);
+
+/// What it takes to give a block back to the heap, whose list of holes is walked for it.
+pub const HEAP: Units = Units(16);
 
 /// An amount of work.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -46,6 +50,8 @@ pub struct Clearing {
     pub killed: List<Task, InGrave>,
     /// Ended tasks without threads: their names and their memory are left.
     pub ended: List<Task, InGrave>,
+    /// What is to be unmapped: one range, as a trap asks for one at most.
+    pub unmapping: Option<(TaskId, Range)>,
     /// Messages that are destroyed.
     pub doomed: Queue,
     /// What one of them brought, which is destroyed next.
@@ -60,9 +66,19 @@ impl Default for Clearing {
             piece: PIECE,
             killed: List::default(),
             ended: List::default(),
+            unmapping: None,
             doomed: Queue::default(),
             contents: Contents::default(),
         }
+    }
+}
+
+impl Clearing {
+    /// All that is mapped in a range, at whose ends no region is crossed, is to be unmapped.
+    pub fn unmap(&mut self, task: TaskId, range: Range) {
+        debug_assert!(self.unmapping.is_none(), "two ranges are to be unmapped");
+        self.unmapping = Some((task, range));
+        self.left = true;
     }
 }
 
@@ -101,7 +117,9 @@ pub fn goes_first(k: &Kernel) -> bool {
 }
 
 fn is_urgent(k: &Kernel) -> bool {
-    !(k.clearing.killed.is_empty() && k.graveyard.is_empty() && k.due.is_empty() && k.unhandled.is_empty())
+    let Clearing { killed, unmapping, .. } = &k.clearing;
+    let nobody = killed.is_empty() && k.graveyard.is_empty() && k.due.is_empty() && k.unhandled.is_empty();
+    !nobody || unmapping.is_some()
 }
 
 fn is_quiet(k: &Kernel) -> bool {
@@ -117,9 +135,22 @@ fn urgent(k: &mut Kernel) -> Option<Units> {
         Some(death::clear_port(k, port))
     } else if let Some(message) = k.due.pop_front(&mut k.messages) {
         Some(request::post(k, message))
+    } else if let Some((task, range)) = k.clearing.unmapping {
+        Some(unmap_some(k, task, range))
     } else {
         exception::take_unhandled(k)
     }
+}
+
+/// What it takes to unmap some pages, and to free them.
+const PAGES: Units = Units(16);
+
+fn unmap_some(k: &mut Kernel, task: TaskId, range: Range) -> Units {
+    let Kernel { tasks, vm, accounts, clearing, .. } = k;
+    if !tasks.get_mut(task).is_some_and(|task| task.map.unmap_some(vm, accounts, range)) {
+        clearing.unmapping = None;
+    }
+    PAGES
 }
 
 /// One thing that only takes up room. `None`: there is none.

@@ -1,9 +1,10 @@
 //! What kinds of instruction an operation consists of, from the counts of the `portolan-counter` plugin.
 //!
 //! The plugin writes one line for each run of a marked region: `REGION 7 total=14100 cr3=20 …`. The guest
-//! says which operation a region is and how often it runs (`MARK`). Of several runs the shortest is taken.
+//! says which operation a region is and how often it runs (`MARK`). Of several runs the shortest is taken; and,
+//! of the stretches with interrupts off, the longest.
 
-use crate::record::Mark;
+use crate::record::{Figure, Mark};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -24,11 +25,28 @@ pub struct Breakdown {
 type Counts = BTreeMap<String, u64>;
 
 const TOTAL: &str = "total";
+/// What is no count but the largest of many.
+const LONGEST: &str = "longest";
 
 /// Joins the plugin's lines with the guest's marks.
 pub fn read(counts: &str, marks: &[Mark]) -> Result<Vec<Breakdown>> {
     let shortest = shortest_runs(counts)?;
     Ok(marks.iter().filter_map(|mark| per_operation(mark, shortest.get(&mark.region)?)).collect())
+}
+
+/// The longest stretch of the kernel's with interrupts off, in each operation.
+pub fn stretches(counts: &str, marks: &[Mark]) -> Result<Vec<Figure>> {
+    let mut longest: BTreeMap<u32, u64> = BTreeMap::new();
+    for line in counts.lines() {
+        let (region, counts) = run(line).with_context(|| format!("not a region: {line:?}"))?;
+        let known = longest.entry(region).or_default();
+        *known = counts.get(LONGEST).copied().unwrap_or(0).max(*known);
+    }
+    let figure = |mark: &Mark| {
+        let (name, unit) = (format!("{}, interrupts off", mark.name), "at most".into());
+        Some(Figure { name, value: *longest.get(&mark.region)?, unit })
+    };
+    Ok(marks.iter().filter_map(figure).collect())
 }
 
 fn shortest_runs(text: &str) -> Result<BTreeMap<u32, Counts>> {
@@ -56,7 +74,7 @@ fn run(line: &str) -> Option<(u32, Counts)> {
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^52")]
 fn per_operation(mark: &Mark, counts: &Counts) -> Option<Breakdown> {
     let each = |count: u64| (count as f64 / mark.iterations as f64 * 10.0).round() / 10.0;
-    let parts = counts.iter().map(|(kind, &count)| (kind.clone(), each(count)));
+    let parts = counts.iter().filter(|(kind, _)| *kind != LONGEST).map(|(kind, &count)| (kind.clone(), each(count)));
     Some(Breakdown { name: mark.name.clone(), parts: parts.filter(|(_, n)| *n > 0.0).collect() })
 }
 
@@ -85,6 +103,14 @@ mod tests {
     fn the_shortest_run_counts() {
         let all = read("REGION 7 total=30\nREGION 7 total=20\nREGION 7 total=25\n", &[mark(7, 10)]);
         assert_eq!(all.unwrap()[0].parts["total"], 2.0);
+    }
+
+    #[test]
+    fn of_stretches_the_longest_counts_and_is_no_part() {
+        let text = "REGION 7 total=30 longest=9\nREGION 7 total=20 longest=12\n";
+        assert_eq!(stretches(text, &[mark(7, 10), mark(8, 1)]).unwrap().len(), 1);
+        assert_eq!(stretches(text, &[mark(7, 10)]).unwrap()[0].value, 12);
+        assert_eq!(read(text, &[mark(7, 10)]).unwrap()[0].to_string(), "rpc_8: total 2");
     }
 
     #[test]

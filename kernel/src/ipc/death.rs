@@ -15,7 +15,7 @@ use super::message::{self, Enclosure, Envelope, MessageId, Rights};
 use super::port::{Holder, InGraveyard, KernelObject, Owner, Port, PortId};
 use super::space::Right;
 use super::{cached, interrupt, pager, receive, request, right, send, set};
-use crate::clear::Units;
+use crate::clear::{HEAP, Units};
 use crate::kernel::Kernel;
 use crate::list::List;
 use crate::task::TaskId;
@@ -135,11 +135,8 @@ pub fn destroy(k: &mut Kernel, id: MessageId) -> Units {
     envelope.rights.reverse();
     clearing.contents = Contents { rights: envelope.rights, enclosures: envelope.enclosures };
     right::discard(k, envelope.reply.right);
-    BODY
+    HEAP
 }
-
-/// What it takes to free the frames of a message, and to turn its rights round.
-const BODY: Units = Units(4);
 
 /// Destroys one of the rights that a message brought, or one piece of memory.
 pub fn destroy_contents(k: &mut Kernel) -> Units {
@@ -154,7 +151,7 @@ pub fn destroy_contents(k: &mut Kernel) -> Units {
     match enclosure.and_then(|enclosure| enclosure.memory) {
         Some(memory) => {
             memory.discard(&mut k.vm, &mut k.accounts);
-            BODY
+            HEAP
         }
         None => Units::ONE,
     }

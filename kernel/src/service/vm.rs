@@ -34,7 +34,9 @@ pub(super) fn handle(
         Request::VmDeallocate(request) => {
             let range = Range::new(request.address, request.size)?;
             let (map, vm, accounts) = memory_of(k, target);
-            map.unmap(vm, accounts, range)?;
+            map.cut_at_ends(vm, accounts, range)?;
+            // Nothing of the rest may fail, so that it can be done in pieces.
+            k.clearing.unmap(target, range);
         }
         Request::VmProtect(request) => {
             let range = Range::new(request.address, request.size)?;

@@ -16,7 +16,7 @@ pub use account::{AccountId, Accounts};
 pub use thread::{Thread, ThreadId, Threads};
 
 use crate::arena::{Arena, Id};
-use crate::clear::Units;
+use crate::clear::{HEAP, Units};
 use crate::ipc::message::CarriedRight;
 use crate::ipc::port::{Holder, KernelObject, Owner};
 use crate::ipc::space::{Right, Space};
@@ -418,13 +418,13 @@ pub fn end_next_thread(k: &mut Kernel, id: TaskId) -> Units {
             k.clearing.ended.push_back(&mut k.tasks, id);
         }
     }
-    THREAD
+    HEAP
 }
 
-/// What it takes to end a thread, and to give back its message if it waits with one.
-const THREAD: Units = Units(8);
 /// What it takes to find a page table that can go.
 const TABLE: Units = Units(16);
+/// What it takes to end a region; of a run of them, the last one gives it back to the heap.
+const REGION: Units = Units(2);
 /// Vacant slots that are passed over in a unit.
 const VACANT: u32 = 32;
 
@@ -450,11 +450,13 @@ pub fn take_apart(k: &mut Kernel, id: TaskId) -> Units {
     if task.map.take_table(vm, accounts) {
         return TABLE;
     }
-    if task.map.take_region(vm, accounts) || task.space.shrink(accounts) {
-        return Units::ONE;
+    if task.map.take_region(vm, accounts) {
+        return REGION;
     }
-    remove(k, id);
-    TABLE
+    if !task.space.shrink(accounts) {
+        remove(k, id);
+    }
+    HEAP
 }
 
 /// Ends a task of which nothing is left.

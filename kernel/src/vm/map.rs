@@ -18,6 +18,9 @@ use portolan_machine::{Access, Mapping, Pmap, VirtAddr};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
+/// Pages that are unmapped and freed at once.
+const PART: usize = 16;
+
 /// What a region costs its task's account.
 pub const REGION_COST: u64 = size_of::<Region>() as u64;
 
@@ -165,6 +168,43 @@ impl Map {
             self.leave(vm, accounts, &region);
         }
         Ok(())
+    }
+
+    /// Removes a region, or the first pages of a large one, from a range at whose ends none is
+    /// crossed ([`Map::cut_at_ends`]). False: nothing is mapped there.
+    pub fn unmap_some(&mut self, vm: &mut Vm, accounts: &mut Accounts, range: Range) -> bool {
+        let Some(region) = self.regions.touching(range).next().copied() else { return false };
+        let end = self.end_of_part(vm, &region);
+        if end < region.range.end {
+            let part = Region { range: Range { end, ..region.range }, ..region };
+            self.regions.trim(range, end);
+            self.limit_pages(vm, part.range, |_| Protection::empty());
+            if vm.objects[part.object].reach == Reach::Private {
+                vm.free_pages(accounts, part.object, part.pages(part.range));
+            }
+        } else if let Some(region) = self.regions.remove_first(range) {
+            accounts.credit(self.account, Resource::Memory, REGION_COST);
+            self.leave(vm, accounts, &region);
+        }
+        true
+    }
+
+    /// Where the first part of a region ends that has [`PART`] pages to be unmapped or freed.
+    fn end_of_part(&self, vm: &Vm, region: &Region) -> u64 {
+        let mut part = region.range;
+        for _ in 0..PART {
+            let mapped = self.pmap.next_mapped(&vm.memory, VirtAddr(part.start), VirtAddr(part.end));
+            let object = &vm.objects[region.object];
+            let held = match object.reach {
+                Reach::Private => {
+                    object.next(region.pages(part)).map(|(page, _)| region.base().wrapping_add(page * PAGE))
+                }
+                Reach::Shared => None,
+            };
+            let Some(first) = mapped.map(|page| page.0).into_iter().chain(held).min() else { return part.end };
+            part.start = first + PAGE;
+        }
+        part.start
     }
 
     /// Sets the protection of the range, all of which must be mapped.

@@ -17,7 +17,7 @@ use super::fault::Absent;
 use super::page_tree::PageTree;
 use super::{Fault, Vm};
 use crate::arena::{Id, OutOfMemory};
-use crate::clear::Units;
+use crate::clear::{HEAP, Units};
 use crate::ipc::pager::PagerId;
 use crate::list::{Link, Linked};
 use crate::task::account::{AccountId, Accounts, Resource, Spent};
@@ -89,9 +89,6 @@ enum Backing {
     /// In frames that were there before the kernel and stay after the object.
     Fixed(FrameRange),
 }
-
-/// What it takes to free the frames of a node.
-const LEAF: Units = Units(4);
 
 /// What an object costs its account, apart from its pages.
 pub const OBJECT_COST: u64 = crate::arena::Arena::<MemoryObject>::SLOT_SIZE as u64;
@@ -454,13 +451,13 @@ impl Vm {
         }
     }
 
-    /// Frees a part of the first object that is dead. `None`: there is none.
+    /// Frees a node, and the frames in it, of the first object that is dead. `None`: there is none.
     pub fn clear_dead(&mut self, accounts: &mut Accounts) -> Option<Units> {
         let id = self.dead.pop_front(&mut self.objects)?;
         if !self.end_object(accounts, id) {
             self.dead.push_front(&mut self.objects, id);
         }
-        Some(LEAF)
+        Some(HEAP)
     }
 
     /// Frees the frames of one node of an object that is nobody's, and if that was the last,

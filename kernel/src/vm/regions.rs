@@ -165,6 +165,16 @@ impl Regions {
         Some(region)
     }
 
+    /// Lets the first that touches a range begin at `start`, which is inside it.
+    pub fn trim(&mut self, range: Range, start: u64) {
+        let Position { run, place } = self.position(range.start);
+        let run = &mut self.runs[run];
+        let region = &mut run.regions[place];
+        region.offset += start - region.range.start;
+        region.range.start = start;
+        run.measure();
+    }
+
     /// Takes the last one out.
     pub fn pop(&mut self) -> Option<Region> {
         let last = self.runs.last_mut()?;

@@ -1,7 +1,7 @@
 //! The plugin's two meetings with QEMU: when it is installed, and when a block of code is translated.
 
 use crate::kind;
-use crate::{COUNTERS, Counts, Edge, MEMORY, TOTAL, USER};
+use crate::{COUNTERS, Counts, Edge, MEMORY, Stretches, TOTAL, USER};
 use std::collections::BTreeMap;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fs::File;
@@ -67,9 +67,10 @@ static COUNTS: [AtomicU64; COUNTERS] = [const { AtomicU64::new(0) }; COUNTERS];
 
 static REGIONS: OnceLock<Mutex<Regions>> = OnceLock::new();
 
-/// The regions that have begun, and the file that takes their counts.
+/// The regions that have begun, the stretches since the last one did, and the file that takes their counts.
 struct Regions {
     begun: BTreeMap<u16, Counts>,
+    stretches: Stretches,
     out: File,
 }
 
@@ -100,7 +101,7 @@ unsafe extern "C" fn qemu_plugin_install(
         eprintln!("portolan-counter: out=FILE must name a file that can be written");
         return 1;
     };
-    if REGIONS.set(Mutex::new(Regions { begun: BTreeMap::new(), out })).is_err() {
+    if REGIONS.set(Mutex::new(Regions { begun: BTreeMap::new(), stretches: Stretches::default(), out })).is_err() {
         return 1;
     }
     // SAFETY: QEMU passes this plugin's own number, and the callback stays for as long as the plugin does.
@@ -132,7 +133,13 @@ fn count(instruction: *mut Instruction) {
         qemu_plugin_register_vcpu_mem_inline(instruction, LOAD_OR_STORE, ADD, COUNTS[MEMORY].as_ptr(), 1);
     }
     if let Some(edge) = crate::edge(&bytes) {
-        call_at(instruction, edge);
+        match edge {
+            Edge::Begin(region) => call_at(instruction, begin, region),
+            Edge::End(region) => call_at(instruction, end, region),
+        }
+    }
+    if !is_user(instruction) && crate::lets_in(&bytes) {
+        call_at(instruction, let_in, 0);
     }
 }
 
@@ -157,11 +164,7 @@ fn add_one(instruction: *mut Instruction, counter: usize) {
     unsafe { qemu_plugin_register_vcpu_insn_exec_inline(instruction, ADD, counter, 1) };
 }
 
-fn call_at(instruction: *mut Instruction, edge: Edge) {
-    let (callback, region): (OnExecution, _) = match edge {
-        Edge::Begin(region) => (begin, region),
-        Edge::End(region) => (end, region),
-    };
+fn call_at(instruction: *mut Instruction, callback: OnExecution, region: u16) {
     let region = std::ptr::without_provenance_mut(usize::from(region));
     // SAFETY: the instruction is valid while its block is translated; the data is a number, not a pointer.
     unsafe {
@@ -169,8 +172,16 @@ fn call_at(instruction: *mut Instruction, edge: Edge) {
     }
 }
 
+extern "C" fn let_in(_cpu: c_uint, region: *mut c_void) {
+    with_regions(region, |regions, _| {
+        let [total, user] = [TOTAL, USER].map(|counter| COUNTS[counter].load(Ordering::Relaxed));
+        regions.stretches.end_one(total - user);
+    });
+}
+
 extern "C" fn begin(_cpu: c_uint, region: *mut c_void) {
     with_regions(region, |regions, region| {
+        regions.stretches.longest = 0;
         regions.begun.insert(region, counts());
     });
 }
@@ -179,7 +190,7 @@ extern "C" fn end(_cpu: c_uint, region: *mut c_void) {
     with_regions(region, |regions, region| {
         let now = counts();
         if let Some(then) = regions.begun.remove(&region)
-            && let Err(error) = writeln!(regions.out, "{}", crate::line(region, &then, &now))
+            && let Err(error) = writeln!(regions.out, "{}", crate::line(region, &then, &now, regions.stretches.longest))
         {
             eprintln!("portolan-counter: {error}");
         }

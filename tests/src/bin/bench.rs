@@ -1,7 +1,8 @@
 //! `bench`: runs the benchmarks on a machine that counts instructions, and compares the figures.
 //!
-//! `--counter` names the plugin that says what the instructions are; `--twice` runs everything a second
-//! time and fails when any figure differs.
+//! `--counter` names the plugin that finds the longest stretch with interrupts off; `--breakdown` shows what
+//! the instructions are, as the plugin counts them; `--twice` runs everything a second time and fails when any
+//! figure differs.
 
 #![forbid(unsafe_code)]
 
@@ -10,7 +11,7 @@ use pico_args::Arguments;
 use portolan_boot::qemu::{Engine, Machine};
 use portolan_tests::breakdown::{self, Breakdown};
 use portolan_tests::figures::Peers;
-use portolan_tests::record::{Figure, Mark};
+use portolan_tests::record::Figure;
 use portolan_tests::report::Program;
 use portolan_tests::session::{self, Session};
 use portolan_tests::{figures, options};
@@ -32,41 +33,39 @@ fn main() -> ExitCode {
 
 fn bench(mut arguments: Arguments) -> Result<usize> {
     let out: PathBuf = arguments.value_from_str("--out")?;
-    let counter: Option<PathBuf> = arguments.opt_value_from_str("--counter")?;
+    let counter: PathBuf = arguments.value_from_str("--counter")?;
+    let breakdown = arguments.contains("--breakdown");
     let twice = arguments.contains("--twice");
     let boot = options::kernel(&mut arguments, "run=bench".into())?;
     options::nothing_left(arguments)?;
     let mut machine = Machine::new(boot);
     machine.engine = Engine::Counted;
-    machine.memory = "512M".into();
+    machine.memory = "1G".into();
 
-    let (figures, breakdowns) = measure(&machine, counter.as_deref())?;
+    let (figures, breakdowns) = measure(&machine, &counter)?;
     if twice {
-        let (again, _) = measure(&machine, counter.as_deref())?;
+        let (again, _) = measure(&machine, &counter)?;
         figures::same(&figures, &again)?;
     }
     let comparison = Peers::known()?.compare(&figures, &breakdowns);
     print!("{comparison}");
-    breakdowns.iter().for_each(|parts| println!("{parts}"));
+    if breakdown {
+        breakdowns.iter().for_each(|parts| println!("{parts}"));
+    }
     std::fs::write(&out, comparison.json()?).with_context(|| format!("cannot write {}", out.display()))?;
     Ok(figures.len())
 }
 
-fn measure(machine: &Machine, counter: Option<&Path>) -> Result<(Vec<Figure>, Vec<Breakdown>)> {
+fn measure(machine: &Machine, counter: &Path) -> Result<(Vec<Figure>, Vec<Breakdown>)> {
+    ensure!(counter.exists(), "there is no plugin {}", counter.display());
     let mut machine = machine.clone();
-    if let Some(counter) = counter {
-        ensure!(counter.exists(), "there is no plugin {}", counter.display());
-        let plugin = format!("{},out={COUNTS}", counter.display());
-        machine.extra.extend(["-plugin".into(), plugin.into()]);
-    }
+    let plugin = format!("{},out={COUNTS}", counter.display());
+    machine.extra.extend(["-plugin".into(), plugin.into()]);
     let limits = session::limits(SILENCE, TOTAL);
     let session = Session::run(&machine, "bench.log", limits, |_| {})?;
-    let (figures, marks) = (session.report.figures().to_vec(), session.report.marks().to_vec());
+    let (mut figures, marks) = (session.report.figures().to_vec(), session.report.marks().to_vec());
     ensure!(session.judge(Program::Bench).failed == 0, "the benchmarks did not run to their end");
-    Ok((figures, counter.map_or(Ok(Vec::new()), |_| parts(&marks))?))
-}
-
-fn parts(marks: &[Mark]) -> Result<Vec<Breakdown>> {
     let counts = std::fs::read_to_string(COUNTS).with_context(|| format!("cannot read {COUNTS}"))?;
-    breakdown::read(&counts, marks)
+    figures.extend(breakdown::stretches(&counts, &marks)?);
+    Ok((figures, breakdown::read(&counts, &marks)?))
 }

@@ -1,4 +1,4 @@
-//! Measuring an operation: several rounds of many times, of which the shortest counts.
+//! Measuring an operation: several rounds of many times, of which the shortest counts; or once.
 //!
 //! A round may be disturbed once, by the end of a time slice; the shortest is not.
 //! Invariant: nothing is printed or allocated inside what is counted.
@@ -46,6 +46,13 @@ impl Gauge {
             let (result, count) = region.count(|| (0..TIMES).try_for_each(|_| operation()));
             result.map(|()| count)
         })
+    }
+
+    /// Does it once, as what it needs is gone then.
+    pub(crate) fn once(self, operation: impl FnOnce() -> Outcome) -> Outcome<u64> {
+        println!("MARK {} {} 1", self.region.number, self.name);
+        let (result, count) = self.region.count(operation);
+        result.map(|()| count)
     }
 
     /// Counts rounds that each do the operation this many times; returns the

@@ -8,6 +8,7 @@
 //! ```text
 //! counter, gauge           counting, and making figures of counts
 //! ipc, memory, footprint   what is measured
+//! hoard                    what is long, and how long interrupts are off meanwhile
 //! packet, peer, crowd      what it is measured with
 //! ```
 #![no_std]
@@ -20,6 +21,7 @@ mod counter;
 mod crowd;
 mod footprint;
 mod gauge;
+mod hoard;
 mod ipc;
 mod memory;
 mod packet;
@@ -34,7 +36,7 @@ use portolan::{Error, Failure, argument, println};
 portolan::main!(main);
 
 /// What is counted in instructions. The regions' numbers are fixed: the list may change, they may not.
-const OPERATIONS: [Operation; 20] = [
+const OPERATIONS: [Operation; 25] = [
     Operation::new::<1>("null_trap", ipc::null_trap),
     Operation::new::<2>("rpc_0", ipc::rpc::<0>),
     Operation::new::<3>(RPC, ipc::rpc::<8>),
@@ -55,6 +57,11 @@ const OPERATIONS: [Operation; 20] = [
     Operation::new::<30>("wait_refused", ipc::wait_refused::<1>),
     Operation::new::<31>("wait_refused_32", ipc::wait_refused::<{ REFUSED_MAX }>),
     Operation::new::<16>(RPC_CROWDED, ipc::rpc_crowded),
+    Operation::new::<40>("end_task_100000", hoard::end_task),
+    Operation::new::<41>("end_queue_100000", hoard::end_queue),
+    Operation::new::<42>("end_watched_100000", hoard::end_watched),
+    Operation::new::<43>("end_set_100000", hoard::end_set),
+    Operation::new::<44>("unmap_64mib", hoard::unmap_pages),
 ];
 
 /// The round trip in an empty system, and in a full one.

@@ -5,11 +5,12 @@
 //! it is terminated. Neighbour: `ipc`, which measures what it does with one.
 
 use crate::Outcome;
+use crate::hoard::{self, Hoard};
 use crate::packet::Packet;
 use alloc::format;
 use portolan::abi::Disposition;
 use portolan::abi::message::Descriptor;
-use portolan::program::{Launch, Program};
+use portolan::program::{LIMITS_SMALL, Launch, Program};
 use portolan::{
     Capacity, Error, Message, Name, ReceiveRight, Right, SendRight, Task, argument, bootstrap, thread, trap,
 };
@@ -23,16 +24,19 @@ pub(crate) enum Role {
     Sink,
     /// Gives up the processor.
     Yield,
+    /// Holds a lot, and waits.
+    Hoard,
 }
 
 impl Role {
-    const ALL: [Role; 3] = [Role::Echo, Role::Sink, Role::Yield];
+    const ALL: [Role; 4] = [Role::Echo, Role::Sink, Role::Yield, Role::Hoard];
 
     const fn name(self) -> &'static str {
         match self {
             Role::Echo => "echo",
             Role::Sink => "sink",
             Role::Yield => "yield",
+            Role::Hoard => "hoard",
         }
     }
 
@@ -44,11 +48,12 @@ impl Role {
 
     /// Plays it.
     pub(crate) fn play(self) -> Outcome {
+        let _hoard = if self == Role::Hoard { Some(Hoard::gather()?) } else { None };
         let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
         bootstrap::port()?.send(Message::new(0).right(Right::MakeSend(&port)))?;
         match self {
             Role::Echo => echo(port.name()),
-            Role::Sink => sink(port.name()),
+            Role::Sink | Role::Hoard => sink(port.name()),
             Role::Yield => loop {
                 thread::yield_now();
             },
@@ -101,7 +106,8 @@ impl Peer {
         let program = Program::parse(file).map_err(|_| Error::Failure)?;
         let inbox = ReceiveRight::allocate(Capacity::DEFAULT)?;
         let (arguments, bootstrap) = (format!("role={}", role.name()), Right::MakeSend(&inbox));
-        let task = program.start(Launch { bootstrap, ..Launch::new(role.name(), &arguments) })?;
+        let limits = if role == Role::Hoard { hoard::LIMITS } else { LIMITS_SMALL };
+        let task = program.start(Launch { bootstrap, limits, ..Launch::new(role.name(), &arguments) })?;
         let port = inbox.receive()?.take_send(0)?;
         Ok(Peer { task, port })
     }
