@@ -177,10 +177,12 @@ fn carriers(k: &Kernel) {
             }
         }
     }
-    for (id, port) in k.ports.iter().filter(|(_, port)| port.send_once_rights == 1) {
+    for (id, port) in k.ports.iter().filter(|(_, port)| port.is_alive() && port.send_once_rights == 1) {
         let said = match port.carrier {
             Carrier::OnItsWay | Carrier::Several => continue,
             Carrier::Task(task) => (id, Some(task), None),
+            // In a message that is destroyed.
+            Carrier::Queue(queue) if k.ports.get(queue).is_none_or(|queue| !queue.is_alive()) => continue,
             Carrier::Queue(queue) => (id, None, Some(queue)),
         };
         assert!(found.contains(&said), "the send-once right to {id:?} is not with {:?}", port.carrier);

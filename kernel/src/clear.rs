@@ -8,9 +8,10 @@
 //! What others could see half done is *urgent*: dead ports, notifications that are due, threads
 //! of ended tasks, ranges that are unmapped. No user code runs before it is done; interrupts are let in, no more. The
 //! rest (names, memory, messages of the dead) is seen by nobody but in what it costs. It is done
-//! at the priority of who caused it or ended by it, ahead of equals: only more important threads run meanwhile.
+//! at the priority of who caused it or ended by it, ahead of equals: only more important threads
+//! run meanwhile.
 //!
-//! Invariants: while anything is left, `Clearing::left` says so; a unit does a bounded amount of
+//! Invariants: after a trap `Clearing::left` says whether anything is left; a unit does a bounded amount of
 //! work, allocates nothing and cannot fail; between units all that `check` states holds.
 //! Neighbours: `ipc::death`, `ipc::request`, `task` and `vm` do the units, `run` asks for pieces.
 
@@ -40,9 +41,11 @@ impl Units {
 
 /// What is left to be cleared away, besides dead ports and due notifications.
 pub struct Clearing {
+    /// Whether the trap in progress has added anything.
+    pub added: bool,
     /// Whether anything is left.
     pub left: bool,
-    /// How important that is.
+    /// How important that is: as much as the most important thread that has added to it.
     pub priority: u8,
     /// What a piece may take.
     pub piece: Units,
@@ -61,6 +64,7 @@ pub struct Clearing {
 impl Default for Clearing {
     fn default() -> Clearing {
         Clearing {
+            added: false,
             left: false,
             priority: 0,
             piece: PIECE,
@@ -78,31 +82,36 @@ impl Clearing {
     pub fn unmap(&mut self, task: TaskId, range: Range) {
         debug_assert!(self.unmapping.is_none(), "two ranges are to be unmapped");
         self.unmapping = Some((task, range));
-        self.left = true;
+        self.added = true;
     }
 }
 
-/// Does a piece of what a trap has left to be done. `by` is the thread whose trap it was.
+/// Does a piece of what a thread's trap has left to be done, if it has.
 #[inline]
 pub fn away(k: &mut Kernel, by: Option<ThreadId>) {
-    if k.clearing.left || !k.vm.dead.is_empty() {
-        piece(k, by);
+    if k.clearing.added || (!k.vm.dead.is_empty() && !k.clearing.left) {
+        begin(k, by);
     }
 }
 
 #[cold]
-fn piece(k: &mut Kernel, by: Option<ThreadId>) {
+fn begin(k: &mut Kernel, by: Option<ThreadId>) {
     if let Some(by) = by.and_then(|by| k.threads.get(by)) {
         k.clearing.priority = k.clearing.priority.max(by.priority);
     }
+    piece(k);
+}
+
+/// Does a piece of what is left.
+#[cold]
+pub fn piece(k: &mut Kernel) {
     let Units(mut budget) = k.clearing.piece;
-    while budget > 0 {
-        let Some(Units(taken)) = urgent(k).or_else(|| quiet(k)) else {
-            (k.clearing.left, k.clearing.priority) = (false, 0);
-            return;
-        };
+    while budget > 0
+        && let Some(Units(taken)) = urgent(k).or_else(|| quiet(k))
+    {
         budget = budget.saturating_sub(taken);
     }
+    k.clearing.added = false;
     k.clearing.left = is_urgent(k) || is_quiet(k);
     if !k.clearing.left {
         k.clearing.priority = 0;

@@ -168,6 +168,7 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
         Turn::Clear => {
             let interrupted = k.current.take();
             outside(k, trap);
+            clear::piece(k);
             (None, interrupted)
         }
         Turn::Idle => {

@@ -53,7 +53,7 @@ pub fn bury(k: &mut Kernel, id: PortId) {
     let port = &mut ports[id];
     let owner = core::mem::replace(&mut port.owner, Owner::Dead);
     graveyard.push_back(ports, id);
-    clearing.left = true;
+    clearing.added = true;
     match owner {
         Owner::Kernel(KernelObject::Memory(object, _)) => {
             vm.objects[object].ports -= 1;

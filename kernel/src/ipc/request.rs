@@ -299,7 +299,7 @@ fn fire_with(k: &mut Kernel, id: MessageId, kind: Kind, count: u32) {
     message.body = Body::Inline(Notification { name, count }.as_bytes().iter().copied().collect());
     let Kernel { messages, due, clearing, .. } = k;
     due.push_back(messages, id);
-    clearing.left = true;
+    clearing.added = true;
 }
 
 /// Sends a notification that was due.

@@ -87,7 +87,7 @@ fn end_task(k: &mut Kernel, thread: ThreadId, cause: Cause) {
 pub fn lose(k: &mut Kernel, thread: ThreadId) {
     k.threads[thread].reply = Reply::Lost;
     k.unhandled.push_back(&mut k.threads, thread);
-    k.clearing.left = true;
+    k.clearing.added = true;
 }
 
 /// Asks whoever is next for the first thread in line. `None`: there is none.

@@ -393,7 +393,7 @@ pub fn terminate(k: &mut Kernel, id: TaskId) {
         right::drop_send_right(k, port);
     }
     k.clearing.killed.push_back(&mut k.tasks, id);
-    k.clearing.left = true;
+    k.clearing.added = true;
 }
 
 /// The first slot of a name space that is ever in use.

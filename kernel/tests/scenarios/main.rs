@@ -23,6 +23,7 @@ mod names;
 mod notify;
 mod out_of_line;
 mod pagers;
+mod pieces;
 mod policies;
 mod ports;
 mod random;

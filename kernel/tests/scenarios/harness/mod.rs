@@ -153,6 +153,13 @@ impl System {
         self.board.settle();
     }
 
+    /// Lets the system make so many steps, wherever that ends.
+    pub fn steps(&self, count: usize) {
+        for _ in 0..count {
+            self.board.step();
+        }
+    }
+
     /// Whether the line is let in.
     pub fn lets_in(&self, line: u32) -> bool {
         self.board.running.borrow().cpu.lets_in(Line::new(line).expect("a line"))
@@ -167,6 +174,11 @@ impl System {
     pub fn jump_ms(&self, ms: u32) {
         self.board.set_clock(self.now().plus_ms(ms));
         self.board.settle();
+    }
+
+    /// Moves the clock, and nothing else.
+    pub fn set_clock_ahead_ms(&self, ms: u32) {
+        self.board.set_clock(self.now().plus_ms(ms));
     }
 
     /// The time.

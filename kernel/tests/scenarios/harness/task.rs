@@ -532,7 +532,12 @@ impl Thread {
 
     /// Everything it was asked to do is done.
     pub fn is_free(&self) -> bool {
-        self.script.left() == 0
+        self.left() == 0
+    }
+
+    /// How much of what it was asked to do is left.
+    pub fn left(&self) -> usize {
+        self.script.left()
     }
 
     fn store_action(&self, bytes: Vec<u8>) -> Action {
