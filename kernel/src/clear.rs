@@ -20,24 +20,9 @@ use crate::ipc::message::Queue;
 use crate::ipc::request;
 use crate::kernel::Kernel;
 use crate::list::List;
+use crate::piece::{PIECE, Units};
 use crate::task::{self, InGrave, Task, TaskId, ThreadId, exception};
 use crate::vm::map::Range;
-
-/// What a piece may take. A unit is what it takes to give up a right and to let go of the
-/// port behind it: a few hundred instructions.
-pub const PIECE: Units = Units(64);
-
-/// What it takes to give a block back to the heap, whose list of holes is walked for it.
-pub const HEAP: Units = Units(16);
-
-/// An amount of work.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Units(pub u32);
-
-impl Units {
-    /// The least there is.
-    pub const ONE: Units = Units(1);
-}
 
 /// What is left to be cleared away, besides dead ports and due notifications.
 pub struct Clearing {

@@ -15,7 +15,7 @@
 //! | [`vm`] | maps, memory objects, frames, copying from and to user memory |
 //! | [`service`] | the kernel's answers to messages sent to its own ports |
 //! | [`boot`], [`elf`] | the first task |
-//! | [`clear`] | clearing away what died, in pieces |
+//! | [`clear`], [`piece`] | clearing away what has ended, in pieces |
 //! | [`claims`] | which I/O ports have been given out |
 //! | [`check`] | the invariants, as code |
 //! | [`trace`], [`arena`], [`list`] | what the rest is made of |
@@ -37,6 +37,7 @@ pub mod elf;
 pub mod ipc;
 pub mod kernel;
 pub mod list;
+pub mod piece;
 pub mod report;
 pub mod run;
 pub mod sched;

@@ -32,9 +32,10 @@ const CRATES: [(&str, &[&str]); 14] = [
 const UNSAFE: [&str; 5] = ["portolan-machine", "portolan", "portolan-suite", "portolan-bench", "portolan-counter"];
 
 /// What `ipc` may use: of memory, copying, what travels in messages, and the pages that pagers supply.
-const IPC: [&str; 17] = [
+const IPC: [&str; 18] = [
     "arena",
     "list",
+    "piece",
     "ipc",
     "task",
     "kernel",
@@ -54,15 +55,16 @@ const IPC: [&str; 17] = [
 
 /// The parts of the kernel that a part may use. What has no line here may use everything. `kernel` is the
 /// state that all handlers are passed; `ipc` hands what is sent to the kernel's own ports to `service`.
-const PARTS: [(&str, &[&str]); 7] = [
+const PARTS: [(&str, &[&str]); 8] = [
     ("arena", &[]),
     ("list", &["arena"]),
+    ("piece", &[]),
     ("trace", &[]),
     ("ipc", &IPC),
     // An object has the name of its pager, and no more of it.
-    ("vm", &["arena", "vm", "task::account", "ipc::pager::PagerId"]),
+    ("vm", &["arena", "list", "piece", "vm", "task::account", "ipc::pager::PagerId"]),
     ("sched", &["arena", "list", "sched", "task"]),
-    ("task", &["arena", "list", "task", "ipc", "vm", "kernel", "report"]),
+    ("task", &["arena", "list", "piece", "task", "ipc", "vm", "kernel", "report"]),
 ];
 
 #[test]

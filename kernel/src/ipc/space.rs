@@ -405,12 +405,10 @@ impl Space {
     /// Gives back a part of the table, in which no name is in use any more. False: there is
     /// nothing left of it.
     pub fn shrink(&mut self, accounts: &mut Accounts) -> bool {
-        let slots = self.entries.pop_chunk();
-        if let Some(slots) = slots {
-            accounts.credit(self.account, Resource::Memory, u64::from(slots) * NAME_COST);
-            self.vacant = self.entries.len().saturating_sub(1);
-        }
-        self.buckets.pop_chunk().or(slots).is_some()
+        let Some(slots) = self.entries.pop_chunk() else { return self.buckets.pop_chunk().is_some() };
+        accounts.credit(self.account, Resource::Memory, u64::from(slots) * NAME_COST);
+        self.vacant = self.entries.len().saturating_sub(1);
+        true
     }
 
     /// Gives back what the table has been charged.

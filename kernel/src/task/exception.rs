@@ -13,11 +13,11 @@
 use super::special::Held;
 use super::thread::{Reply, State, Wait};
 use super::{ThreadId, registers, terminate};
-use crate::clear::Units;
 use crate::ipc::message::{Carried, CarriedRight, Envelope, Waiter};
 use crate::ipc::port::{Owner, PortId, living};
 use crate::ipc::{death, right, send};
 use crate::kernel::Kernel;
+use crate::piece::Units;
 use crate::report;
 use crate::vm::Fault;
 use core::fmt;

@@ -16,13 +16,13 @@ pub use account::{AccountId, Accounts};
 pub use thread::{Thread, ThreadId, Threads};
 
 use crate::arena::{Arena, Id};
-use crate::clear::{HEAP, Units};
 use crate::ipc::message::CarriedRight;
 use crate::ipc::port::{Holder, KernelObject, Owner};
 use crate::ipc::space::{Right, Space};
 use crate::ipc::{self, PortId, death, pager, receive, right, send};
 use crate::kernel::Kernel;
 use crate::list::{Link, Linked, List};
+use crate::piece::{HEAP, Units};
 use crate::report;
 use crate::vm::Map;
 use account::Resource;

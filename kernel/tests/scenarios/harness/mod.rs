@@ -18,8 +18,8 @@ pub use mailbox::Mailbox;
 pub use message::{Message, Received, WhenFull};
 pub use task::{MEMORY, Pending, Task, Thread};
 
-use kernel::clear::{PIECE, Units};
 use kernel::kernel::Kernel;
+use kernel::piece::{PIECE, Units};
 use portolan_abi::host::{self, Statistics};
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, Limits};
