@@ -22,7 +22,7 @@ use crate::ipc::space::{Right, Space};
 use crate::ipc::{self, PortId, death, pager, receive, right, send};
 use crate::kernel::Kernel;
 use crate::list::{Link, Linked, List};
-use crate::piece::{HEAP, Units};
+use crate::piece::{HEAP, PIECE, Units};
 use crate::report;
 use crate::vm::Map;
 use account::Resource;
@@ -421,10 +421,8 @@ pub fn end_next_thread(k: &mut Kernel, id: TaskId) -> Units {
     HEAP
 }
 
-/// What it takes to find a page table that can go.
-const TABLE: Units = Units(16);
-/// What it takes to end a region; of a run of them, the last one gives it back to the heap.
-const REGION: Units = Units(2);
+/// What it takes to find a page table that can go: three tables may be looked through.
+const TABLE: Units = PIECE;
 /// Vacant slots that are passed over in a unit.
 const VACANT: u32 = 32;
 
@@ -450,8 +448,8 @@ pub fn take_apart(k: &mut Kernel, id: TaskId) -> Units {
     if task.map.take_table(vm, accounts) {
         return TABLE;
     }
-    if task.map.take_region(vm, accounts) {
-        return REGION;
+    if let Some(taken) = task.map.take_region(vm, accounts) {
+        return taken;
     }
     if !task.space.shrink(accounts) {
         remove(k, id);

@@ -11,6 +11,7 @@ use super::fault::{allows, writable_if_alone};
 use super::object::Reach;
 use super::regions::Regions;
 use super::{ObjectId, Vm};
+use crate::piece::{HEAP, Units};
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::vm::{ANYWHERE_START, Inheritance, USER_END, USER_START};
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
@@ -20,6 +21,9 @@ const PAGE: u64 = PAGE_SIZE as u64;
 
 /// Pages that are unmapped and freed at once.
 const PART: usize = 16;
+
+/// What it takes to end a region whose object stays.
+const POP: Units = Units(2);
 
 /// What a region costs its task's account.
 pub const REGION_COST: u64 = size_of::<Region>() as u64;
@@ -359,14 +363,16 @@ impl Map {
         true
     }
 
-    /// Takes one region of an address space out that has no page tables any more. False: there
+    /// Takes one region of an address space out that has no page tables any more. `None`: there
     /// is none. Of a private object the last region takes all pages with it.
-    pub fn take_region(&mut self, vm: &mut Vm, accounts: &mut Accounts) -> bool {
-        let Some(region) = self.regions.pop() else { return false };
+    pub fn take_region(&mut self, vm: &mut Vm, accounts: &mut Accounts) -> Option<Units> {
+        let region = self.regions.pop()?;
         accounts.credit(self.account, Resource::Memory, REGION_COST);
-        vm.objects[region.object].mappings -= 1;
+        let object = &mut vm.objects[region.object];
+        object.mappings -= 1;
+        let taken = if object.mappings == 0 { HEAP } else { POP };
         vm.release_object(accounts, region.object);
-        true
+        Some(taken)
     }
 
     /// Ends the address space.
