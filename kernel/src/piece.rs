@@ -7,9 +7,8 @@
 /// port behind it: a few hundred instructions.
 pub const PIECE: Units = Units(48);
 
-/// What it takes to give a block back to the heap, whose list of holes is walked for it: all
-/// that a piece may take.
-pub const HEAP: Units = PIECE;
+/// What it takes to give a block back to the heap, whose list of holes is walked for it.
+pub const HEAP: Units = Units(24);
 
 /// An amount of work.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]

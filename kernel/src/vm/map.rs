@@ -356,7 +356,9 @@ impl Map {
     /// Takes one page table of an address space out that nobody uses any more. False: only the
     /// top one is left, and nothing is mapped.
     pub fn take_table(&mut self, vm: &mut Vm, accounts: &mut Accounts) -> bool {
-        let Some(table) = self.pmap.take_table(&mut vm.memory) else { return false };
+        // Looking for one means looking through the top one.
+        let below = if self.tables > 1 { self.pmap.take_table(&mut vm.memory) } else { None };
+        let Some(table) = below else { return false };
         vm.frames.free(table);
         self.tables -= 1;
         accounts.credit(self.account, Resource::Frames, 1);
