@@ -181,6 +181,15 @@ fn the_deadline_fires_once_and_only_when_it_has_come() {
 }
 
 #[test]
+fn polling_tells_what_has_come_and_does_not_wait() {
+    let mut bench = Bench::new();
+    bench.cpu.set_deadline(Some(Instant(5)));
+    assert_eq!((bench.cpu.poll(), bench.cpu.activity()), (Trap::Spurious, Activity::Polled));
+    bench.cpu.set_clock(Instant(5));
+    assert_eq!([bench.cpu.poll(), bench.cpu.poll()], [Trap::Timer, Trap::Spurious]);
+}
+
+#[test]
 fn ending_the_machine_unwinds_with_its_result() {
     let end = std::panic::catch_unwind(|| super::exit(false)).expect_err("an end");
     assert_eq!(end.downcast_ref::<super::Exit>(), Some(&super::Exit { success: false }));

@@ -9,6 +9,7 @@ tests![
     deadline_in_the_past_fires_at_once,
     deadline_that_was_put_off_fires_later_once,
     deadline_that_was_taken_back_does_not_fire,
+    polling_lets_a_deadline_in_and_does_not_wait,
 ];
 
 const MS: u64 = 1_000_000;
@@ -77,4 +78,17 @@ fn deadline_that_was_taken_back_does_not_fire(bench: &mut Bench) -> Verdict {
     bench.cpu.set_deadline(Some(at));
     check(wait(bench)? <= 1, "it woke more than once")?;
     check(bench.cpu.now() >= at, "it fired")
+}
+
+fn polling_lets_a_deadline_in_and_does_not_wait(bench: &mut Bench) -> Verdict {
+    let at = later(bench, 20 * MS);
+    let end = Instant(at.0 + PATIENCE);
+    bench.cpu.set_deadline(Some(at));
+    let mut polls = 0;
+    while bench.cpu.poll() != Trap::Timer {
+        polls += 1;
+        check(bench.cpu.now() < end, "the deadline never came")?;
+    }
+    check(polls > 1, "it waited")?;
+    check(bench.cpu.now() >= at, "it came too early")
 }
