@@ -49,6 +49,8 @@ struct Board {
     console: Console,
     exit: Cell<Option<Exit>>,
     checked: Cell<bool>,
+    /// How much time each look for interrupts between two pieces takes.
+    piece_ms: Cell<u32>,
     threads: Cell<u64>,
     /// Send rights to the kernel ports of all tasks, as the first task names them.
     tasks: RefCell<Vec<Name>>,
@@ -91,6 +93,7 @@ impl System {
             console,
             exit: Cell::new(None),
             checked: Cell::new(checked),
+            piece_ms: Cell::new(0),
             threads: Cell::new(1),
             tasks: RefCell::default(),
             gifts: RefCell::default(),
@@ -268,6 +271,11 @@ impl System {
         (result, none_left)
     }
 
+    /// From now on a piece of clearing away takes time, so that deadlines come in the middle.
+    pub fn pieces_take_ms(&self, ms: u32) {
+        self.board.piece_ms.set(ms);
+    }
+
     /// Has the first task give up this name in the end.
     pub fn give_up_later(&self, name: Name) -> Name {
         self.board.gifts.borrow_mut().push(name);
@@ -311,7 +319,12 @@ impl Board {
                 return;
             }
             match self.step() {
-                Activity::Ran(_) | Activity::Woken | Activity::Polled => starved.clear(),
+                Activity::Ran(_) | Activity::Woken => starved.clear(),
+                Activity::Polled => {
+                    starved.clear();
+                    let now = self.running.borrow().cpu.now();
+                    self.set_clock(now.plus_ms(self.piece_ms.get()));
+                }
                 // Equals take turns: who starves twice in a row has seen all others starve.
                 Activity::Starved(thread) if starved.contains(&thread) => return,
                 Activity::Starved(thread) => starved.push(thread),

@@ -62,6 +62,7 @@ impl World {
     /// Every task can send to the next one, and do to it what its kernel port allows.
     fn new() -> World {
         let system = System::boot();
+        system.pieces_take_ms(1);
         let mut actors: Vec<Actor> = (0..TASKS).map(|_| Actor::new(&system)).collect();
         for this in 0..TASKS {
             let next = (this + 1) % TASKS;
