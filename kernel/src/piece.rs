@@ -3,12 +3,12 @@
 //! Invariant: a unit is a bounded amount of work. This file knows nothing of what is done.
 //! Neighbour: `clear`, which does pieces; whoever does a unit says what it has taken.
 
-/// What a piece may take. A unit is what it takes to give up a right and to let go of the
-/// port behind it: a few hundred instructions.
-pub const PIECE: Units = Units(48);
+/// What a piece may take, before its last unit. A unit is what it takes to give up a right and to
+/// let go of the port behind it: a few hundred instructions.
+pub const PIECE: Units = Units(32);
 
 /// What it takes to give a block back to the heap, whose list of holes is walked for it.
-pub const HEAP: Units = Units(24);
+pub const HEAP: Units = Units(16);
 
 /// An amount of work.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
