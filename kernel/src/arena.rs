@@ -268,6 +268,16 @@ impl<T> Arena<T> {
         }
     }
 
+    /// The object in this slot, if there is one.
+    pub fn at(&self, index: u32) -> Option<(Id<T>, &T)> {
+        match self.slots.get(index)? {
+            Slot { generation, content: Content::Live(value) } => {
+                Some((Id { index, generation: *generation, kind: PhantomData }, value))
+            }
+            Slot { content: Content::Vacant { .. }, .. } => None,
+        }
+    }
+
     /// All objects, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.content {

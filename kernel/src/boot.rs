@@ -16,6 +16,7 @@ use crate::kernel::{CPUS_MAX, Kernel};
 use crate::list::List;
 use crate::sched::Scheduler;
 use crate::sched::timer::Timers;
+use crate::task::word::Words;
 use crate::task::{self, AccountId, Accounts, TaskId, TaskName};
 use crate::trace::Ring;
 use crate::vm::copy::Window;
@@ -123,6 +124,7 @@ struct Parts {
     door: Door,
     claims: Claims,
     traces: ArrayVec<Ring, CPUS_MAX>,
+    words: Words,
 }
 
 impl Parts {
@@ -140,12 +142,14 @@ impl Parts {
         let mut traces = ArrayVec::new();
         traces.push(Ring::new().ok_or(BootError::Memory)?);
         let claims = Claims::new().ok_or(BootError::Memory)?;
-        Ok(Parts { frames, accounts, root_account, ports, host_port, host_privileged, door: boot.door, claims, traces })
+        let (door, words) = (boot.door, Words::new()?);
+        Ok(Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces, words })
     }
 }
 
 fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_ports: IoPorts, parts: Parts) -> Kernel {
-    let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces } = parts;
+    let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces, words } =
+        parts;
     Kernel {
         vm: Vm { memory, frames, objects: Arena::default(), dead: List::default(), counters: Counters::default() },
         pagers: Arena::default(),
@@ -154,6 +158,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         threads: Arena::default(),
         ports,
         messages: Arena::default(),
+        words,
         scheduler: Scheduler::default(),
         timers: Timers::default(),
         graveyard: death::Graveyard::default(),

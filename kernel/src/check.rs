@@ -18,7 +18,7 @@ use crate::ipc::space::Right;
 use crate::kernel::Kernel;
 use crate::task::account::AccountId;
 use crate::task::thread::{Receiving, Reply, Sending, State, Wait};
-use crate::task::{TASK_COST, THREAD_COST, TaskId, ThreadId};
+use crate::task::{TASK_COST, THREAD_COST, TaskId, ThreadId, word};
 use crate::vm::ObjectId;
 use crate::vm::map::REGION_COST;
 use crate::vm::object::{Reach, Supply};
@@ -35,6 +35,7 @@ pub fn all(k: &Kernel) {
     requests(k);
     sets(k);
     threads(k);
+    words(k);
     timers(k);
     names(k);
     devices(k);
@@ -326,6 +327,7 @@ fn threads(k: &Kernel) {
     for (_, pager) in k.pagers.iter() {
         pager.waiting.iter(&k.threads).for_each(&mut at);
     }
+    k.words.iter(&k.threads).for_each(&mut at);
     for (id, thread) in k.threads.iter() {
         let held = thread.suspension.holds();
         assert_eq!(
@@ -366,6 +368,26 @@ fn threads(k: &Kernel) {
     assert!(k.scheduler.is_consistent(), "the bitmap of ready queues");
     let of_tasks: u32 = k.tasks.iter().map(|(_, task)| task.threads.len()).sum();
     assert_eq!(of_tasks, k.threads.len(), "threads without a task");
+}
+
+/// Who waits on a word stands where it is looked for, and behind the word's owner, if that is
+/// known; and nobody else does.
+fn words(k: &Kernel) {
+    for id in k.words.iter(&k.threads) {
+        assert!(word::at_word(&k.threads, id).is_some(), "{id:?} is in a word's line but waits on none");
+    }
+    let mut behind = 0;
+    for (id, thread) in k.threads.iter() {
+        for waiting in thread.waited_for.iter(&k.threads) {
+            assert_eq!(k.threads[waiting].waits_for(), Some(id), "the owner that {waiting:?} waits for");
+            behind += 1;
+        }
+        if let Some(waiting) = word::at_word(&k.threads, id) {
+            assert!(k.words.has(&k.threads, waiting.key, id), "{id:?} is not in the line of {:?}", waiting.key);
+        }
+    }
+    let owned = k.threads.iter().filter(|(_, thread)| thread.waits_for().is_some()).count();
+    assert_eq!(behind, owned, "threads behind no owner");
 }
 
 /// Every deadline is its thread's, and none is due before the one above it.

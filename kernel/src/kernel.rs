@@ -16,6 +16,7 @@ use crate::list::List;
 use crate::sched::Scheduler;
 use crate::sched::timer::Timers;
 use crate::task::thread::{Completion, InQueue};
+use crate::task::word::Words;
 use crate::task::{AccountId, Accounts, Task, Thread, ThreadId, Threads};
 use crate::trace::Ring;
 use crate::vm::Vm;
@@ -43,6 +44,8 @@ pub struct Kernel {
     pub ports: Ports,
     /// All messages that wait.
     pub messages: Messages,
+    /// Who waits on words of memory.
+    pub words: Words,
     /// Who is ready.
     pub scheduler: Scheduler,
     /// Who has a deadline.

@@ -57,6 +57,10 @@ pub fn state(k: &Kernel, out: &mut dyn Write) -> fmt::Result {
             State::Waiting(Wait::Sleep) => writeln!(out, "sleeps")?,
             State::Waiting(Wait::Exception(raised)) => writeln!(out, "waits for a handler: {}", raised.cause)?,
             State::Waiting(Wait::Page(wait)) => writeln!(out, "waits for page {} from {:?}", wait.page, wait.pager)?,
+            State::Waiting(Wait::Word(waiting)) => match waiting.owner {
+                Some(owner) => writeln!(out, "waits on {:?}, which {owner:?} owns", waiting.key)?,
+                None => writeln!(out, "waits on {:?}", waiting.key)?,
+            },
             State::Waiting(Wait::Send(Sending { port, .. })) => writeln!(out, "waits to send to port {port:?}")?,
             State::Waiting(Wait::Receive(receiving)) => match receiving.port {
                 Some(port) => writeln!(out, "waits to receive from port {port:?}")?,

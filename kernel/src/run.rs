@@ -12,6 +12,7 @@ use crate::syscall;
 use crate::task::Caller;
 use crate::task::exception::{self, Cause};
 use crate::task::thread::{Completion, State, Thread, ThreadId, Unfinished, Wait};
+use crate::task::word;
 use crate::vm::{Fault, fault};
 use crate::{check, clear};
 use alloc::boxed::Box;
@@ -234,6 +235,7 @@ fn timer(k: &mut Kernel) {
                 receive::finish_waiting(k, thread, Completion::failure(Error::ReceiveTimedOut));
             }
             State::Waiting(Wait::Page(_)) => pager::time_out(k, thread),
+            State::Waiting(Wait::Word(_)) => word::finish(k, thread, Completion::failure(Error::TimedOut)),
             State::Waiting(Wait::Sleep) => wake(k, thread, Completion::success(0)),
             State::Running | State::Ready | State::Suspended | State::Waiting(Wait::Exception(_)) => {}
         }

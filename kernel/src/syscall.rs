@@ -7,7 +7,7 @@ use crate::ipc::space::Right;
 use crate::ipc::{self, port::KernelObject, port::Owner, right};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, State, ThreadId, Wait};
-use crate::task::{self, Caller, TaskId};
+use crate::task::{self, Caller, TaskId, word};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
 use portolan_abi::call::{Call, DEBUG_WRITE_MAX};
@@ -28,6 +28,8 @@ pub fn dispatch(k: &mut Kernel, me: Caller, number: u64, arguments: [u64; 6]) ->
         Ok(Call::ThreadSelf) => thread_self(k, thread, task).map(value),
         Ok(Call::ClockGet) => Ok(k.now.0),
         Ok(Call::DebugWrite { address, size }) => debug_write(k, task, address, size),
+        Ok(Call::WordWait(call)) => return word::wait(k, &me, &call),
+        Ok(Call::WordWake { address, count }) => word::wake(k, task, address, count),
         Err(error) => Err(error),
     };
     Outcome::Done(Completion::from(result))

@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::message::Options;
 use crate::name::Name;
 use crate::port::Capacity;
+use crate::word::{NEVER, WordOptions};
 
 /// Numbers of the traps.
 pub mod number {
@@ -38,6 +39,10 @@ pub mod number {
     pub const CLOCK_GET: u64 = 10;
     /// [`super::Call::DebugWrite`].
     pub const DEBUG_WRITE: u64 = 11;
+    /// [`super::Call::WordWait`].
+    pub const WORD_WAIT: u64 = 12;
+    /// [`super::Call::WordWake`].
+    pub const WORD_WAKE: u64 = 13;
 }
 
 /// The sending half of a message call.
@@ -62,6 +67,28 @@ pub struct Receive {
     pub port: Name,
     /// How long to wait for a message, if `RCV_TIMEOUT`, in ms.
     pub timeout: u32,
+}
+
+/// A wait on a word of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WordWait {
+    /// Where the word is; a multiple of its size.
+    pub address: u64,
+    /// What it must be for the thread to wait.
+    pub expected: u64,
+    /// When the wait ends at the latest, as [`Call::ClockGet`] counts, if it does. Being a time and
+    /// no duration, it is the same for a wait that a program begins again.
+    pub deadline: Option<u64>,
+    /// How to wait.
+    pub options: WordOptions,
+}
+
+impl WordWait {
+    /// Bytes of the word.
+    #[must_use]
+    pub const fn size(&self) -> usize {
+        if self.options.contains(WordOptions::SHORT) { size_of::<u32>() } else { size_of::<u64>() }
+    }
 }
 
 /// A trap, decoded.
@@ -112,6 +139,31 @@ pub enum Call {
         /// How many, at most [`DEBUG_WRITE_MAX`].
         size: u64,
     },
+    /// Waits until the word is woken, if it is as expected: looking and beginning to wait are one
+    /// step. (Linux's `FUTEX_WAIT_BITSET`, XNU's `__ulock_wait`.) Who has been woken looks at the word
+    /// again: threads that come later may be quicker, and a wake is passed on when the
+    /// thread that got it ends. Unmapping the word, or mapping something else there, does not end the wait.
+    ///
+    /// Registers: address; expected value; deadline, [`NEVER`](crate::word::NEVER) if there is none; options.
+    ///
+    /// `ValueDiffers`: the word is another than expected; it is the second result. `OwnerDead`:
+    /// the thread that owns the word is dead, now or at the beginning. `TimedOut`: the deadline has
+    /// come. `Aborted`: by `thread_abort`. `InvalidAddress`, `ProtectionFailure`: the word cannot be read;
+    /// `MemoryError`, `MemoryFailure`: as its pager says. `InvalidArgument`: the address is not at a multiple of the
+    /// word's size, the value does not fit, or the options contradict each other.
+    WordWait(WordWait),
+    /// Wakes those who wait on the word, the longest first, and says how many, as second result.
+    /// The word is not looked at, and need not be in memory. Whoever can read a word can wake it.
+    ///
+    /// Registers: address; how many at most.
+    ///
+    /// `InvalidAddress`, `ProtectionFailure`: the word cannot be read. `InvalidArgument`: the address is no multiple of 4.
+    WordWake {
+        /// Where the word is.
+        address: u64,
+        /// How many to wake at most.
+        count: u32,
+    },
 }
 
 /// Most bytes of one `DebugWrite`.
@@ -135,6 +187,11 @@ impl Call {
             }
             Call::ClockGet => (number::CLOCK_GET, [0; 6]),
             Call::DebugWrite { address, size } => (number::DEBUG_WRITE, [address, size, 0, 0, 0, 0]),
+            Call::WordWait(WordWait { address, expected, deadline, options }) => {
+                let arguments = [address, expected, deadline.unwrap_or(NEVER), options.bits().into(), 0, 0];
+                (number::WORD_WAIT, arguments)
+            }
+            Call::WordWake { address, count } => (number::WORD_WAKE, [address, count.into(), 0, 0, 0, 0]),
         }
     }
 
@@ -156,6 +213,8 @@ impl Call {
             number::THREAD_SWITCH => decode_switch(arguments)?,
             number::CLOCK_GET => Call::ClockGet,
             number::DEBUG_WRITE => Call::DebugWrite { address: arguments[0], size: arguments[1] },
+            number::WORD_WAIT => Call::WordWait(decode_wait(arguments)?),
+            number::WORD_WAKE => Call::WordWake { address: arguments[0], count: word(arguments[1])? },
             _ => return Err(Error::InvalidCall),
         })
     }
@@ -213,6 +272,16 @@ fn decode_switch(arguments: [u64; 6]) -> Result<Call> {
     Ok(Call::ThreadSwitch { hint: Name(word(hint)?), sleep })
 }
 
+fn decode_wait(arguments: [u64; 6]) -> Result<WordWait> {
+    let [address, expected, deadline, options, ..] = arguments;
+    let options = WordOptions::from_bits(word(options)?).ok_or(Error::InvalidArgument)?;
+    let deadline = (deadline != NEVER).then_some(deadline);
+    let wait = WordWait { address, expected, deadline, options };
+    let fits = !options.contains(WordOptions::SHORT)
+        || !options.contains(WordOptions::OWNED) && u32::try_from(expected).is_ok();
+    if fits && address.is_multiple_of(wait.size() as u64) { Ok(wait) } else { Err(Error::InvalidArgument) }
+}
+
 fn word(value: u64) -> Result<u32> {
     u32::try_from(value).map_err(|_| Error::InvalidArgument)
 }
@@ -254,6 +323,11 @@ mod tests {
         survives(Call::ThreadSwitch { hint: Name::NULL, sleep: Some(0) });
         survives(Call::ClockGet);
         survives(Call::DebugWrite { address: u64::MAX, size: u64::MAX });
+        let wait = WordWait { address: 0x1008, expected: u64::MAX, deadline: None, options: WordOptions::OWNED };
+        survives(Call::WordWait(wait));
+        survives(Call::WordWait(WordWait { deadline: Some(0), options: WordOptions::empty(), ..wait }));
+        survives(Call::WordWait(WordWait { address: 4, expected: 9, options: WordOptions::SHORT, ..wait }));
+        survives(Call::WordWake { address: 0x1008, count: u32::MAX });
     }
 
     #[test]
@@ -265,6 +339,19 @@ mod tests {
         assert_eq!(with(number::MSG_SEND, 0x100), Err(Error::SendInvalidOptions));
         assert_eq!(with(number::MSG_RECEIVE, 0x1), Err(Error::ReceiveInvalidOptions));
         assert_eq!(with(number::MSG_RECEIVE, 0x40), Err(Error::ReceiveInvalidOptions));
+    }
+
+    #[test]
+    fn words_that_cannot_be_are_refused() {
+        let wait = |address, expected, options| Call::decode(number::WORD_WAIT, [address, expected, 0, options, 0, 0]);
+        let (short, owned) = (WordOptions::SHORT.bits().into(), WordOptions::OWNED.bits().into());
+        assert!(wait(8, u64::MAX, owned).is_ok() && wait(4, u32::MAX.into(), short).is_ok());
+        for (address, expected, options) in
+            [(4, 0, 0), (6, 0, short), (8, 1 << 32, short), (8, 0, short | owned), (8, 0, 4), (8, 0, 1 << 32)]
+        {
+            assert_eq!(wait(address, expected, options), Err(Error::InvalidArgument), "{address} {expected} {options}");
+        }
+        assert_eq!(Call::decode(number::WORD_WAKE, [8, 1 << 32, 0, 0, 0, 0]), Err(Error::InvalidArgument));
     }
 
     #[test]

@@ -83,8 +83,14 @@ errors! {
     InvalidCapability = 20, "KERN_INVALID_CAPABILITY";
     /// The task knows the port by another name.
     RightExists = 21, "KERN_RIGHT_EXISTS";
+    /// The thread that owns the word has died, with the word its own.
+    OwnerDead = 39, "KERN_LOCK_UNSTABLE";
     /// There is no trap with this number.
     InvalidCall = 40, "KERN_INVALID_CALL";
+    /// The deadline has come.
+    TimedOut = 49, "KERN_OPERATION_TIMED_OUT";
+    /// The word is not what was expected.
+    ValueDiffers = 60, "KERN_VALUE_DIFFERS";
     /// There is no routine with this message id behind this port.
     BadId = -303, "MIG_BAD_ID";
     /// The body of a message to the kernel has not the size, or not the number

@@ -31,9 +31,11 @@ pub mod task;
 pub mod thread;
 pub mod trace;
 pub mod vm;
+pub mod word;
 
 pub use call::Call;
 pub use error::{Error, Result};
 pub use name::{Disposition, Name, RightKind};
 pub use port::{AtFull, Capacity, Generation};
 pub use vm::{PAGE_SIZE, Protection};
+pub use word::WordOptions;

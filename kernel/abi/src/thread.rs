@@ -31,7 +31,7 @@ interface! {
     3 set_priority / SetPriority (priority: u32, reserved: u32) -> ();
 
     /// Ends the thread's wait in a message call that has the option for it
-    /// (`SEND_INTERRUPT`, `RCV_INTERRUPT`), in a sleep, or for the reply to its exception
+    /// (`SEND_INTERRUPT`, `RCV_INTERRUPT`), in a sleep, on a word, or for the reply to its exception
     /// message: then it tries its instruction again. Anything else goes on.
     4 abort / Abort () -> ();
 
@@ -186,6 +186,8 @@ pub enum State {
     Excepted = 5,
     /// It waits for a pager to supply a page.
     Paging = 6,
+    /// It waits on a word of memory.
+    AtWord = 7,
 }
 
 /// What [`info`] returns.
@@ -214,4 +216,7 @@ pub struct ThreadInfo {
     /// What it sends to or receives from while it waits: its own task's name for the
     /// port. Null otherwise.
     pub port: Name,
+    /// The number that stands for the thread in words that it owns ([`word`](crate::word)). No other
+    /// thread ever has it.
+    pub owner: u64,
 }

@@ -132,6 +132,11 @@ pub enum Then {
     },
     /// It was receiving.
     Receive(Receiving),
+    /// It was about to wait on a word in this page.
+    Wait {
+        /// When the call began.
+        began: Instant,
+    },
 }
 
 /// Makes the pager of an object, and returns its control right. The send right that was
@@ -341,8 +346,9 @@ fn finish(thread: &mut Thread, wait: &PageWait, result: Result<()>) {
         (Then::Touch(address), Err(error)) => {
             Unfinished::Fault(Cause::Memory { address, access: wait.access, fault: Fault::Refused(error) })
         }
-        (Then::Send { began, .. }, Ok(())) => Unfinished::Call { began },
+        (Then::Send { began, .. } | Then::Wait { began }, Ok(())) => Unfinished::Call { began },
         (Then::Send { .. }, Err(_)) => return thread.complete(Completion::failure(Error::SendInvalidMemory)),
+        (Then::Wait { .. }, Err(error)) => return thread.complete(Completion::failure(error)),
         (Then::Receive(receiving), Ok(())) => Unfinished::Receive(receiving),
         (Then::Receive(_), Err(_)) => return thread.complete(Completion::failure(Error::ReceiveInvalidMemory)),
     };
@@ -374,6 +380,7 @@ pub fn time_out(k: &mut Kernel, thread: ThreadId) {
         Then::Touch(_) => {}
         Then::Send { .. } => k.threads[thread].complete(Completion::failure(Error::SendTimedOut)),
         Then::Receive(_) => k.threads[thread].complete(Completion::failure(Error::ReceiveTimedOut)),
+        Then::Wait { .. } => k.threads[thread].complete(Completion::failure(Error::TimedOut)),
     }
     k.scheduler.make_ready(&mut k.threads, thread);
 }
@@ -388,6 +395,7 @@ pub fn abort(k: &mut Kernel, thread: ThreadId) {
         Then::Receive(receiving) if receiving.options.contains(Options::RCV_INTERRUPT) => {
             Some(Error::ReceiveInterrupted)
         }
+        Then::Wait { .. } => Some(Error::Aborted),
         _ => return,
     };
     abandon(k, thread);

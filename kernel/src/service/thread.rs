@@ -6,7 +6,7 @@ use crate::ipc::{deadlock, pager, receive, send};
 use crate::kernel::Kernel;
 use crate::run;
 use crate::task::thread::{Completion, State, Wait};
-use crate::task::{self, ThreadId, exception, registers, special};
+use crate::task::{self, ThreadId, exception, registers, special, word};
 use portolan_abi::message::Options;
 use portolan_abi::thread::{self as abi, PRIORITY_MAX, Request, SpecialPort, ThreadInfo, results};
 use portolan_abi::{Error, Name, Result};
@@ -81,6 +81,7 @@ fn info(k: &Kernel, id: ThreadId) -> ThreadInfo {
         priority: thread.priority.into(),
         suspensions: thread.suspension.count,
         port,
+        owner: word::owner_number(id, thread),
     }
 }
 
@@ -93,6 +94,7 @@ fn state(state: &State) -> abi::State {
         State::Waiting(Wait::Sleep) => abi::State::Sleeping,
         State::Waiting(Wait::Exception(_)) => abi::State::Excepted,
         State::Waiting(Wait::Page(_)) => abi::State::Paging,
+        State::Waiting(Wait::Word(_)) => abi::State::AtWord,
     }
 }
 
@@ -129,6 +131,7 @@ fn abort(k: &mut Kernel, target: ThreadId) {
         }
         State::Waiting(Wait::Exception(_)) => exception::go_on(k, target),
         State::Waiting(Wait::Page(_)) => pager::abort(k, target),
+        State::Waiting(Wait::Word(_)) => word::finish(k, target, Completion::failure(Error::Aborted)),
         State::Waiting(Wait::Sleep) => run::wake(k, target, Completion::failure(Error::Aborted)),
         _ => {}
     }

@@ -11,6 +11,7 @@ pub mod exception;
 pub mod registers;
 pub mod special;
 pub mod thread;
+pub mod word;
 
 pub use account::{AccountId, Accounts};
 pub use thread::{Thread, ThreadId, Threads};
@@ -353,6 +354,7 @@ pub fn terminate_thread(k: &mut Kernel, id: ThreadId) {
     let Some(thread) = k.threads.get(id) else { return };
     let (task, port, name, exception) = (thread.task, thread.kernel_port, thread.self_name, thread.exception);
     leave(k, id);
+    word::owner_ends(k, id);
     special::release(k, exception);
     // The name the thread was given for itself goes with it, if it is still that.
     if k.tasks[task].space.find(port).is_some_and(|slot| k.tasks[task].space.name(slot) == name) {
@@ -376,6 +378,7 @@ fn leave(k: &mut Kernel, id: ThreadId) {
         State::Waiting(Wait::Sleep) => k.timers.clear(&mut k.threads, id),
         State::Waiting(Wait::Exception(_)) => exception::abandon(k, id),
         State::Waiting(Wait::Page(_)) => pager::abandon(k, id),
+        State::Waiting(Wait::Word(_)) => word::abandon(k, id),
     }
 }
 

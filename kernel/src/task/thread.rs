@@ -3,17 +3,18 @@
 //! What a blocked thread needs to go on is data in its state, Mach's
 //! continuations as an enum; there is no kernel stack behind it.
 //!
-//! Invariant: a thread is in exactly one place: a ready queue, a port's queue, a pager's, the
+//! Invariant: a thread is in exactly one place: a ready queue, a port's queue, a pager's, a word's, the
 //! processor, or (asleep, or suspended) in none; one that is suspended runs never. Neighbours: `sched`, `ipc`, `task`.
 
 use super::TaskId;
 use super::exception::{Cause, Raised};
 use super::special::Held;
+use super::word::{self, OfOwner};
 use crate::arena::{Arena, Id};
 use crate::ipc::PortId;
 use crate::ipc::message::{MessageId, Waiter};
 use crate::ipc::pager::PageWait;
-use crate::list::{Link, Linked};
+use crate::list::{Link, Linked, List};
 use crate::vm::fault::Absent;
 use alloc::boxed::Box;
 use portolan_abi::message::Options;
@@ -59,10 +60,16 @@ pub struct Thread {
     pub handling: u64,
     /// The last search for a deadlock that found it.
     pub searched: u64,
-    /// In a ready queue or a port's queue.
+    /// In a ready queue, or that of a port, a pager or a word.
     pub queue: Link<Thread>,
     /// Among its task's threads.
     pub sibling: Link<Thread>,
+    /// Those who wait on words that it owns.
+    pub waited_for: List<Thread, OfOwner>,
+    /// Among those, behind the thread that owns the word it waits on.
+    pub behind: Link<Thread>,
+    /// The word at which it was woken last, until it waits on one again.
+    pub woken_at: Option<word::Key>,
 }
 
 /// What a thread does.
@@ -108,6 +115,8 @@ pub enum Wait {
     Exception(Raised),
     /// A page that a pager is to supply.
     Page(PageWait),
+    /// To be woken at a word of memory.
+    Word(word::Waiting),
 }
 
 /// What a thread that is ready has to do before it returns to user mode.
@@ -217,6 +226,9 @@ impl Thread {
             searched: 0,
             queue: Link::default(),
             sibling: Link::default(),
+            waited_for: List::default(),
+            behind: Link::default(),
+            woken_at: None,
         }
     }
 
@@ -224,6 +236,14 @@ impl Thread {
     pub fn receiving(&self) -> Option<Receiving> {
         match self.state {
             State::Waiting(Wait::Receive(receiving)) => Some(receiving),
+            _ => None,
+        }
+    }
+
+    /// The one thread that can end its wait, if there is one and it is known.
+    pub fn waits_for(&self) -> Option<ThreadId> {
+        match self.state {
+            State::Waiting(Wait::Word(waiting)) => waiting.owner,
             _ => None,
         }
     }
@@ -259,7 +279,7 @@ pub fn deadline(now: Instant, options: Options, timed: Options, ms: u32) -> Opti
     options.contains(timed).then(|| now.plus_ms(ms))
 }
 
-/// The link for ready queues and ports' queues.
+/// The link for ready queues, and those of ports, pagers and words.
 pub struct InQueue;
 /// The link for a task's threads.
 pub struct OfTask;

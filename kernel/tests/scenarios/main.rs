@@ -38,3 +38,4 @@ mod special;
 mod state;
 mod suspend;
 mod timeouts;
+mod words;

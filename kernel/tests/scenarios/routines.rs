@@ -14,8 +14,8 @@ use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
 use portolan_abi::task::{self, Limits, SpecialPort};
 use portolan_abi::vm::{self, Inheritance, MapFlags};
-use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, RightKind};
-use portolan_abi::{call::number, host, interrupt, io_ports, memory_object, pager, port, thread};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, RightKind, WordOptions};
+use portolan_abi::{call::WordWait, call::number, host, interrupt, io_ports, memory_object, pager, port, thread};
 use portolan_machine::sim::heap::Fail;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -339,6 +339,18 @@ const TRAPS: &[Entry] = &[
     (number::DEBUG_WRITE as u32, |s| {
         let address = s.mailbox.sender.buffers().0;
         s.mailbox.sender.call(Call::DebugWrite { address, size: 8 }).done().0
+    }),
+    (number::WORD_WAIT as u32, |s| {
+        let (address, options) = (s.mailbox.sender.buffers().0 + 3 * PAGE_SIZE as u64, WordOptions::empty());
+        let wait = WordWait { address, expected: 1, deadline: None, options };
+        match s.mailbox.sender.call(Call::WordWait(wait)).done().0 {
+            Err(Error::ValueDiffers) => Ok(()),
+            other => other,
+        }
+    }),
+    (number::WORD_WAKE as u32, |s| {
+        let address = s.mailbox.sender.buffers().0;
+        s.mailbox.sender.call(Call::WordWake { address, count: 1 }).done().0
     }),
 ];
 

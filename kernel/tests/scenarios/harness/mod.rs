@@ -186,7 +186,7 @@ impl System {
 
     /// The time.
     pub fn now(&self) -> Instant {
-        self.board.running.borrow().cpu.now()
+        self.board.now()
     }
 
     /// All that the kernel has written to its console.
@@ -351,6 +351,10 @@ impl Board {
 
     fn check(&self) {
         kernel::check::all(&self.running.borrow().kernel);
+    }
+
+    fn now(&self) -> Instant {
+        self.running.borrow().cpu.now()
     }
 
     fn deadline(&self) -> Option<Instant> {

@@ -16,8 +16,8 @@ use portolan_abi::task as routine;
 use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::{self, Inheritance, MapFlags, Protection};
 use portolan_abi::{Call, Capacity, Error, Name, Result, error};
-use portolan_machine::VirtAddr;
 use portolan_machine::sim::script::{Action, Outcome, Script};
+use portolan_machine::{Instant, VirtAddr};
 use std::cell::Cell;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -528,6 +528,11 @@ impl Thread {
     /// The thread's buffers: to send from, and to receive into.
     pub fn buffers(&self) -> (u64, u64) {
         (self.buffers.send, self.buffers.receive)
+    }
+
+    /// The time.
+    pub fn now(&self) -> Instant {
+        self.board.now()
     }
 
     /// Everything it was asked to do is done.

@@ -2,9 +2,9 @@
 
 use super::deed::{Deed, Enclosure, Given, Known, Letter, page_address};
 use crate::harness::{Message, Pending, Received, System, Task, Thread, WhenFull};
-use portolan_abi::call::number;
+use portolan_abi::call::{WordWait, number};
 use portolan_abi::message::{Descriptor, Header, Options};
-use portolan_abi::{Call, Capacity, Disposition, Error, Name, Result, RightKind};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, Result, RightKind, WordOptions};
 use portolan_machine::Exception;
 use portolan_machine::sim::script::Action;
 
@@ -160,6 +160,18 @@ fn perform_alone(thread: &Thread, deed: Deed, name: impl Fn(Known) -> Name) {
         Deed::Yield(hint) => {
             let hint = name(hint);
             thread.call(Call::ThreadSwitch { hint, sleep: None });
+        }
+        Deed::WordWait { page, ms, owner } => {
+            let address = page_address(page);
+            if let Some(owner) = owner {
+                thread.perform(vec![Action::Store { address, bytes: owner.to_le_bytes().to_vec() }]);
+            }
+            let options = if owner.is_some() { WordOptions::OWNED } else { WordOptions::empty() };
+            let deadline = ms.map(|ms| thread.now().plus_ms(ms).0);
+            thread.call(Call::WordWait(WordWait { address, expected: owner.unwrap_or(0), deadline, options }));
+        }
+        Deed::WordWake { page, count } => {
+            thread.call(Call::WordWake { address: page_address(page), count });
         }
         Deed::Sleep(ms) => drop(thread.sleep(ms)),
         Deed::Work(ms) => drop(thread.work_ms(ms)),

@@ -78,6 +78,16 @@ pub enum Deed {
         write: bool,
     },
     Yield(Known),
+    /// Waits on one of a few words, so many ms at most, as if a thread like this owned it.
+    WordWait {
+        page: u64,
+        ms: Option<u32>,
+        owner: Option<u64>,
+    },
+    WordWake {
+        page: u64,
+        count: u32,
+    },
     Sleep(u32),
     Work(u32),
     /// Divides by zero. Whoever is told may reply as it likes.
@@ -434,6 +444,8 @@ fn deed() -> impl Strategy<Value = Deed> {
         30 => request(),
         6 => (0..24u64, any::<bool>()).prop_map(|(page, write)| Deed::Touch { page, write }),
         3 => known().prop_map(Deed::Yield),
+        6 => (0..24u64, wait(), option::of(owner())).prop_map(|(page, ms, owner)| Deed::WordWait { page, ms, owner }),
+        4 => (0..24u64, 0..4u32).prop_map(|(page, count)| Deed::WordWake { page, count }),
         3 => (0..30u32).prop_map(Deed::Sleep),
         2 => (0..30u32).prop_map(Deed::Work),
         2 => Just(Deed::Divide),
@@ -441,7 +453,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => Just(Deed::Fork),
         4 => (0..24u64).prop_map(Deed::WriteToChild),
         1 => Just(Deed::EndChild),
-        2 => (0..14u64, uniform6(argument())).prop_map(|(number, arguments)| Deed::Garbage { number, arguments }),
+        2 => (0..16u64, uniform6(argument())).prop_map(|(number, arguments)| Deed::Garbage { number, arguments }),
         10 => (0..30u32).prop_map(Deed::Pass),
     ]
 }
@@ -457,6 +469,11 @@ pub fn letter() -> impl Strategy<Value = Letter> {
         enclosures,
         size,
     })
+}
+
+/// What a word says of an owner: often a thread that lives, or has lived.
+fn owner() -> impl Strategy<Value = u64> {
+    (0..24u64, 0..24u64).prop_map(|(serial, slot)| serial << 24 | slot)
 }
 
 fn enclosure() -> impl Strategy<Value = Enclosure> {
