@@ -15,6 +15,7 @@
 //! exception                          handling what threads do wrong
 //! fork                               a copy of this task, made of all these
 //! memory_object, mapping, memory     shared memory, and memory that travels
+//! word                               words of memory to wait on, beneath locks
 //! console                            the serial line's server, to write and to read
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
@@ -63,6 +64,7 @@ pub mod start;
 pub mod task;
 pub mod thread;
 pub mod trap;
+pub mod word;
 
 pub use archive::Archive;
 pub use exception::{Decision, Exception};

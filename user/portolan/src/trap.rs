@@ -8,10 +8,11 @@
 #![expect(unsafe_code, reason = "the way into the kernel is one instruction, which no safe code has")]
 
 use crate::Result;
-use portolan_abi::call::{Call, Receive, Send};
+use crate::word::{Deadline, Word};
+use portolan_abi::call::{Call, Receive, Send, WordWait};
 use portolan_abi::error::result_of;
 use portolan_abi::message::{Header, Options};
-use portolan_abi::{Capacity, Error, Name};
+use portolan_abi::{Capacity, Error, Name, WordOptions};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Any trap: number and arguments in; result code and second result out.
@@ -66,9 +67,9 @@ pub unsafe fn call(call: Call) -> (Result<()>, u64) {
     (result_of(code), value)
 }
 
-/// A trap that hands over no address.
+/// A trap that hands over no address, or one of memory that the kernel does not touch.
 fn plain(without_address: Call) -> (Result<()>, u64) {
-    // SAFETY: there is no address.
+    // SAFETY: there is no address that the kernel follows.
     unsafe { call(without_address) }
 }
 
@@ -166,6 +167,27 @@ pub fn thread_switch(hint: Name, sleep: Option<u32>) -> Result<()> {
 /// Nanoseconds since the machine started.
 pub fn clock_get() -> u64 {
     plain(Call::ClockGet).1
+}
+
+/// Waits on a word, if it is as expected.
+///
+/// # Errors
+/// Those of [`Call::WordWait`].
+pub fn word_wait<W: Word>(word: &W, expected: u64, deadline: Deadline, options: WordOptions) -> Result<()> {
+    let (address, deadline) = (core::ptr::from_ref(word).expose_provenance() as u64, deadline.argument());
+    let options = W::OPTIONS | options;
+    // SAFETY: the kernel reads the word, which is borrowed.
+    unsafe { call(Call::WordWait(WordWait { address, expected, deadline, options })) }.0
+}
+
+/// Wakes at most `count` of those who wait on a word, and says how many.
+///
+/// # Errors
+/// Those of [`Call::WordWake`].
+pub fn word_wake(word: &impl Word, count: u32) -> Result<u32> {
+    let address = core::ptr::from_ref(word).expose_provenance() as u64;
+    let (result, woken) = plain(Call::WordWake { address, count });
+    result.map(|()| woken as u32)
 }
 
 /// Writes at most [`DEBUG_WRITE_MAX`](portolan_abi::call::DEBUG_WRITE_MAX) bytes to the kernel's console.

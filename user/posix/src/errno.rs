@@ -67,5 +67,58 @@ pub enum Errno {
     NotRecoverable = 131,
 }
 
+impl Errno {
+    /// Every one.
+    pub const ALL: &'static [Errno] = &[
+        Errno::Permission,
+        Errno::NoEntry,
+        Errno::NoProcess,
+        Errno::Interrupted,
+        Errno::InputOutput,
+        Errno::NoDevice,
+        Errno::BadDescriptor,
+        Errno::Again,
+        Errno::NoMemory,
+        Errno::Access,
+        Errno::Fault,
+        Errno::Busy,
+        Errno::Exists,
+        Errno::NotMappable,
+        Errno::Invalid,
+        Errno::TablesFull,
+        Errno::DescriptorsFull,
+        Errno::FileTooBig,
+        Errno::NoSpace,
+        Errno::Range,
+        Errno::Deadlock,
+        Errno::NameTooLong,
+        Errno::NoSystem,
+        Errno::Overflow,
+        Errno::MessageSize,
+        Errno::NotSupported,
+        Errno::TimedOut,
+        Errno::OwnerDead,
+        Errno::NotRecoverable,
+    ];
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> i32 {
+        self as i32
+    }
+
+    /// The result that a number stands for in a server's answer: 0 is success, and a number that is
+    /// none reads as `InputOutput`.
+    ///
+    /// # Errors
+    /// The one with this number.
+    pub fn check(number: i32) -> Result<()> {
+        if number == 0 {
+            return Ok(());
+        }
+        Err(Errno::ALL.iter().copied().find(|errno| errno.number() == number).unwrap_or(Errno::InputOutput))
+    }
+}
+
 /// The result of a POSIX call.
 pub type Result<T, E = Errno> = core::result::Result<T, E>;

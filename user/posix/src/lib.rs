@@ -2,12 +2,27 @@
 //!
 //! ```text
 //! errno      why a call failed
+//! time       until when a call waits
+//! semaphore, mutex, condition, barrier   in words of shared memory, without a call while nobody waits
+//! queue      message queues, kept by a server
 //! ```
 //!
 //! No call here needs unsafe code; `user/c` puts the standard C names over them.
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
+mod barrier;
+mod condition;
 mod errno;
+mod mutex;
+pub mod queue;
+mod semaphore;
+mod time;
 
+pub use barrier::{Arrival, BARRIER_WORDS, Barrier};
+pub use condition::{CONDITION_WORDS, Condition};
 pub use errno::{Errno, Result};
+pub use mutex::{Kind, MUTEX_WORDS, Mutex, Robustness};
+pub use queue::MessageQueue;
+pub use semaphore::{Semaphore, VALUE_MAX};
+pub use time::Time;

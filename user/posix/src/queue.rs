@@ -1,0 +1,402 @@
+//! Message queues: `mq_open` and what follows.
+//!
+//! The queues are kept by a server (`user/servers/mq`), so that who may send to one cannot read or
+//! spoil what others have sent. An open queue is a send right, and is closed when that is
+//! given up, or dies with its task. A call that has to wait is a request that the server
+//! answers later. If the server dies, calls end with `InputOutput`.
+//!
+//! Neighbours: the server; `errno`.
+
+use crate::time::deadline;
+use crate::{Errno, Result, Time};
+use core::mem::size_of;
+use portolan::abi::Disposition;
+use portolan::abi::interface::Reply;
+use portolan::abi::message::Descriptor;
+use portolan::abi::word::NEVER;
+use portolan::interface::MsgRpc;
+use portolan::{Error, Message, Name, Received, SendOnceRight, SendRight};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+/// Most bytes of a name, the slash not counted (`NAME_MAX`).
+pub const NAME_MAX: usize = 255;
+/// Priorities are below this (`MQ_PRIO_MAX`).
+pub const PRIORITY_MAX: u32 = 32_768;
+/// Most messages that a queue can be made for.
+pub const MESSAGES_MAX: i64 = 256;
+/// Most bytes of a message that a queue can be made for.
+pub const SIZE_MAX: i64 = 16_384;
+
+/// What client and server say to each other.
+pub mod protocol {
+    use super::{Attributes, QueueName};
+    use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+    /// Of `open`: messages may be received.
+    pub const RECEIVE_ACCESS: u32 = 1;
+    /// Of `open`: messages may be sent.
+    pub const SEND_ACCESS: u32 = 2;
+    /// Of `open`: the queue is made if there is none of this name.
+    pub const CREATE: u32 = 4;
+    /// Of `open`: there must be none of this name.
+    pub const EXCLUSIVE: u32 = 8;
+    /// Of `open` and `set_flags`: nothing waits (`O_NONBLOCK`, and with its number).
+    pub const NONBLOCK: u32 = 0o4000;
+
+    portolan::interface! {
+        base 6300;
+
+        /// Opens a queue, and makes it before that if the flags say so. The right is for the
+        /// other routines, and for sending and receiving. `errno` is 0 or a POSIX error number, as for all of these.
+        1 open / Open (name: QueueName, flags: u32, mode: u32, messages: i64, size: i64) -> (errno: i32, reserved: u32; queue);
+
+        /// Takes a queue's name away. It lives as long as somebody has it open.
+        2 unlink / Unlink (name: QueueName) -> (errno: i32, reserved: u32);
+
+        /// What a queue is and holds.
+        3 attributes / GetAttributes () -> (attributes: Attributes);
+
+        /// Sets the flags of an open queue, and returns what they were.
+        4 set_flags / SetFlags (flags: i64) -> (errno: i64, attributes: Attributes);
+
+        /// Has the next message that comes to the empty queue told, once, by an [`ARRIVED`] message
+        /// through a send-once right; null takes that back.
+        5 notify / Notify (; to) -> (errno: i32, reserved: u32);
+    }
+
+    /// The id of a request to send: [`SendHead`], then the bytes. Its answer is a [`TakenHead`].
+    pub const SEND: u32 = 6350;
+    /// The id of a request to receive: a [`ReceiveHead`]. Its answer is a [`TakenHead`], then the bytes.
+    pub const RECEIVE: u32 = 6351;
+    /// The id of the message that says that a queue is empty no more.
+    pub const ARRIVED: u32 = 6352;
+
+    /// How a request to send begins.
+    #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, KnownLayout, Immutable)]
+    #[repr(C)]
+    pub struct SendHead {
+        /// Until when to wait for a place, in ns of the machine's clock.
+        pub deadline: u64,
+        /// The message's priority.
+        pub priority: u32,
+        /// 0, or 1 if the deadline is none and the call fails where it would wait.
+        pub invalid_time: u32,
+    }
+
+    /// A request to receive.
+    #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, KnownLayout, Immutable)]
+    #[repr(C)]
+    pub struct ReceiveHead {
+        /// Until when to wait for a message, in ns of the machine's clock.
+        pub deadline: u64,
+        /// Bytes of the buffer.
+        pub room: u32,
+        /// As in [`SendHead`].
+        pub invalid_time: u32,
+    }
+
+    /// How the answer to both begins.
+    #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, KnownLayout, Immutable)]
+    #[repr(C)]
+    pub struct TakenHead {
+        /// 0 or a POSIX error number.
+        pub errno: i32,
+        /// The priority of the message that was received.
+        pub priority: u32,
+    }
+}
+
+/// A queue's name without its slash; zeros fill it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct QueueName(pub [u8; NAME_MAX + 1]);
+
+impl QueueName {
+    /// The name that a program writes: a slash, and no other behind it.
+    ///
+    /// # Errors
+    /// As on Linux: `Invalid`: no slash first. `NoEntry`: nothing behind it. `Access`: another slash.
+    /// `NameTooLong`: more than [`NAME_MAX`] bytes behind it.
+    pub fn new(text: &[u8]) -> Result<QueueName> {
+        let name = text.strip_prefix(b"/").ok_or(Errno::Invalid)?;
+        match name {
+            [] => Err(Errno::NoEntry),
+            _ if name.len() > NAME_MAX => Err(Errno::NameTooLong),
+            _ if name.contains(&b'/') => Err(Errno::Access),
+            _ if name.contains(&0) => Err(Errno::Invalid),
+            _ => {
+                let mut bytes = [0; NAME_MAX + 1];
+                bytes[..name.len()].copy_from_slice(name);
+                Ok(QueueName(bytes))
+            }
+        }
+    }
+
+    /// Whether it is one that [`QueueName::new`] makes.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        let (name, rest) = self.0.split_at(end);
+        !name.is_empty() && !name.contains(&b'/') && !rest.is_empty() && rest.iter().all(|byte| *byte == 0)
+    }
+}
+
+/// What a queue is and holds (`struct mq_attr`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Attributes {
+    /// [`protocol::NONBLOCK`] or 0.
+    pub flags: i64,
+    /// Most messages it holds.
+    pub messages: i64,
+    /// Most bytes of a message.
+    pub size: i64,
+    /// Messages it holds now.
+    pub current: i64,
+}
+
+impl Attributes {
+    /// Those of a queue for which none are given, as on Linux.
+    pub const DEFAULT: Attributes = Attributes { flags: 0, messages: 10, size: 8192, current: 0 };
+}
+
+/// What may be done with an open queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// `O_RDONLY`.
+    Receive,
+    /// `O_WRONLY`.
+    Send,
+    /// `O_RDWR`.
+    Both,
+}
+
+/// Whether a call waits for a place or a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blocking {
+    /// It does.
+    Wait,
+    /// `O_NONBLOCK`.
+    Return,
+}
+
+/// Whether a queue is made when it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Create {
+    /// It must be there.
+    No,
+    /// If it is not there (`O_CREAT`): its mode, what the umask forbids taken out, and what it is to be.
+    IfAbsent(u32, Attributes),
+    /// It must not be there (`O_CREAT | O_EXCL`).
+    New(u32, Attributes),
+}
+
+/// An open queue. Dropped, it is closed (`mq_close`).
+#[derive(Debug)]
+pub struct MessageQueue(SendRight);
+
+impl MessageQueue {
+    /// Opens a queue that the server keeps (`mq_open`).
+    ///
+    /// # Errors
+    /// Those of [`QueueName::new`]. `NoEntry`: there is none. `Exists`: there is one, and it was to be new. `Access`: its
+    /// mode does not allow it. `Invalid`: attributes that no queue can have. `TablesFull`: the server has as many
+    /// queues, or open ones, as it can. `NoSpace`: no memory for it. `InputOutput`: there is no server.
+    pub fn open(
+        server: &SendRight,
+        name: &[u8],
+        access: Access,
+        create: Create,
+        blocking: Blocking,
+    ) -> Result<MessageQueue> {
+        let name = QueueName::new(name)?;
+        let mut flags = match access {
+            Access::Receive => protocol::RECEIVE_ACCESS,
+            Access::Send => protocol::SEND_ACCESS,
+            Access::Both => protocol::RECEIVE_ACCESS | protocol::SEND_ACCESS,
+        };
+        if blocking == Blocking::Return {
+            flags |= protocol::NONBLOCK;
+        }
+        let (mode, Attributes { messages, size, .. }) = match create {
+            Create::No => (0, Attributes::DEFAULT),
+            Create::IfAbsent(mode, attributes) => {
+                flags |= protocol::CREATE;
+                (mode, attributes)
+            }
+            Create::New(mode, attributes) => {
+                flags |= protocol::CREATE | protocol::EXCLUSIVE;
+                (mode, attributes)
+            }
+        };
+        let Reply { results, rights, .. } =
+            protocol::open(&MsgRpc, server.name(), name, flags, mode, messages, size).map_err(failed)?;
+        Errno::check(results.errno)?;
+        Ok(MessageQueue(SendRight::from_name(rights[0])))
+    }
+
+    /// Takes a queue's name away (`mq_unlink`). It lives as long as somebody has it open.
+    ///
+    /// # Errors
+    /// Those of [`QueueName::new`]. `NoEntry`: there is none. `Access`: it is another's. `InputOutput`.
+    pub fn unlink(server: &SendRight, name: &[u8]) -> Result<()> {
+        let reply = protocol::unlink(&MsgRpc, server.name(), QueueName::new(name)?).map_err(failed)?;
+        Errno::check(reply.results.errno)
+    }
+
+    /// The queue that this right is to, as [`MessageQueue::open`] gives it.
+    #[must_use]
+    pub fn from_right(right: SendRight) -> MessageQueue {
+        MessageQueue(right)
+    }
+
+    /// The right: whoever gets it has the queue open, too.
+    #[must_use]
+    pub fn right(&self) -> &SendRight {
+        &self.0
+    }
+
+    /// Sends, and waits for a place if the queue is full and not opened otherwise (`mq_send`).
+    ///
+    /// # Errors
+    /// `MessageSize`: the message is longer than the queue takes. `Invalid`: the priority is [`PRIORITY_MAX`] or more.
+    /// `BadDescriptor`: not open for sending. `Again`: it is full, and nothing waits. `NoMemory`: too
+    /// many wait. `InputOutput`: the server has died.
+    pub fn send(&self, bytes: &[u8], priority: u32) -> Result<()> {
+        self.send_until(bytes, priority, None)
+    }
+
+    /// The same, until a time at most (`mq_timedsend`), which is looked at only if there is a wait.
+    ///
+    /// # Errors
+    /// Also `TimedOut`, and `Invalid`: it is no time.
+    pub fn timed_send(&self, bytes: &[u8], priority: u32, until: Time) -> Result<()> {
+        self.send_until(bytes, priority, Some(until))
+    }
+
+    /// Receives the oldest message of the highest priority, and waits for one if the queue is empty and
+    /// not opened otherwise (`mq_receive`); its length and priority.
+    ///
+    /// # Errors
+    /// `MessageSize`: the buffer is smaller than the queue's messages may be. `BadDescriptor`: not open for
+    /// receiving. `Again`, `NoMemory`, `InputOutput` as for [`MessageQueue::send`].
+    pub fn receive(&self, buffer: &mut [u8]) -> Result<(usize, u32)> {
+        self.receive_until(buffer, None)
+    }
+
+    /// The same, until a time at most (`mq_timedreceive`), which is looked at only if there is a wait.
+    ///
+    /// # Errors
+    /// Also `TimedOut`, and `Invalid`: it is no time.
+    pub fn timed_receive(&self, buffer: &mut [u8], until: Time) -> Result<(usize, u32)> {
+        self.receive_until(buffer, Some(until))
+    }
+
+    /// Has the next message that comes to the queue while it is empty and nobody waits for it told, once, by
+    /// a [`protocol::ARRIVED`] message through this right; `None` takes this queue's registration back
+    /// (`mq_notify`).
+    ///
+    /// # Errors
+    /// `Busy`: somebody is to be told already. `InputOutput`.
+    pub fn notify(&self, to: Option<SendOnceRight>) -> Result<()> {
+        let name = to.map_or(Name::NULL, SendOnceRight::into_name);
+        let right = Descriptor::port(name, Disposition::MoveSendOnce as u8);
+        let reply = protocol::notify(&MsgRpc, self.0.name(), right).map_err(|error| {
+            // If it was not sent it is still here.
+            drop(SendOnceRight::from_name(name));
+            failed(error)
+        })?;
+        Errno::check(reply.results.errno)
+    }
+
+    /// What it is and holds (`mq_getattr`).
+    ///
+    /// # Errors
+    /// `InputOutput`.
+    pub fn attributes(&self) -> Result<Attributes> {
+        Ok(protocol::attributes(&MsgRpc, self.0.name()).map_err(failed)?.results.attributes)
+    }
+
+    /// Sets whether calls on it wait, and returns what it was (`mq_setattr`).
+    ///
+    /// # Errors
+    /// `Invalid`: flags other than [`protocol::NONBLOCK`]. `InputOutput`.
+    pub fn set_flags(&self, flags: i64) -> Result<Attributes> {
+        let results = protocol::set_flags(&MsgRpc, self.0.name(), flags).map_err(failed)?.results;
+        Errno::check(results.errno as i32)?;
+        Ok(results.attributes)
+    }
+
+    fn send_until(&self, bytes: &[u8], priority: u32, until: Option<Time>) -> Result<()> {
+        let (deadline, invalid_time) = time(until);
+        let head = protocol::SendHead { deadline, priority, invalid_time };
+        if bytes.len() > SIZE_MAX as usize {
+            return Err(Errno::MessageSize);
+        }
+        self.ask(Message::new(protocol::SEND).value(head).bytes(bytes)).map(drop)
+    }
+
+    fn receive_until(&self, buffer: &mut [u8], until: Option<Time>) -> Result<(usize, u32)> {
+        let (deadline, invalid_time) = time(until);
+        let room = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
+        let head = protocol::ReceiveHead { deadline, room, invalid_time };
+        let (answer, priority) = self.ask(Message::new(protocol::RECEIVE).value(head))?;
+        let bytes = &answer.bytes()[size_of::<protocol::TakenHead>()..];
+        buffer.get_mut(..bytes.len()).ok_or(Errno::MessageSize)?.copy_from_slice(bytes);
+        Ok((bytes.len(), priority))
+    }
+
+    fn ask(&self, request: Message<'_>) -> Result<(Received, u32)> {
+        let answer = self.0.rpc(request).map_err(|failure| failed(failure.error))?;
+        let (head, _) = protocol::TakenHead::read_from_prefix(answer.bytes()).map_err(|_| Errno::InputOutput)?;
+        Errno::check(head.errno)?;
+        Ok((answer, head.priority))
+    }
+}
+
+/// How a time travels: whether it is needed, and with that looked at, is the server's to say.
+fn time(until: Option<Time>) -> (u64, u32) {
+    match deadline(until) {
+        Ok(deadline) => (deadline.nanoseconds(), 0),
+        Err(_) => (NEVER, 1),
+    }
+}
+
+/// What it means that the server could not be asked.
+fn failed(error: Error) -> Errno {
+    match error {
+        Error::ResourceShortage | Error::SendNoBuffer | Error::ReceiveNoSpace => Errno::NoMemory,
+        Error::InvalidCapability => Errno::Invalid,
+        _ => Errno::InputOutput,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_as_on_linux() {
+        let why = |text: &[u8]| QueueName::new(text).err();
+        assert_eq!(why(b"/queue"), None);
+        assert_eq!((why(b"queue"), why(b"")), (Some(Errno::Invalid), Some(Errno::Invalid)));
+        assert_eq!(
+            (why(b"/"), why(b"/a/b"), why(b"//a")),
+            (Some(Errno::NoEntry), Some(Errno::Access), Some(Errno::Access))
+        );
+        let long: Vec<u8> = core::iter::once(b'/').chain([b'n'; NAME_MAX]).collect();
+        assert_eq!(why(&long), None);
+        assert_eq!(why(&[&long[..], b"n"].concat()), Some(Errno::NameTooLong));
+    }
+
+    #[test]
+    fn a_name_from_anywhere_is_looked_at() {
+        assert!(QueueName::new(b"/q").is_ok_and(|name| name.is_valid()));
+        for bytes in [&b""[..], b"a/b", b"a\0b"] {
+            let mut name = QueueName([0; NAME_MAX + 1]);
+            name.0[..bytes.len()].copy_from_slice(bytes);
+            assert!(!name.is_valid(), "{bytes:?}");
+        }
+        assert!(!QueueName([b'n'; NAME_MAX + 1]).is_valid());
+    }
+}
