@@ -119,6 +119,7 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
             }
         }
         Unfinished::Fault(cause) => exception::raise(k, thread, cause),
+        Unfinished::Woken(_) => {}
     }
     clear::away(k, Some(thread));
     k.threads.get(thread).is_some_and(|thread| matches!(thread.state, State::Running))

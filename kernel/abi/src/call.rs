@@ -141,8 +141,8 @@ pub enum Call {
     },
     /// Waits until the word is woken, if it is as expected: looking and beginning to wait are one
     /// step. (Linux's `FUTEX_WAIT_BITSET`, XNU's `__ulock_wait`.) Who has been woken looks at the word
-    /// again: threads that come later may be quicker, and a wake is passed on when the
-    /// thread that got it ends. Unmapping the word, or mapping something else there, does not end the wait.
+    /// again: threads that come later may be quicker. A wake that a thread got who ends before it has
+    /// run is the next one's. Unmapping the word, or mapping something else there, does not end the wait.
     ///
     /// Registers: address; expected value; deadline, [`NEVER`](crate::word::NEVER) if there is none; options.
     ///

@@ -37,7 +37,7 @@ pub fn set_floating_point(k: &mut Kernel, target: ThreadId, state: &FloatingPoin
 fn stopped(k: &mut Kernel, target: ThreadId) -> Result<&mut Context> {
     let thread = &k.threads[target];
     match thread.state {
-        State::Suspended if thread.unfinished.is_none() => of(k, target),
+        State::Suspended if !thread.is_in_call() => of(k, target),
         State::Waiting(Wait::Exception(_)) => of(k, target),
         _ => Err(Error::Failure),
     }

@@ -68,8 +68,6 @@ pub struct Thread {
     pub waited_for: List<Thread, OfOwner>,
     /// Among those, behind the thread that owns the word it waits on.
     pub behind: Link<Thread>,
-    /// The word at which it was woken last, until it waits on one again.
-    pub woken_at: Option<word::Key>,
 }
 
 /// What a thread does.
@@ -133,6 +131,8 @@ pub enum Unfinished {
     BringIn(Absent, Receiving),
     /// To tell of an exception: a page that it waited for will not come.
     Fault(Cause),
+    /// Nothing; it was woken at this word, and if it ends before it runs another there is.
+    Woken(word::Key),
 }
 
 /// A send that waits.
@@ -228,7 +228,6 @@ impl Thread {
             sibling: Link::default(),
             waited_for: List::default(),
             behind: Link::default(),
-            woken_at: None,
         }
     }
 
@@ -238,6 +237,11 @@ impl Thread {
             State::Waiting(Wait::Receive(receiving)) => Some(receiving),
             _ => None,
         }
+    }
+
+    /// Whether it is in the middle of a call, whose results are still to be written.
+    pub fn is_in_call(&self) -> bool {
+        self.unfinished.is_some_and(|unfinished| !matches!(unfinished, Unfinished::Woken(_)))
     }
 
     /// The one thread that can end its wait, if there is one and it is known.

@@ -6,15 +6,13 @@
 //! happen to meet there, and takes no memory to do so. Who waits on an owned word is in a line of the owner,
 //! too, and is told when that thread ends: the owner itself never has to say what it holds.
 //!
-//! A wake is not lost with the thread that got it: a thread remembers the word that it was woken at, and
-//! when it ends another one there is woken. Needlessly at times, but who waits on a word has to
-//! look at it anyway.
+//! A wake is not lost with a thread that ends before it has run: another one there is woken.
 //!
 //! Invariants: a thread is in the line of its key exactly while its state is [`Wait::Word`], and in
 //! its owner's while that lives. Neighbours: `syscall` calls, `run` has the deadlines, `ipc::pager` brings in the page.
 //! Reference: `abi::word`, `abi::call`.
 
-use super::thread::{Completion, InQueue, State, Thread, ThreadId, Threads, Wait};
+use super::thread::{Completion, InQueue, State, Thread, ThreadId, Threads, Unfinished, Wait};
 use super::{Caller, TaskId};
 use crate::arena::OutOfMemory;
 use crate::ipc::pager::{self, Then};
@@ -193,7 +191,6 @@ fn find(k: &Kernel, task: TaskId, address: u64) -> core::result::Result<Key, Fau
 fn begin(k: &mut Kernel, me: ThreadId, waiting: Waiting, until: Option<Instant>) {
     let Kernel { words, threads, timers, .. } = k;
     threads[me].state = State::Waiting(Wait::Word(waiting));
-    threads[me].woken_at = None;
     words.line(waiting.key).push_back(threads, me);
     if let Some(owner) = waiting.owner {
         change_line_of(threads, owner, |line, threads| line.push_back(threads, me));
@@ -239,7 +236,7 @@ pub fn wake(k: &mut Kernel, task: TaskId, address: u64, count: u32) -> Result<u6
 
 fn wake_one(k: &mut Kernel, id: ThreadId, key: Key) {
     finish(k, id, Completion::success(0));
-    k.threads[id].woken_at = Some(key);
+    k.threads[id].unfinished = Some(Unfinished::Woken(key));
 }
 
 /// Ends a thread's wait on a word.
@@ -262,13 +259,13 @@ pub fn abandon(k: &mut Kernel, id: ThreadId) {
     threads[id].state = State::Running;
 }
 
-/// A thread, which waits no more, ends: who waits on its words is told, and a wake that it may not
-/// have acted on is another's.
+/// A thread, which waits no more, ends: who waits on its words is told, and a wake that it has not
+/// acted on is another's.
 pub fn owner_ends(k: &mut Kernel, id: ThreadId) {
     while let Some(waiting) = k.threads[id].waited_for.first() {
         finish(k, waiting, Completion::failure(Error::OwnerDead));
     }
-    if let Some(key) = k.threads[id].woken_at.take()
+    if let Some(Unfinished::Woken(key)) = k.threads[id].unfinished
         && let Some(next) = k.words.next(&k.threads, key)
     {
         wake_one(k, next, key);

@@ -10,7 +10,7 @@
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend state thread account host device server console bad_input meta   the cases
+//! task suspend state thread account host device server console words posix_sync posix_mq bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -45,6 +45,8 @@ mod out_of_line;
 mod peer;
 mod policies;
 mod port;
+mod posix_mq;
+mod posix_sync;
 mod protocol;
 mod random;
 mod requests;
@@ -58,6 +60,7 @@ mod suspend;
 mod task;
 mod thread;
 mod vm;
+mod words;
 
 use case::Case;
 use portolan::{argument, arguments};
@@ -91,6 +94,9 @@ const CASES: &[&[Case]] = &[
     device::CASES,
     server::CASES,
     console::CASES,
+    words::CASES,
+    posix_sync::CASES,
+    posix_mq::CASES,
     bad_input::CASES,
 ];
 

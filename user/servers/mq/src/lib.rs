@@ -45,7 +45,7 @@ use zerocopy::FromBytes;
 const QUEUES_MAX: usize = 64;
 /// Most open queues.
 const OPENINGS_MAX: usize = 256;
-/// Most bytes that all queues have room for.
+/// Most bytes that all queues have room for. The server's account has to have as many, and a few for who waits.
 const ROOM_MAX: usize = 4 << 20;
 /// Most requests that wait.
 const WAITING_MAX: usize = 128;
