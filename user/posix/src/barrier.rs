@@ -79,7 +79,7 @@ impl<'a> Barrier<'a> {
     /// # Errors
     /// `Busy`: somebody waits.
     pub fn destroy(self) -> Result<()> {
-        if self.arrived.load(Ordering::Relaxed) % ROUND == 0 { Ok(()) } else { Err(Errno::Busy) }
+        if self.arrived.load(Ordering::Relaxed).is_multiple_of(ROUND) { Ok(()) } else { Err(Errno::Busy) }
     }
 }
 

@@ -251,7 +251,6 @@ impl MessageQueue {
     }
 
     /// The right: whoever gets it has the queue open, too.
-    #[must_use]
     pub fn right(&self) -> &SendRight {
         &self.0
     }
