@@ -17,6 +17,7 @@ mod harness;
 mod interrupts;
 mod io_ports;
 mod kernel_ports;
+mod locks;
 mod memory;
 mod model;
 mod names;
