@@ -3,7 +3,7 @@
 //! ```text
 //! errno      why a call failed
 //! time       until when a call waits
-//! semaphore, mutex, condition, barrier   in words of shared memory, without a call while nobody waits
+//! semaphore, mutex, condition, barrier, once   in words of shared memory, without a call while nobody waits
 //! queue      message queues, kept by a server
 //! ```
 //!
@@ -15,6 +15,7 @@ mod barrier;
 mod condition;
 mod errno;
 mod mutex;
+mod once;
 pub mod queue;
 mod semaphore;
 mod time;
@@ -23,6 +24,7 @@ pub use barrier::{Arrival, BARRIER_WORDS, Barrier};
 pub use condition::{CONDITION_WORDS, Condition};
 pub use errno::{Errno, Result};
 pub use mutex::{Kind, MUTEX_WORDS, Mutex, Robustness};
+pub use once::Once;
 pub use queue::MessageQueue;
 pub use semaphore::{Semaphore, VALUE_MAX};
 pub use time::Time;

@@ -71,7 +71,7 @@ const NOWHERE: [u64; 12] = [
 ];
 
 fn unknown_calls() -> Verdict {
-    for number in [0, 12, 13, 100, 0xffff, 1 << 31, 1 << 32, 1 << 32 | 6, 1 << 63, u64::MAX] {
+    for number in [0, 14, 15, 100, 0xffff, 1 << 31, 1 << 32, 1 << 32 | 6, 1 << 63, u64::MAX] {
         let (code, value) = asm::trap(number, [u64::MAX; 6]);
         same!((result_of(code), value), (Err(Error::InvalidCall), 0));
     }

@@ -14,8 +14,8 @@ use portolan::abi::thread::{PRIORITY_DEFAULT, State};
 use portolan::abi::vm::Inheritance;
 use portolan::thread::{JoinHandle, spawn, yield_now};
 use portolan::word::{self, Deadline, Owner};
-use portolan::{Mapping, MemoryObject, Once, Protection, Right, SendRight, Task, trap};
-use portolan_posix::{Arrival, Barrier, Condition, Errno, Kind, Mutex, Result, Robustness, Semaphore, Time};
+use portolan::{Mapping, MemoryObject, Protection, Right, SendRight, Task, trap};
+use portolan_posix::{Arrival, Barrier, Condition, Errno, Kind, Mutex, Once, Result, Robustness, Semaphore, Time};
 
 cases!("posix_sync":
     a_semaphore_lets_in_as_many_as_it_says,
@@ -40,6 +40,8 @@ cases!("posix_sync":
     a_wait_tells_of_the_death_of_the_mutexs_owner,
     a_condition_is_a_bounded_buffer,
     a_barrier_lets_all_go_at_once,
+    what_is_done_once_is_done_by_one,
+    what_a_thread_died_of_is_done_by_another,
 );
 
 const MUTEX: usize = 0;
@@ -283,7 +285,7 @@ fn a_mutex_lets_one_in_at_a_time() -> Verdict {
 }
 
 /// The words that a child has inherited.
-static INHERITED: Once<Mapping> = Once::new();
+static INHERITED: portolan::Once<Mapping> = portolan::Once::new();
 
 /// A child's life: it counts, and says when it is done. It has no names, and needs none.
 extern "C" fn count_in_child() -> ! {
@@ -583,6 +585,37 @@ fn a_barrier_lets_all_go_at_once() -> Verdict {
     }
     same!(serial, ROUNDS);
     same!(shared.barrier().destroy(), Ok(()));
+    Ok(())
+}
+
+fn what_is_done_once_is_done_by_one() -> Verdict {
+    let shared = Shared::new()?;
+    let call = |shared: &Shared| {
+        shared.spawn(|shared, me| {
+            Once::at(shared.word(DONE)).call(me, || {
+                portolan::thread::sleep_ms(20);
+                shared.word(COUNT).fetch_add(1, Ordering::Relaxed);
+            })?;
+            Ok::<u64, Errno>(shared.count())
+        })
+    };
+    for thread in [call(&shared)?, call(&shared)?, call(&shared)?] {
+        same!(thread.join()?, Ok(1));
+    }
+    Ok(())
+}
+
+fn what_a_thread_died_of_is_done_by_another() -> Verdict {
+    let shared = Shared::new()?;
+    let first =
+        shared.spawn(|shared, me| Once::at(shared.word(DONE)).call(me, || portolan::thread::sleep_ms(u32::MAX)))?;
+    sleeps(&first)?;
+    let second = shared.spawn(|shared, me| {
+        Once::at(shared.word(DONE)).call(me, || drop(shared.word(COUNT).fetch_add(1, Ordering::Relaxed)))
+    })?;
+    waits(&second)?;
+    kill(first)?;
+    same!((second.join()?, shared.count()), (Ok(()), 1));
     Ok(())
 }
 
