@@ -23,6 +23,9 @@ const WOKEN: u32 = u32::MAX;
 /// Fewer states than this mean that not everything was looked at.
 const STATES_AT_LEAST: usize = 1000;
 
+/// How a wait ended: its result, and the value that was there instead.
+type Ended = (Result<()>, u64);
+
 /// Where a thread is.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum At {
@@ -59,7 +62,7 @@ struct Scene {
     ports: [Name; THREADS],
     owners: [u64; THREADS],
     at: [At; THREADS],
-    waits: [Option<Pending<(Result<()>, u64)>>; THREADS],
+    waits: [Option<Pending<Ended>>; THREADS],
 }
 
 impl Scene {

@@ -609,10 +609,11 @@ fn random_calls() -> Verdict {
         peer.give(port, Disposition::MakeSend)?;
         let mut random = Random::new(0x5eed_1000 + seed);
         for _ in 0..400 {
-            let number = random.below(13);
+            let number = random.below(15);
             let arguments = [(); 6].map(|()| odd_argument(&mut random));
-            // Nothing that waits for ever: a random receive or sleep would be the end of the storm.
-            let waits = matches!(number, number::MSG_RECEIVE | number::MSG_RPC | number::THREAD_SWITCH);
+            // Nothing that waits for ever: a random receive, sleep or wait would be the end of the storm.
+            let waits =
+                matches!(number, number::MSG_RECEIVE | number::MSG_RPC | number::THREAD_SWITCH | number::WORD_WAIT);
             if waits || number == number::DEBUG_WRITE {
                 continue;
             }
