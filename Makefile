@@ -1,7 +1,10 @@
 # Portolan: build it, run it, test it. `make help` lists the verbs.
 
 # The programs of the boot archive: NAME is the binary of the package portolan-NAME.
-PROGRAMS := first console hello demos suite bench
+PROGRAMS := first names console hello demos suite bench
+
+# What else is in it: which servers are started, and how.
+files := user/servers/servers.conf user/suite/suite.conf
 
 # What a person may set.
 RUN       ?= demos#    run: which program of the archive
@@ -24,8 +27,8 @@ boot  := target/debug/portolan-boot
 guest := target/x86_64-unknown-none
 build := build --quiet --target x86_64-unknown-none
 
-# Tests and benchmarks print by the kernel, whose every line is there before the next instruction.
-words := $(strip run=$(RUN) $(DEMO:%=demo=%) $(if $(filter suite bench,$(RUN)),,console=$(CONSOLE)))
+# Tests and benchmarks have the machine to themselves, without servers; their cases start their own.
+words := $(strip run=$(RUN) $(DEMO:%=demo=%) $(if $(filter suite bench,$(RUN)),,servers=servers.conf console=$(CONSOLE)))
 vm    := --accel $(ACCEL) --memory $(MEM)
 
 help: ## list the verbs
@@ -91,7 +94,7 @@ $(guest)/%/portolan: FORCE | target/toolchain/ready
 $(addprefix $(guest)/%/,$(PROGRAMS)): FORCE | target/toolchain/ready
 	@$(bare) $(build) --profile $* $(PROGRAMS:%=-p portolan-%)
 
-$(guest)/%/archive.tar: $(guest)/%/portolan $(addprefix $(guest)/%/,$(PROGRAMS)) $(boot)
+$(guest)/%/archive.tar: $(guest)/%/portolan $(addprefix $(guest)/%/,$(PROGRAMS)) $(files) $(boot)
 	@$(boot) pack --out $@ --words "run=demos" --kernel $(filter-out $(boot),$^)
 
 $(boot): FORCE | target/toolchain/ready
@@ -100,7 +103,7 @@ $(boot): FORCE | target/toolchain/ready
 # The images carry their command line with them.
 target/image/archive.tar: $(guest)/release/archive.tar FORCE
 	@mkdir -p $(@D)
-	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/portolan $(addprefix $(guest)/release/,$(PROGRAMS))
+	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/portolan $(addprefix $(guest)/release/,$(PROGRAMS)) $(files)
 
 target/image/portolan-bios.img: $(guest)/release/portolan target/image/archive.tar target/bootloader/portolan-image
 	@target/bootloader/portolan-image --kernel $< --archive target/image/archive.tar --out $(@D)

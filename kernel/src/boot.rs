@@ -212,6 +212,8 @@ fn start_first(k: &mut Kernel, boot: &BootInfo, program: &Program<'_>, arguments
         host_privileged: give(k, task, k.host_privileged)?,
         archive: give_archive(k, task, boot)?,
         console: Name::NULL,
+        names: Name::NULL,
+        reserved: 0,
         archive_size: boot.archive_size as u64,
         arguments_size: arguments.len().min(Startup::ARGUMENTS_MAX) as u64,
     };

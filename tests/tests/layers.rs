@@ -20,6 +20,7 @@ const CRATES: [(&str, &[&str]); 15] = [
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),
     ("portolan-console", &["portolan"]),
+    ("portolan-names", &["portolan"]),
     ("portolan-demos", &["portolan-abi", "portolan"]),
     ("portolan-suite", &["portolan-abi", "portolan", "portolan-posix", "portolan-mq"]),
     ("portolan-bench", &["portolan-abi", "portolan"]),

@@ -26,6 +26,10 @@ pub struct Startup {
     pub archive: Name,
     /// A send right to the console server, or null: then text goes to `debug_write`.
     pub console: Name,
+    /// A send right to the name server, or null.
+    pub names: Name,
+    /// 0.
+    pub reserved: u32,
     /// Bytes of the archive.
     pub archive_size: u64,
     /// Bytes of argument text after this block.
@@ -36,7 +40,7 @@ impl Startup {
     /// Its length in bytes.
     pub const SIZE: usize = size_of::<Startup>();
     /// The layout described here.
-    pub const VERSION: u32 = 3;
+    pub const VERSION: u32 = 4;
     /// Most bytes of argument text: block and text share one page.
     pub const ARGUMENTS_MAX: usize = crate::vm::PAGE_SIZE - Self::SIZE;
 }

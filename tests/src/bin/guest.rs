@@ -60,7 +60,7 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
 
 /// Types a name with a mistake, and sees whether it is shown, corrected, and read.
 fn converse(machine: &Machine) -> Result<bool> {
-    let machine = with_words(machine, "run=demos demo=greet console=server".into());
+    let machine = with_words(machine, "run=demos demo=greet servers=servers.conf".into());
     let typing = Typing { after: "== greet", text: "Adx\x7fa\r" };
     let limits = session::limits(SILENCE, TOTAL);
     let session = Session::run_typing(&machine, "console.log", limits, Some(typing), |_| {})?;

@@ -1,128 +1,255 @@
-//! The first task: starts the program that the command line names with `run=`,
-//! serves its bootstrap port, and ends the machine with its exit code.
+//! The bootstrap server. It is the first task, and all that the kernel starts by itself.
 //!
-//! It serves on its own notify port, and so hears in one place what the program
-//! asks, its exit report, and, if there is none, of its death. With `console=server` it starts the
-//! console server first, which asks for the serial line as the program does for what it needs.
+//! ```text
+//! main     what comes in: requests of servers and of the program, deaths, and the orders of who looks after it all
+//! server   a server: starting it, and whether it is started again
+//! service  a declared service: the port that outlives the servers behind it
+//! ```
+//!
+//! It starts the servers that the configuration `servers=` names (`portolan::configuration`), then the
+//! program that `run=` names, and ends the machine with the program's exit code. A server gets, when it
+//! asks, what its line of the configuration says; the program gets everything. With `console=kernel` the
+//! console server is left out.
+//!
+//! It serves on its own notify port, and so hears in one place what is asked, exit reports, and deaths. It
+//! never waits for a server, as the server may be waiting for it: what it tells them it sends without
+//! waiting for room or for an answer.
+//!
+//! It need not be the first task: started by another, it asks that one for the host port and the archive,
+//! checks in for its control port, and when it ends, ends the servers that it started. So there can be a
+//! system inside the system.
 #![no_std]
 #![no_main]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
+mod server;
+mod service;
+
 use alloc::format;
+use alloc::vec::Vec;
+use core::fmt;
 use portolan::abi::task::Limits;
-use portolan::abi::thread::PRIORITY_DEFAULT;
-use portolan::bootstrap::routine::{self, Archive, Exit, Host, Serial};
-use portolan::program::{LIMITS_SMALL, Launch, Program};
-use portolan::server::{Call, Outcome, Unanswered, refuse};
+use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Serial, Services};
+use portolan::configuration::{self, Given};
+use portolan::console::{self, Console};
+use portolan::program::{Launch, Program};
+use portolan::server::{Call, Held, Outcome, Unanswered, refuse};
+use portolan::servers::protocol::{self, GetService, Kill, List, ShutDown, Start, Stop};
+use portolan::servers::{self, LISTED, ServerInfo};
+use portolan::service::ServiceName;
 use portolan::start::{entered, startup};
 use portolan::{
-    Answer, Error, MemoryObject, Notice, Received, Result, Right, SendRight, Task, argument, arguments, console,
-    notification, println,
+    Answer, Capacity, Error, MemoryObject, Notice, PortSet, ReceiveRight, Received, Result, Right, SendRight, Task,
+    argument, arguments, bootstrap, name_server, notification,
 };
+use server::{Child, Server, Status};
+use service::Service;
 
 portolan::main!(main);
 
-/// What is run if the command line does not say.
+/// What the first task runs if the command line does not say.
 const RUN_DEFAULT: &str = "demos";
-/// The console server's program, and the value of `console=` that asks for it.
-const CONSOLE: &str = "console";
-const CONSOLE_SERVER: &str = "server";
+/// The value of `console=` that leaves the console to the kernel.
+const CONSOLE_KERNEL: &str = "kernel";
 /// The program gets all that is left of the machine, but for one part in this many.
 const KEPT_PART: u64 = 8;
 
+/// Says something, on the console if there is one.
+macro_rules! tell {
+    ($($argument:tt)*) => { post(&format!("first: {}\n", format_args!($($argument)*))) };
+}
+
 fn main() -> Result<u32> {
-    let mut first = First::take()?;
-    if argument("console") == Some(CONSOLE_SERVER) {
-        first.start_console()?;
+    let Some(mut first) = First::take()? else { return Ok(1) };
+    first.start_servers();
+    if let Some(name) = argument("run").or(is_first_task().then_some(RUN_DEFAULT)) {
+        let Some(program) = first.machine.program(name) else { return Ok(1) };
+        first.start_program(&program, name)?;
     }
-    let name = argument("run").unwrap_or(RUN_DEFAULT);
-    let Some(program) = first.program(name)? else { return Ok(1) };
-    first.program = Some(Child::of(start(&program, name)?)?);
-    routine::serve(notification::port(), &mut first)?;
-    Ok(first.exit_code())
+    first.serve()?;
+    Ok(first.close())
 }
 
-fn start(program: &Program<'_>, name: &str) -> Result<Task> {
-    let arguments = format!("{} first={}", arguments(), entered());
-    let bootstrap = Right::MakeSend(notification::port());
-    program.start(Launch { limits: limits()?, bootstrap, ..Launch::new(name, &arguments) })
+fn is_first_task() -> bool {
+    startup().host_privileged.is_some()
 }
 
-/// What this task can give away.
-fn limits() -> Result<Limits> {
-    let info = Task::this().info()?;
-    let part = |limit: u64, used: u64| (limit - used) / KEPT_PART * (KEPT_PART - 1);
-    Ok(Limits {
-        memory: part(info.limits.memory, info.used.memory),
-        ports: part(info.limits.ports, info.used.ports),
-        frames: part(info.limits.frames, info.used.frames),
-    })
+/// Prints without waiting for the console server, which may be waiting for this task.
+fn post(text: &str) {
+    let posted = console::this().map(|console| console.post(text.as_bytes()));
+    if posted.is_none_or(|posted| posted.is_err()) {
+        let _ = portolan::trap::debug_write(text.as_bytes());
+    }
 }
 
-/// What the kernel gave to this task and this task gives to others, and the tasks that it started.
-struct First {
+/// What this task was given, and gives to others.
+struct Machine {
     /// The privileged host port.
-    host: &'static SendRight,
-    archive: &'static MemoryObject,
+    host: SendRight,
+    archive: MemoryObject,
     archive_size: u64,
-    program: Option<Child>,
-    console: Option<Child>,
-    /// The serial line, until the console server asks for it.
-    serial: Option<console::Serial>,
-    /// What the program reported.
-    exit: Option<u32>,
+    files: portolan::Archive,
 }
 
-/// A task that this one started.
-struct Child {
-    task: Task,
-    /// What its messages say of their sender.
-    id: u64,
-}
-
-impl Child {
-    fn of(task: Task) -> Result<Child> {
-        let id = task.info()?.id;
-        Ok(Child { task, id })
-    }
-
-    fn has_died(&self, notice: Option<Notice>) -> bool {
-        notice == Some(Notice::DeadName(self.task.right().name()))
-    }
-}
-
-impl First {
-    fn take() -> Result<First> {
+impl Machine {
+    fn take() -> Result<Machine> {
         let startup = startup();
-        let host = startup.host_privileged.as_ref().ok_or(Error::InvalidCapability)?;
-        let (archive, archive_size) = startup.archive.as_ref().ok_or(Error::InvalidCapability)?;
-        let archive_size = *archive_size;
-        Ok(First { host, archive, archive_size, program: None, console: None, serial: None, exit: None })
+        let (host, archive, archive_size) = match (&startup.host_privileged, &startup.archive) {
+            (Some(host), Some((archive, size))) => (host.try_clone()?, archive.right().try_clone()?, *size),
+            _ => {
+                let (archive, size) = bootstrap::archive_object()?;
+                (bootstrap::host()?, archive.into_right(), size)
+            }
+        };
+        let archive = MemoryObject::from_right(archive);
+        let files = portolan::Archive::map(&archive, archive_size)?;
+        Ok(Machine { host, archive, archive_size, files })
     }
 
     /// A program of the archive; if it is none, that is said.
-    fn program(&self, name: &str) -> Result<Option<Program<'static>>> {
-        let Some(file) = portolan::Archive::map(self.archive, self.archive_size)?.file(name) else {
-            println!("first: there is no program `{name}` in the boot archive");
-            return Ok(None);
+    fn program(&self, name: &str) -> Option<Program<'static>> {
+        let Some(file) = self.files.file(name) else {
+            tell!("there is no program `{name}` in the boot archive");
+            return None;
         };
-        Ok(Program::parse(file).inspect_err(|defect| println!("first: `{name}` is no program: {defect}")).ok())
+        Program::parse(file).inspect_err(|defect| tell!("`{name}` is no program: {defect}")).ok()
     }
 
-    /// Starts the console server. From now on everybody prints there, this task included. It is
-    /// more important than whoever has it print, as its device does not wait.
-    fn start_console(&mut self) -> Result<()> {
-        let Some(program) = self.program(CONSOLE)? else { return Ok(()) };
-        let bootstrap = Right::MakeSend(notification::port());
-        let (limits, priority) = (LIMITS_SMALL, PRIORITY_DEFAULT + 1);
-        let server = program.start(Launch { limits, bootstrap, priority, ..Launch::new(CONSOLE, "") })?;
-        self.console = Some(Child::of(server)?);
-        let serial = console::Serial::claim(self.host)?;
-        console::adopt(serial.console()?);
-        self.serial = Some(serial);
+    /// The configuration that the command line names; if it is none, that is said.
+    fn configuration(&self) -> Option<Vec<configuration::Server<'static>>> {
+        let Some(name) = argument("servers") else { return Some(Vec::new()) };
+        let Some(text) = self.files.file(name).and_then(|file| core::str::from_utf8(file).ok()) else {
+            tell!("there is no text `{name}` in the boot archive");
+            return None;
+        };
+        let mut servers = configuration::parse(text).inspect_err(|mistake| tell!("`{name}`, {mistake}")).ok()?;
+        if argument("console") == Some(CONSOLE_KERNEL) {
+            servers.retain(|server| server.name.text() != Ok(console::SERVICE));
+        }
+        Some(servers)
+    }
+}
+
+struct First {
+    machine: Machine,
+    servers: Vec<Server>,
+    services: Vec<Service>,
+    /// Where declared services are told.
+    told: Option<SendRight>,
+    /// Where the orders of who looks after the servers come.
+    control: ReceiveRight,
+    program: Option<Child>,
+    /// What the program reported.
+    exit: Option<u32>,
+    /// Who wants everything to end.
+    shutting_down: Option<Held<ShutDown>>,
+}
+
+impl First {
+    /// `None`: there is a mistake in what this task was given, and it has been said.
+    fn take() -> Result<Option<First>> {
+        let machine = Machine::take()?;
+        let Some(configured) = machine.configuration() else { return Ok(None) };
+        let control = match is_first_task() {
+            true => ReceiveRight::allocate(Capacity::DEFAULT)?,
+            false => bootstrap::check_in(servers::SERVICE)?,
+        };
+        let services = configured.iter().flat_map(|server| &server.services).map(|name| Service::new(*name)).collect();
+        let servers = configured.into_iter().map(Server::new).collect();
+        let (told, program, exit, shutting_down) = (None, None, None, None);
+        Ok(Some(First { machine, servers, services, told, control, program, exit, shutting_down }))
+    }
+
+    fn start_servers(&mut self) {
+        // What a server asks of another waits until that one is there, in whatever order they start.
+        for number in 0..self.servers.len() {
+            if let Err(error) = self.open_services(number) {
+                self.give_up(number, format_args!("has no ports: {error:?}"));
+            }
+        }
+        // From now on this task prints there, too.
+        if let Some(console) = self.service(console::SERVICE).and_then(|right| right.try_clone().ok()) {
+            console::adopt(Console::from_right(console));
+        }
+        for number in 0..self.servers.len() {
+            // Why one could not be started has been said; the others may do without it.
+            let _ = self.start_server(number);
+        }
+    }
+
+    /// Starts a server; if that cannot be, it is given up.
+    fn start_server(&mut self, number: usize) -> Result<()> {
+        match self.open_services(number).and_then(|()| self.launch(number)) {
+            Ok(child) => self.servers[number].status = Status::Running(child),
+            Err(error) => {
+                self.give_up(number, format_args!("cannot be started: {error:?}"));
+                return Err(error);
+            }
+        }
         Ok(())
+    }
+
+    fn launch(&self, number: usize) -> Result<Child> {
+        let configured = &self.servers[number].configured;
+        let program = self.machine.program(configured.program).ok_or(Error::InvalidName)?;
+        // A server is not given what it serves itself: it would wait for itself.
+        let other = |name: &str| match configured.serves(name) {
+            true => None,
+            false => self.service(name),
+        };
+        let console = other(console::SERVICE).map(SendRight::try_clone).transpose()?.map(Console::from_right);
+        let launch = Launch {
+            limits: configured.limits,
+            priority: configured.priority,
+            bootstrap: Right::MakeSend(notification::port()),
+            console: console.as_ref(),
+            names: other(name_server::SERVICE),
+            ..Launch::new(configured.program, configured.arguments)
+        };
+        Child::of(program.start(launch)?)
+    }
+
+    fn start_program(&mut self, program: &Program<'_>, name: &str) -> Result<()> {
+        let arguments = format!("{} first={}", arguments(), entered());
+        let launch = Launch::new(name, &arguments);
+        let names = self.service(name_server::SERVICE).or(launch.names);
+        let bootstrap = Right::MakeSend(notification::port());
+        let task = program.start(Launch { limits: limits()?, bootstrap, names, ..launch })?;
+        self.program = Some(Child::of(task)?);
+        Ok(())
+    }
+
+    fn serve(&mut self) -> Result<()> {
+        let all = PortSet::allocate()?;
+        all.add(notification::port())?;
+        all.add(&self.control)?;
+        let control = self.control.name();
+        all.serve(|message| match message.port() == control {
+            true => protocol::dispatch(self, message),
+            false => routine::dispatch(self, message),
+        })
+    }
+
+    /// The end; the exit code. The first task's is the machine's, and ends all others.
+    fn close(&mut self) -> u32 {
+        if let Some(request) = self.shutting_down.take() {
+            self.end_all();
+            // Whoever has gone needs no answer.
+            let _ = request.answer(Ok(()));
+            return 0;
+        }
+        let code = self.exit_code();
+        if !is_first_task() {
+            self.end_all();
+        }
+        code
+    }
+
+    fn end_all(&mut self) {
+        let running = self.servers.iter().filter_map(Server::child).chain(&self.program);
+        running.for_each(Child::end);
     }
 
     /// The exit code of a program that reported one or has died. A notice overtakes messages, so the
@@ -134,42 +261,205 @@ impl First {
             let _ = routine::dispatch(self, &mut message);
         }
         self.exit.unwrap_or_else(|| {
-            println!("first: the program died without an exit report");
+            tell!("the program died without an exit report");
             1
         })
     }
+
+    /// A server has ended: it is started again, if its policy allows it.
+    fn has_ended(&mut self, number: usize) {
+        self.servers[number].status = Status::Stopped;
+        if self.servers[number].may_start_again() {
+            let _ = self.start_server(number);
+        } else {
+            self.give_up(number, format_args!("has ended, and is not started again"));
+        }
+    }
+
+    fn give_up(&mut self, number: usize, why: fmt::Arguments<'_>) {
+        tell!("{:?} {why}", self.servers[number].configured.name);
+        self.servers[number].status = Status::GivenUp;
+        self.close_services(number);
+    }
+
+    /// Sees to it that each of its services has a port, and tells of those that are new.
+    fn open_services(&mut self, number: usize) -> Result<()> {
+        let configured = &self.servers[number].configured;
+        for service in self.services.iter_mut().filter(|service| configured.services.contains(&service.name)) {
+            if service.open()?
+                && let Some(told) = &self.told
+            {
+                service.declare(told)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whoever waits for one of its services, or asks, is told that the port is dead.
+    fn close_services(&mut self, number: usize) {
+        let configured = &self.servers[number].configured;
+        let its = self.services.iter_mut().filter(|service| configured.services.contains(&service.name));
+        its.for_each(Service::close);
+    }
+
+    /// A send right to a service that has a port.
+    fn service(&self, name: &str) -> Option<&SendRight> {
+        self.services.iter().find(|service| service.name.text() == Ok(name))?.right()
+    }
+
+    /// The server whose task this is.
+    fn server_of(&self, task: u64) -> Option<usize> {
+        self.servers.iter().position(|server| server.child().is_some_and(|child| child.id == task))
+    }
+
+    fn is_program(&self, task: u64) -> bool {
+        self.program.as_ref().is_some_and(|program| program.id == task)
+    }
+
+    /// Whether a task is given this: the program everything, a server what is configured.
+    fn may_have(&self, task: u64, what: Given) -> Result<()> {
+        let configured =
+            || self.server_of(task).is_some_and(|number| self.servers[number].configured.given.contains(&what));
+        if self.is_program(task) || configured() { Ok(()) } else { Err(Error::NoAccess) }
+    }
+
+    /// The server of this name.
+    fn named(&self, name: ServiceName) -> Result<usize> {
+        self.servers.iter().position(|server| server.configured.name == name).ok_or(Error::InvalidName)
+    }
+
+    fn heed(&mut self, notice: Notice, message: &mut Received) -> Answer<'static> {
+        match notice {
+            Notice::DeadName(name) if self.program.as_ref().is_some_and(|program| program.is(name)) => Answer::Stop,
+            Notice::DeadName(name) => {
+                let died = |server: &Server| server.child().is_some_and(|child| child.is(name));
+                if let Some(number) = self.servers.iter().position(died) {
+                    self.has_ended(number);
+                }
+                Answer::Nothing
+            }
+            Notice::PortDestroyed(_) => {
+                if let Ok(port) = message.take_receive(0)
+                    && let Some(service) = self.services.iter_mut().find(|service| service.is(&port))
+                {
+                    service.came_back(port);
+                }
+                Answer::Nothing
+            }
+            _ => Answer::Nothing,
+        }
+    }
+}
+
+/// What this task can give to the program.
+fn limits() -> Result<Limits> {
+    let info = Task::this().info()?;
+    let part = |limit: u64, used: u64| (limit - used) / KEPT_PART * (KEPT_PART - 1);
+    Ok(Limits {
+        memory: part(info.limits.memory, info.used.memory),
+        ports: part(info.limits.ports, info.used.ports),
+        frames: part(info.limits.frames, info.used.frames),
+    })
 }
 
 impl routine::Server for First {
-    fn host(&mut self, _: &mut Call<'_, Host>) -> Outcome<Host> {
-        Ok(self.host.try_clone()?)
+    fn host(&mut self, call: &mut Call<'_, Host>) -> Outcome<Host> {
+        self.may_have(call.sender(), Given::Host)?;
+        Ok(self.machine.host.try_clone()?)
     }
 
-    fn archive(&mut self, _: &mut Call<'_, Archive>) -> Outcome<Archive> {
-        Ok((self.archive_size, self.archive.right().try_clone()?))
+    fn archive(&mut self, call: &mut Call<'_, Archive>) -> Outcome<Archive> {
+        self.may_have(call.sender(), Given::Archive)?;
+        Ok((self.machine.archive_size, self.machine.archive.right().try_clone()?))
     }
 
     fn exit(&mut self, call: &mut Call<'_, Exit>, code: u32, _reserved: u32) -> Outcome<Exit> {
-        if self.program.as_ref().is_none_or(|program| program.id != call.sender()) {
+        if !self.is_program(call.sender()) {
+            // Of a server's end its death tells.
             return Err(Error::NoAccess.into());
         }
         self.exit = Some(code);
         Err(Unanswered::Stop)
     }
 
-    fn serial(&mut self, _: &mut Call<'_, Serial>) -> Outcome<Serial> {
-        Ok(self.serial.take().ok_or(Error::NoAccess)?.into_rights())
+    fn serial(&mut self, call: &mut Call<'_, Serial>, told: SendRight) -> Outcome<Serial> {
+        self.may_have(call.sender(), Given::Serial)?;
+        Ok(console::Serial::claim(&self.machine.host, told.into())?.into_rights())
+    }
+
+    fn check_in(&mut self, call: &mut Call<'_, CheckIn>, name: ServiceName) -> Outcome<CheckIn> {
+        let task = call.sender();
+        let number = self.server_of(task).ok_or(Error::InvalidName)?;
+        if !self.servers[number].configured.services.contains(&name) {
+            return Err(Error::InvalidName.into());
+        }
+        let service = self.services.iter_mut().find(|service| service.name == name).ok_or(Error::InvalidName)?;
+        service.check_in(task, call)
+    }
+
+    fn services(&mut self, call: &mut Call<'_, Services>, to: SendRight) -> Outcome<Services> {
+        self.may_have(call.sender(), Given::Services)?;
+        self.services.iter().try_for_each(|service| service.declare(&to))?;
+        self.told = Some(to);
+        Ok(())
+    }
+
+    fn control(&mut self, call: &mut Call<'_, Control>) -> Outcome<Control> {
+        if !self.is_program(call.sender()) {
+            return Err(Error::NoAccess.into());
+        }
+        Ok(self.control.make_send()?)
     }
 
     fn other(&mut self, message: &mut Received) -> Answer<'static> {
-        let notice = message.notice();
-        if self.program.as_ref().is_some_and(|program| program.has_died(notice)) {
-            return Answer::Stop;
+        match message.notice() {
+            Some(notice) => self.heed(notice, message),
+            None => refuse(message, Error::BadId),
         }
-        if self.console.as_ref().is_some_and(|console| console.has_died(notice)) {
-            // If it died before it asked, nobody else will serve the line.
-            self.serial = None;
+    }
+}
+
+impl protocol::Server for First {
+    fn list(&mut self, _: &mut Call<'_, List>, first: u32, _reserved: u32) -> Outcome<List> {
+        let mut listed = [ServerInfo::NONE; LISTED];
+        let mut count = 0;
+        for (place, server) in listed.iter_mut().zip(self.servers.iter().skip(first as usize)) {
+            *place = server.info();
+            count += 1;
         }
-        refuse(message, Error::BadId)
+        Ok((count, 0, listed))
+    }
+
+    fn start(&mut self, _: &mut Call<'_, Start>, name: ServiceName) -> Outcome<Start> {
+        let number = self.named(name)?;
+        if self.servers[number].child().is_some() {
+            return Err(Error::Failure.into());
+        }
+        self.servers[number].forget_restarts();
+        Ok(self.start_server(number)?)
+    }
+
+    fn stop(&mut self, _: &mut Call<'_, Stop>, name: ServiceName) -> Outcome<Stop> {
+        let number = self.named(name)?;
+        self.servers[number].child().ok_or(Error::Failure)?.end();
+        self.servers[number].status = Status::Stopped;
+        self.close_services(number);
+        Ok(())
+    }
+
+    fn kill(&mut self, _: &mut Call<'_, Kill>, name: ServiceName) -> Outcome<Kill> {
+        // Of its death the kernel tells, as of any other.
+        self.servers[self.named(name)?].child().ok_or(Error::Failure)?.end();
+        Ok(())
+    }
+
+    fn get_service(&mut self, _: &mut Call<'_, GetService>, name: ServiceName) -> Outcome<GetService> {
+        let service = self.services.iter().find(|service| service.name == name);
+        Ok(service.and_then(Service::right).ok_or(Error::InvalidName)?.try_clone()?)
+    }
+
+    fn shut_down(&mut self, call: &mut Call<'_, ShutDown>) -> Outcome<ShutDown> {
+        self.shutting_down = Some(call.hold());
+        Err(Unanswered::Stop)
     }
 }

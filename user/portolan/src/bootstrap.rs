@@ -1,7 +1,8 @@
 //! What a task can ask of whoever started it, through its bootstrap port.
 //!
-//! The interface is defined as the kernel's are. The first task serves it for the
-//! programs that it starts; a program serves it, or just the exit report, for its own.
+//! The interface is defined as the kernel's are. The bootstrap server, which is the first task, serves
+//! it for the servers and the program that it starts: to the program it gives everything, to a server
+//! what its configuration says. A program serves it, or just the exit report, for its own.
 
 use crate::Result;
 use crate::archive::Archive;
@@ -10,7 +11,8 @@ use crate::device::{Interrupt, IoPorts};
 use crate::interface::MsgRpc;
 use crate::layout::{Address, addressed, write};
 use crate::memory_object::MemoryObject;
-use crate::right::{ReceiveRight, SendRight};
+use crate::right::{ReceiveRight, Right, SendRight};
+use crate::service::ServiceName;
 use crate::start::startup;
 use crate::trap;
 use portolan_abi::interface::Routine;
@@ -20,25 +22,51 @@ use zerocopy::IntoBytes;
 
 /// The routines.
 pub mod routine {
+    use crate::service::ServiceName;
+
     crate::interface! {
         base 3000;
 
         /// A send right to the privileged host port.
+        ///
+        /// `NoAccess`: it is not to be given.
         1 host / Host () -> (; host: SendRight);
 
         /// A send right to the boot archive's memory object that allows reading, and
         /// the archive's bytes.
+        ///
+        /// `NoAccess`: it is not to be given.
         2 archive / Archive () -> (size: u64; archive: SendRight);
 
         /// The task is about to end: with success if `code` is 0. Sent without a
         /// reply port.
         3 exit / Exit (code: u32, reserved: u32) -> ();
 
-        /// The first serial line, for the console server: the port on which it is asked, the
-        /// registers, and the interrupt, which comes to that port. It is given once.
+        /// The first serial line, for the console server: the registers, and the interrupt, which
+        /// comes to the port of `told`. They are claimed anew for each who asks.
         ///
-        /// `NoAccess`: it has been given, or is not to be given at all.
-        4 serial / Serial () -> (; port: ReceiveRight, io_ports: SendRight, interrupt: SendRight);
+        /// `NoAccess`: it is not to be given. `NoSpace`: somebody has it.
+        4 serial / Serial (; told: SendRight) -> (; io_ports: SendRight, interrupt: SendRight);
+
+        /// The receive right of a service that was declared for the server that asks. It has a
+        /// backup: when the server dies, the port lives on with what is queued, and is given to the
+        /// server that is started in its place. (Mach's `bootstrap_check_in`.)
+        ///
+        /// `InvalidName`: no such service was declared for who asks. `Failure`: who asks has checked in
+        /// already.
+        5 check_in / CheckIn (name: ServiceName) -> (; service: ReceiveRight);
+
+        /// For the name server: each declared service is told to the port of `to`
+        /// ([`declaration`](crate::name_server::declaration)), those that exist before this is
+        /// answered, others when they come into being.
+        ///
+        /// `NoAccess`: it is not to be told.
+        6 services / Services (; to: SendRight) -> ();
+
+        /// A send right that allows to look after the servers ([`servers`](crate::servers)).
+        ///
+        /// `NoAccess`: it is not to be given.
+        7 control / Control () -> (; control: SendRight);
     }
 }
 
@@ -67,19 +95,53 @@ pub fn host() -> Result<SendRight> {
 /// # Errors
 /// Those of the call, and what the other side says; those of [`Archive::map`].
 pub fn archive() -> Result<Archive> {
-    let reply = routine::archive(&MsgRpc, port()?.name())?;
-    let object = MemoryObject::from_right(SendRight::from_name(reply.rights[0]));
-    Archive::map(&object, reply.results.size)
+    let (object, size) = archive_object()?;
+    Archive::map(&object, size)
 }
 
-/// Asks for the first serial line.
+/// Asks for the boot archive's memory object, and the archive's bytes.
 ///
 /// # Errors
 /// Those of the call, and what the other side says.
-pub fn serial() -> Result<Serial> {
-    let [port, io_ports, interrupt, ..] = routine::serial(&MsgRpc, port()?.name())?.rights;
+pub fn archive_object() -> Result<(MemoryObject, u64)> {
+    let reply = routine::archive(&MsgRpc, port()?.name())?;
+    Ok((MemoryObject::from_right(SendRight::from_name(reply.rights[0])), reply.results.size))
+}
+
+/// Checks in: takes over the port of a service that was declared for this server.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn check_in(service: &str) -> Result<ReceiveRight> {
+    let reply = routine::check_in(&MsgRpc, port()?.name(), ServiceName::new(service)?)?;
+    Ok(ReceiveRight::from_name(reply.rights[0]))
+}
+
+/// Has the declared services told to a port.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn services(to: &ReceiveRight) -> Result<()> {
+    routine::services(&MsgRpc, port()?.name(), Right::MakeSend(to).descriptor()).map(drop)
+}
+
+/// Asks for the right that allows to look after the servers.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn control() -> Result<SendRight> {
+    let reply = routine::control(&MsgRpc, port()?.name())?;
+    Ok(SendRight::from_name(reply.rights[0]))
+}
+
+/// Asks for the first serial line, whose interrupts come to the port of `told`.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn serial(told: &ReceiveRight) -> Result<Serial> {
+    let told = Right::MakeSend(told).descriptor();
+    let [io_ports, interrupt, ..] = routine::serial(&MsgRpc, port()?.name(), told)?.rights;
     Ok(Serial {
-        port: ReceiveRight::from_name(port),
         io_ports: IoPorts::from_right(SendRight::from_name(io_ports)),
         interrupt: Interrupt::from_right(SendRight::from_name(interrupt)),
     })

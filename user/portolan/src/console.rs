@@ -5,22 +5,30 @@
 //! debug console, and so has every task when the server has died; `print` chooses.
 //!
 //! [`Serial`] is what the server needs of the machine. Whoever starts it claims that with the
-//! privileged host port and gives it away when the server asks (`bootstrap`), so that the claim
-//! ends with the server.
+//! privileged host port when the server asks (`bootstrap`), and gives it away, so that the claim
+//! ends with the server. The port on which it is asked outlives it: a server that is started again
+//! gets it again, and the clients' rights stay good.
 
 use crate::Result;
 use crate::device::{Interrupt, IoPorts};
-use crate::interface::MsgRpc;
+use crate::interface::{MsgRpc, MsgRpcWithin};
 use crate::lock::Once;
-use crate::right::{ReceiveRight, SendRight};
+use crate::message::Message;
+use crate::right::{Right, SendRight};
+use crate::send::WhenFull;
 use crate::start::STARTUP;
 use alloc::vec::Vec;
-use portolan_abi::{Capacity, Error};
+use portolan_abi::Error;
+use portolan_abi::interface::Routine;
 
+/// The service's name.
+pub const SERVICE: &str = "console";
 /// Most bytes of one [`write`](protocol::write).
 pub const WRITE_MAX: usize = 512;
 /// Most bytes of one [`read`](protocol::read).
 pub const READ_MAX: usize = 256;
+/// How long a writer waits for a server that is being started again, or for a slow device, in ms.
+const PATIENCE_MS: u32 = 5000;
 
 /// The routines.
 pub mod protocol {
@@ -94,11 +102,23 @@ impl Console {
     /// Writes at most [`WRITE_MAX`] bytes.
     ///
     /// # Errors
-    /// Those of [`write`](protocol::write); `SendInvalidPort` and `ReceiveReplyLost` when the server has died.
+    /// Those of [`write`](protocol::write); `ReceiveReplyLost` when the server has died with the
+    /// request, `SendInvalidPort` when none will be started again; `SendTimedOut` and
+    /// `ReceiveTimedOut` when none serves for some seconds.
     pub fn write(&self, bytes: &[u8]) -> Result<()> {
-        let mut padded = [0; WRITE_MAX];
-        padded.get_mut(..bytes.len()).ok_or(Error::InvalidArgument)?.copy_from_slice(bytes);
-        protocol::write(&MsgRpc, self.0.name(), bytes.len() as u32, 0, padded).map(drop)
+        let transport = MsgRpcWithin(PATIENCE_MS);
+        protocol::write(&transport, self.0.name(), bytes.len() as u32, 0, padded(bytes)?).map(drop)
+    }
+
+    /// Writes at most [`WRITE_MAX`] bytes some time, without waiting for anything: for whoever the
+    /// server itself may wait for.
+    ///
+    /// # Errors
+    /// `SendTimedOut`: too much waits to be written. The other `Send…` errors.
+    pub fn post(&self, bytes: &[u8]) -> Result<()> {
+        let arguments = protocol::arguments::Write { count: bytes.len() as u32, reserved: 0, bytes: padded(bytes)? };
+        let message = Message::new(protocol::Write::ID).value(arguments);
+        Ok(self.0.send_or(message, WhenFull::Return).map(drop)?)
     }
 
     /// Waits for the next bytes that are typed, as [`read`](protocol::read) tells.
@@ -121,10 +141,16 @@ impl Console {
     /// Waits until everything that was written has left the machine.
     ///
     /// # Errors
-    /// Those of [`flush`](protocol::flush).
+    /// Those of [`flush`](protocol::flush), and as for [`write`](Console::write).
     pub fn flush(&self) -> Result<()> {
-        protocol::flush(&MsgRpc, self.0.name()).map(drop)
+        protocol::flush(&MsgRpcWithin(PATIENCE_MS), self.0.name()).map(drop)
     }
+}
+
+fn padded(bytes: &[u8]) -> Result<[u8; WRITE_MAX]> {
+    let mut padded = [0; WRITE_MAX];
+    padded.get_mut(..bytes.len()).ok_or(Error::InvalidArgument)?.copy_from_slice(bytes);
+    Ok(padded)
 }
 
 static THIS: Once<Console> = Once::new();
@@ -140,14 +166,12 @@ pub fn adopt(console: Console) {
     THIS.call_once(|| console);
 }
 
-/// The first serial line, and the port on which a console server will be asked.
+/// The first serial line.
 #[derive(Debug)]
 pub struct Serial {
-    /// Where requests and interrupts come.
-    pub port: ReceiveRight,
     /// Its registers.
     pub io_ports: IoPorts,
-    /// Its line, which is bound to the port.
+    /// Its line, which is bound to the port on which the console server is asked.
     pub interrupt: Interrupt,
 }
 
@@ -157,27 +181,19 @@ impl Serial {
     /// Its interrupt line.
     pub const LINE: u32 = 4;
 
-    /// Claims it. From now on the kernel's debug console is closed to tasks, until the claim ends.
+    /// Claims it; its interrupts come to the port of `told`. From now on the kernel's debug console
+    /// is closed to tasks, until the claim ends.
     ///
     /// # Errors
     /// Those of [`IoPorts::claim`] and [`Interrupt::bind`].
-    pub fn claim(host: &SendRight) -> Result<Serial> {
-        let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
-        let interrupt = Interrupt::bind(host, Self::LINE, &port)?;
+    pub fn claim(host: &SendRight, told: Right<'_>) -> Result<Serial> {
+        let interrupt = Interrupt::bind(host, Self::LINE, told)?;
         let io_ports = IoPorts::claim(host, Self::IO_PORTS.0, Self::IO_PORTS.1)?;
-        Ok(Serial { port, io_ports, interrupt })
-    }
-
-    /// A console, if a server is given the line.
-    ///
-    /// # Errors
-    /// Those of [`ReceiveRight::make_send`].
-    pub fn console(&self) -> Result<Console> {
-        self.port.make_send().map(Console)
+        Ok(Serial { io_ports, interrupt })
     }
 
     /// Its rights, as a server asks for them.
-    pub fn into_rights(self) -> (ReceiveRight, SendRight, SendRight) {
-        (self.port, self.io_ports.into_right(), self.interrupt.into_right())
+    pub fn into_rights(self) -> (SendRight, SendRight) {
+        (self.io_ports.into_right(), self.interrupt.into_right())
     }
 }

@@ -7,7 +7,7 @@
 use crate::Result;
 use crate::interface::MsgRpc;
 use crate::receive::Received;
-use crate::right::{ReceiveRight, Right, SendRight};
+use crate::right::{Right, SendRight};
 use portolan_abi::interrupt::{Arrived, INTERRUPT, InterruptInfo};
 use portolan_abi::{Error, host, interrupt, io_ports};
 
@@ -16,13 +16,13 @@ use portolan_abi::{Error, host, interrupt, io_ports};
 pub struct Interrupt(SendRight);
 
 impl Interrupt {
-    /// Binds the line to a port of this task's.
+    /// Binds the line to the port of this send right.
     ///
     /// # Errors
     /// Those of [`interrupt_bind`](host::interrupt_bind).
-    pub fn bind(host: &SendRight, line: u32, told_to: &ReceiveRight) -> Result<Interrupt> {
-        let right = Right::MakeSend(told_to).descriptor();
-        let bound = host::interrupt_bind(&MsgRpc, host.name(), line, 0, right)?;
+    pub fn bind(host: &SendRight, line: u32, told_to: Right<'_>) -> Result<Interrupt> {
+        let bound = host::interrupt_bind(&MsgRpc, host.name(), line, 0, told_to.descriptor())?;
+        told_to.sent();
         Ok(Interrupt(SendRight::from_name(bound.rights[0])))
     }
 

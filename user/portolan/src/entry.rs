@@ -52,6 +52,7 @@ fn read(block: &'static boot::Startup) -> Startup {
         arguments: core::str::from_utf8(text).expect("argument text is UTF-8"),
         bootstrap: owned(block.bootstrap),
         console: owned(block.console).map(Console::from_right),
+        names: owned(block.names),
         host: owned(block.host),
         host_privileged: owned(block.host_privileged),
         archive: owned(block.archive).map(|right| (MemoryObject::from_right(right), block.archive_size)),

@@ -21,19 +21,40 @@ use zerocopy::{FromBytes, IntoBytes};
 #[derive(Clone, Copy, Debug)]
 pub struct MsgRpc;
 
+/// The same, but it waits at most this many ms for a place and then as many for the answer
+/// (`SendTimedOut`, `ReceiveTimedOut`).
+#[derive(Clone, Copy, Debug)]
+pub struct MsgRpcWithin(pub u32);
+
 /// Words of buffer on the stack for nearly all routines, and for the few long ones.
 const SHORT: usize = 32;
 const LONG: usize = 512;
 
 impl Transport for MsgRpc {
     fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>> {
-        const { assert!(words::<R>() <= LONG, "the routine's messages fit the long buffer") };
-        const { assert!(R::RIGHTS_OUT <= REPLY_RIGHTS_MAX, "the routine's reply has no more rights than any") };
-        if words::<R>() <= SHORT {
-            exchange::<R, SHORT>(port, arguments, rights)
-        } else {
-            exchange::<R, LONG>(port, arguments, rights)
-        }
+        call::<R>(port, arguments, rights, Options::empty(), 0)
+    }
+}
+
+impl Transport for MsgRpcWithin {
+    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>> {
+        call::<R>(port, arguments, rights, Options::SEND_TIMEOUT | Options::RCV_TIMEOUT, self.0)
+    }
+}
+
+fn call<R: Routine>(
+    port: Name,
+    arguments: &R::Arguments,
+    rights: &[Descriptor],
+    options: Options,
+    ms: u32,
+) -> Result<Reply<R>> {
+    const { assert!(words::<R>() <= LONG, "the routine's messages fit the long buffer") };
+    const { assert!(R::RIGHTS_OUT <= REPLY_RIGHTS_MAX, "the routine's reply has no more rights than any") };
+    if words::<R>() <= SHORT {
+        exchange::<R, SHORT>(port, arguments, rights, options, ms)
+    } else {
+        exchange::<R, LONG>(port, arguments, rights, options, ms)
     }
 }
 
@@ -49,13 +70,15 @@ fn exchange<R: Routine, const WORDS: usize>(
     port: Name,
     arguments: &R::Arguments,
     rights: &[Descriptor],
+    options: Options,
+    ms: u32,
 ) -> Result<Reply<R>> {
     let reply_port = ReplyPort::take()?;
     let mut buffer = [0; WORDS];
     let to = Address::new(port, Disposition::CopySend);
     let header = Header { id: R::ID, ..addressed(to, reply_port.address()) };
     write(&mut buffer, header, rights, arguments.as_bytes());
-    trap::msg_rpc(&mut buffer, reply_port.name(), Options::empty(), 0, 0).0?;
+    trap::msg_rpc(&mut buffer, reply_port.name(), options, ms, ms).0?;
     reply_port.give_back();
     open::<R>(&buffer)
 }

@@ -19,6 +19,8 @@
 //! console                            the serial line's server, to write and to read
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
+//! service, name_server               names of services, and who knows them
+//! configuration, servers             which servers there are, and looking after them
 //! ```
 //!
 //! A program is `#![no_std]`, `#![no_main]`, and says `portolan::main!(main);`. Unsafe
@@ -32,6 +34,7 @@ extern crate alloc;
 pub mod archive;
 pub mod bootstrap;
 pub mod classic;
+pub mod configuration;
 pub mod console;
 pub mod device;
 #[cfg(target_os = "none")]
@@ -47,6 +50,7 @@ pub mod mapping;
 pub mod memory;
 pub mod memory_object;
 pub mod message;
+pub mod name_server;
 pub mod notification;
 pub mod pager;
 #[cfg(target_os = "none")]
@@ -60,6 +64,8 @@ mod reply;
 pub mod right;
 pub mod send;
 pub mod server;
+pub mod servers;
+pub mod service;
 pub mod start;
 pub mod task;
 pub mod thread;

@@ -161,12 +161,14 @@ impl<'a> Program<'a> {
     /// `ResourceShortage`: the limits are too small for it, or the parent has not that
     /// much. `InvalidValue`: name or arguments are too long. The bootstrap right, if it
     /// was to be moved, is gone with the task if that had been made already.
-    pub fn start(&self, launch: Launch<'_>) -> Result<Task> {
+    pub fn start(&self, mut launch: Launch<'_>) -> Result<Task> {
         if launch.limits.frames < self.frames() {
             return Err(Error::ResourceShortage);
         }
-        let (task, bootstrap) = launch.parent.create(launch.name, launch.limits, launch.bootstrap)?;
-        match given(&task, bootstrap, launch.host, launch.console)
+        let bootstrap = core::mem::replace(&mut launch.bootstrap, Right::Null);
+        let (task, bootstrap) = launch.parent.create(launch.name, launch.limits, bootstrap)?;
+        match launch
+            .given(&task, bootstrap)
             .and_then(|given| self.fill(&task, given, launch.arguments, launch.priority))
         {
             Ok(()) => Ok(task),
@@ -205,13 +207,15 @@ pub struct Launch<'a> {
     pub host: Option<&'a SendRight>,
     /// Where it prints; the kernel's debug console if nowhere.
     pub console: Option<&'a Console>,
+    /// Whom it asks for names.
+    pub names: Option<&'a SendRight>,
     /// Priority of its first thread.
     pub priority: u32,
 }
 
 impl<'a> Launch<'a> {
     /// As a child of this task, with [`LIMITS_SMALL`], ordinary priority, this task's plain host
-    /// port and console, and no bootstrap port.
+    /// port, console and name server, and no bootstrap port.
     #[must_use]
     pub fn new(name: &'a str, arguments: &'a str) -> Launch<'a> {
         Launch {
@@ -222,8 +226,17 @@ impl<'a> Launch<'a> {
             bootstrap: Right::Null,
             host: startup().host.as_ref(),
             console: console::this(),
+            names: startup().names.as_ref(),
             priority: PRIORITY_DEFAULT,
         }
+    }
+
+    /// The rights of the start-up block, by their names in the task.
+    fn given(&self, task: &Task, bootstrap: Name) -> Result<Startup> {
+        let host = give(task, self.host)?;
+        let console = give(task, self.console.map(Console::right))?;
+        let names = give(task, self.names)?;
+        Ok(Startup { bootstrap, host, console, names, ..Startup::default() })
     }
 }
 
@@ -265,12 +278,6 @@ fn place(task: &Task, address: u64, size: u64, protection: Protection, contents:
         window.write(*offset, bytes)?;
     }
     task.map(Some(&object), size, protection, Place::At(address)).map(drop)
-}
-
-/// The rights of the start-up block, by their names in the task.
-fn given(task: &Task, bootstrap: Name, host: Option<&SendRight>, console: Option<&Console>) -> Result<Startup> {
-    let (host, console) = (give(task, host)?, give(task, console.map(Console::right))?);
-    Ok(Startup { bootstrap, host, console, ..Startup::default() })
 }
 
 /// Gives the task a right; its name there, null for none.

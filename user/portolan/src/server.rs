@@ -21,8 +21,8 @@ use crate::receive::{Answer, Received};
 use crate::right::Right;
 use core::fmt;
 use core::marker::PhantomData;
-use portolan_abi::Error;
 use portolan_abi::interface::Routine;
+use portolan_abi::{Error, Name};
 
 /// A routine of a user server.
 pub trait Served: Routine {
@@ -108,6 +108,19 @@ pub struct Held<R> {
 }
 
 impl<R: Served> Held<R> {
+    /// Whether anyone waits for the answer: the client may have gone before the request was received.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        matches!(self.client, Right::Send(_) | Right::SendOnce(_))
+    }
+
+    /// Whether the right to answer has this name. When its client goes, that becomes a dead name, and the
+    /// server is told so on its notify port.
+    #[must_use]
+    pub fn answers_through(&self, name: Name) -> bool {
+        self.client.address().name == name
+    }
+
     /// Answers. Never waits: a client that leaves no room for its answer does not get it.
     ///
     /// # Errors
@@ -249,7 +262,6 @@ mod tests {
     use crate::layout::{Address, addressed, size_of_message, write};
     use crate::message::buffer;
     use crate::right::SendRight;
-    use portolan_abi::Name;
     use portolan_abi::interface::{REPLY_OFFSET, ReplyHead};
     use portolan_abi::message::{Descriptor, Header, received_size};
     use zerocopy::{FromBytes, IntoBytes};

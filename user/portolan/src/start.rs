@@ -22,6 +22,8 @@ pub struct Startup {
     pub bootstrap: Option<SendRight>,
     /// The console server.
     pub console: Option<Console>,
+    /// The name server.
+    pub names: Option<SendRight>,
     /// A send right to the plain host port.
     pub host: Option<SendRight>,
     /// A send right to the privileged host port: the first task only.

@@ -14,6 +14,7 @@ use portolan::console::protocol::{Read, Write, arguments, results};
 use portolan::console::{self, Console, Mode, READ_MAX, Serial, WRITE_MAX};
 use portolan::device::IoPorts;
 use portolan::interface::MsgRpc;
+use portolan::program::LIMITS_SMALL;
 use portolan::server::Served;
 use portolan::thread::sleep_ms;
 use portolan::{Capacity, Error, Message, Notice, ReceiveRight, Result, Right, SendRight, Task, trap};
@@ -49,17 +50,20 @@ struct Started {
 impl Started {
     fn start(mode: Mode) -> core::result::Result<Started, Failure> {
         let host = SendRight::from_name(routine::host(&MsgRpc, protocol::bootstrap())?.rights[0]);
-        let serial = Serial::claim(&host)?;
+        let service = mailbox()?;
+        let console = Console::from_right(service.make_send()?);
+        let serial = Serial::claim(&host, Right::MakeSend(&service))?;
         serial.io_ports.write(MODEM, LOOPED)?;
-        let console = serial.console()?;
-        let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
-        let right = Right::MakeSend(&port).descriptor();
-        let task = routine::start_console(&MsgRpc, protocol::bootstrap(), right)?.rights[0];
+        let port = mailbox()?;
+        let task = protocol::start_program("console", "", LIMITS_SMALL, Right::MakeSend(&port))?;
+        let mut asked = port.receive_within(PATIENCE_MS)?;
+        same!(asked.id(), bootstrap::routine::CheckIn::ID);
+        asked.answer(bootstrap::routine::CheckIn::answer(service))?;
         let mut asked = port.receive_within(PATIENCE_MS)?;
         same!(asked.id(), bootstrap::routine::Serial::ID);
         asked.answer(bootstrap::routine::Serial::answer(serial.into_rights()))?;
         console.set_mode(mode)?;
-        Ok(Started { task: Task::from_right(SendRight::from_name(task)), console, host })
+        Ok(Started { task, console, host })
     }
 
     /// Asks for input without waiting for it.
@@ -247,12 +251,13 @@ fn a_server_that_dies_leaves_the_kernels_console() -> Verdict {
 
 fn a_line_that_nobody_serves_is_given_back() -> Verdict {
     let host = SendRight::from_name(routine::host(&MsgRpc, protocol::bootstrap())?.rights[0]);
-    let serial = Serial::claim(&host)?;
-    let console = serial.console()?;
-    same!(Serial::claim(&host).map(drop), Err(Error::NoSpace));
-    drop(serial);
+    let service = mailbox()?;
+    let console = Console::from_right(service.make_send()?);
+    let serial = Serial::claim(&host, Right::MakeSend(&service))?;
+    same!(Serial::claim(&host, Right::MakeSend(&service)).map(drop), Err(Error::NoSpace));
+    drop((serial, service));
     same!(console.write(b"nobody\n"), Err(Error::SendInvalidPort));
     same!(trap::debug_write(b"the kernel has its console again\n"), Ok(()));
-    drop(Serial::claim(&host)?);
+    drop(Serial::claim(&host, Right::MakeSend(&mailbox()?))?);
     Ok(())
 }

@@ -7,7 +7,7 @@ use crate::{cases, holds, same};
 use portolan::abi::host;
 use portolan::device::{Interrupt, IoPorts, interrupt_in};
 use portolan::interface::MsgRpc;
-use portolan::{Capacity, Error, ReceiveRight, Result, SendRight};
+use portolan::{Capacity, Error, ReceiveRight, Result, Right, SendRight};
 
 cases!("device":
     a_device_interrupts,
@@ -50,7 +50,7 @@ impl Timer {
         // The mode alone, without a count, lowers the line and keeps it low.
         ports.write(3, ONE_SHOT)?;
         let mailbox = ReceiveRight::allocate(Capacity::DEFAULT)?;
-        let interrupt = Interrupt::bind(&host, TIMER_LINE, &mailbox)?;
+        let interrupt = Interrupt::bind(&host, TIMER_LINE, Right::MakeSend(&mailbox))?;
         if mailbox.receive_within(10).is_ok() {
             interrupt.acknowledge()?;
         }
@@ -83,7 +83,7 @@ fn an_interrupt_waits_for_the_acknowledgement() -> Verdict {
 fn a_device_ends_with_its_rights() -> Verdict {
     let (host, timer) = (host()?, Timer::open()?);
     same!(IoPorts::claim(&host, TIMER.0, 1).map(drop), Err(Error::NoSpace));
-    same!(Interrupt::bind(&host, TIMER_LINE, &timer.mailbox).map(drop), Err(Error::NoSpace));
+    same!(Interrupt::bind(&host, TIMER_LINE, Right::MakeSend(&timer.mailbox)).map(drop), Err(Error::NoSpace));
     drop(timer);
     let timer = Timer::open()?;
     ring(&timer.ports)?;
@@ -99,7 +99,7 @@ fn ports_of_the_kernel_are_refused() -> Verdict {
     let plain = portolan::host::this()?.name();
     same!(host::io_claim(&MsgRpc, plain, 0x3f8, 8).map(drop), Err(Error::NoAccess));
     let mailbox = ReceiveRight::allocate(Capacity::DEFAULT)?;
-    same!(Interrupt::bind(&host, 2, &mailbox).map(drop), Err(Error::InvalidArgument));
+    same!(Interrupt::bind(&host, 2, Right::MakeSend(&mailbox)).map(drop), Err(Error::InvalidArgument));
     Ok(())
 }
 

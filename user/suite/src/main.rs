@@ -1,16 +1,17 @@
 //! The guest suite: named cases that show, from user tasks on the running kernel,
 //! that it keeps its promises.
 //!
-//! The program is three things, by its arguments: the runner, which `first`
-//! starts; a case (`case=NAME`), which the runner starts; and a case's peer
-//! (`peer`), which the runner starts when a case asks for it.
+//! The program is four things, by its arguments: the runner, which `first`
+//! starts; a case (`case=NAME`), which the runner starts; a case's peer (`peer`), which the
+//! runner starts when a case asks for it; and a server of a case's own system (`echo`).
 //!
 //! ```text
 //! runner, protocol, case           what runs a case, and what a case is
 //! message, port, space, notice, clock   calls and routines, with every number in the case's hand
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
+//! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend state thread account host device server console words posix_sync posix_mq bad_input meta   the cases
+//! task suspend state thread account host device server console services words posix_sync posix_mq bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -53,10 +54,12 @@ mod requests;
 mod rights;
 mod runner;
 mod server;
+mod services;
 mod sets;
 mod space;
 mod state;
 mod suspend;
+mod system;
 mod task;
 mod thread;
 mod vm;
@@ -97,6 +100,7 @@ const CASES: &[&[Case]] = &[
     words::CASES,
     posix_sync::CASES,
     posix_mq::CASES,
+    services::CASES,
     bad_input::CASES,
 ];
 
@@ -104,6 +108,7 @@ fn main() -> portolan::Result<u32> {
     match (argument("case"), arguments()) {
         (Some(name), _) => run_case(name),
         (None, "peer") => peer::main(protocol::bootstrap()),
+        (None, services::ECHO) => services::echo(),
         _ => runner::main(CASES, &meta::WARM_UP),
     }
 }

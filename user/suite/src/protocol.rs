@@ -5,10 +5,11 @@
 //! Neighbours: `runner`, the other end; `peer`.
 
 use crate::case::Verdict;
+use alloc::string::String;
 use portolan::abi::task::Limits;
 use portolan::abi::{Error, Name};
 use portolan::interface::MsgRpc;
-use portolan::start;
+use portolan::{Right, SendRight, Task, start};
 
 /// Bytes of a failure's text; what is longer is cut.
 pub(crate) const REASON_SIZE: usize = 400;
@@ -38,8 +39,12 @@ pub(crate) mod routine {
         /// Ends this task when the case is over, if it still is there.
         6 adopt / Adopt (; task) -> ();
 
-        /// Starts a console server whose bootstrap right is the one given.
-        7 start_console / StartConsole (; bootstrap) -> (; task);
+        /// Starts a program of the archive with these limits and argument text, both texts padded
+        /// with zeros, whose bootstrap right is the one given.
+        7 start_program / StartProgram (name: [u8; 32], arguments: [u8; 96], limits: Limits; bootstrap) -> (; task);
+
+        /// A right to the boot archive, and its bytes.
+        8 archive / Archive () -> (size: u64; archive);
     }
 }
 
@@ -51,6 +56,25 @@ pub(crate) const PEER_LIMITS: Limits = Limits { memory: 1 << 20, ports: 1024, fr
 /// The right that leads to the runner; in a peer, to its case.
 pub(crate) fn bootstrap() -> Name {
     start::startup().bootstrap.as_ref().expect("the runner starts its cases with a bootstrap right").name()
+}
+
+/// Starts a program of the archive.
+pub(crate) fn start_program(name: &str, arguments: &str, limits: Limits, bootstrap: Right<'_>) -> Result<Task, Error> {
+    let (name, arguments, bootstrap) = (padded(name)?, padded(arguments)?, bootstrap.descriptor());
+    let reply = routine::start_program(&MsgRpc, self::bootstrap(), name, arguments, limits, bootstrap)?;
+    Ok(Task::from_right(SendRight::from_name(reply.rights[0])))
+}
+
+fn padded<const SIZE: usize>(text: &str) -> Result<[u8; SIZE], Error> {
+    let mut padded = [0; SIZE];
+    padded.get_mut(..text.len()).ok_or(Error::InvalidValue)?.copy_from_slice(text.as_bytes());
+    Ok(padded)
+}
+
+/// The text in front of the zeros.
+pub(crate) fn text(padded: &[u8]) -> String {
+    let end = padded.iter().position(|byte| *byte == 0).unwrap_or(padded.len());
+    String::from_utf8_lossy(&padded[..end]).into_owned()
 }
 
 /// Says how the case went.

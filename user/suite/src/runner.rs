@@ -11,8 +11,8 @@ use crate::case::{Case, Expected};
 use crate::clock::deadline;
 use crate::message::{Message, Received, receive_now, receive_within};
 use crate::notice::Notice;
-use crate::protocol::routine::Request;
-use crate::protocol::{CASE_LIMITS, REASON_SIZE};
+use crate::protocol::routine::{Request, arguments, results};
+use crate::protocol::{CASE_LIMITS, text};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
@@ -25,7 +25,8 @@ use portolan::abi::message::Descriptor;
 use portolan::abi::task::Limits;
 use portolan::program::{Launch, Program};
 use portolan::{
-    Capacity, Error, Name, ReceiveRight, Result, Right, SendRight, Task, argument, bootstrap, println, trap,
+    Archive, Capacity, Error, MemoryObject, Name, ReceiveRight, Result, Right, SendRight, Task, argument, bootstrap,
+    println, trap,
 };
 use zerocopy::IntoBytes;
 
@@ -38,11 +39,11 @@ const TIME_TO_CLEAN: u32 = 2_000;
 
 /// Runs the cases that the argument `test` chooses, or all; the result is the exit code.
 pub(crate) fn main(cases: &[&[Case]], warm_up: &Case) -> Result<u32> {
-    let archive = bootstrap::archive()?;
-    let parse = |name| Program::parse(archive.file(name).ok_or(Error::Failure)?).map_err(|_| Error::Failure);
-    let (program, console) = (parse("suite")?, parse("console")?);
+    let (object, archive_size) = bootstrap::archive_object()?;
+    let files = Archive::map(&object, archive_size)?;
+    let program = parse(&files, "suite")?;
     let notify = ReceiveRight::from_name(trap::task_notify());
-    let runner = Runner { program, console, notify, host: bootstrap::host()? };
+    let runner = Runner { program, object, archive_size, files, notify, host: bootstrap::host()? };
     // What grows once and stays, the runner's heap and its table of names, is not to pass for a leak.
     let names: Vec<Name> = (0..1000).map(|_| trap::port_allocate(Capacity::DEFAULT)).collect::<Result<_>>()?;
     names.into_iter().try_for_each(trap::port_deallocate)?;
@@ -60,6 +61,10 @@ pub(crate) fn main(cases: &[&[Case]], warm_up: &Case) -> Result<u32> {
     Ok(u32::from(failed > 0 || chosen.is_empty()))
 }
 
+fn parse(files: &Archive, name: &str) -> Result<Program<'static>> {
+    Program::parse(files.file(name).ok_or(Error::InvalidName)?).map_err(|_| Error::Failure)
+}
+
 /// The case of this name, or those whose names begin so.
 fn choose<'a>(cases: &[&'a [Case]], wanted: &str) -> Vec<&'a Case> {
     let all = || cases.iter().copied().flatten();
@@ -71,8 +76,10 @@ fn choose<'a>(cases: &[&'a [Case]], wanted: &str) -> Vec<&'a Case> {
 
 struct Runner {
     program: Program<'static>,
-    /// The console server's.
-    console: Program<'static>,
+    /// The boot archive: to be handed on, and to start programs from.
+    object: MemoryObject,
+    archive_size: u64,
+    files: Archive,
     notify: ReceiveRight,
     host: SendRight,
 }
@@ -147,6 +154,12 @@ impl Runner {
         self.program.start(Launch { limits, bootstrap, ..Launch::new(name, words) })
     }
 
+    fn start_program(&self, wish: &arguments::StartProgram, bootstrap: Right<'_>) -> Result<Task> {
+        let (name, arguments) = (text(&wish.name), text(&wish.arguments));
+        let launch = Launch { bootstrap, limits: wish.limits, ..Launch::new(&name, &arguments) };
+        parse(&self.files, &name)?.start(launch)
+    }
+
     /// Serves the case until it says how it went, dies, or has had its time.
     fn watch(&self, task: &Task, deadline: u64, belongings: &mut Belongings) -> Ending {
         while let Some(left) = deadline.checked_sub(trap::clock_get()) {
@@ -172,11 +185,16 @@ impl Runner {
                 let bootstrap = rights.pop().unwrap_or(Right::Null);
                 (self.start("peer", wish.limits, bootstrap).map(|task| belongings.add(task)), None)
             }
-            Ok(Request::StartConsole(_)) => {
-                let launch = Launch { bootstrap: rights.pop().unwrap_or(Right::Null), ..Launch::new("console", "") };
-                (self.console.start(launch).map(|task| belongings.add(task)), None)
+            Ok(Request::StartProgram(wish)) => {
+                let bootstrap = rights.pop().unwrap_or(Right::Null);
+                (self.start_program(&wish, bootstrap).map(|task| belongings.add(task)), None)
             }
             Ok(Request::Host(_)) => (Ok(self.host.name()), None),
+            Ok(Request::Archive(_)) => {
+                let results = results::Archive { size: self.archive_size };
+                answer_with(message, results.as_bytes(), Ok(self.object.right().name()));
+                return None;
+            }
             Ok(Request::Adopt(_)) => {
                 if let Some(Right::Send(right)) = rights.pop() {
                     belongings.add(Task::from_right(right));
@@ -233,9 +251,14 @@ impl Belongings {
 
 /// Answers a request with a right, or none, or the error. A case that is gone does not care.
 fn answer(request: &Received, result: Result<Name>) {
+    answer_with(request, &[], result);
+}
+
+/// The same, with results.
+fn answer_with(request: &Received, results: &[u8], result: Result<Name>) {
     let head = ReplyHead { code: code_of(&result), reserved: 0 };
     let id = request.header.id.wrapping_add(REPLY_OFFSET);
-    let mut message = Message::once_to(request.header.remote).id(id).body(head.as_bytes());
+    let mut message = Message::once_to(request.header.remote).id(id).body(&[head.as_bytes(), results].concat());
     if let Ok(right) = result
         && right != Name::NULL
     {
@@ -244,11 +267,6 @@ fn answer(request: &Received, result: Result<Name>) {
     if message.send().is_err() {
         let _ = trap::port_deallocate(request.header.remote);
     }
-}
-
-fn text(padded: &[u8; REASON_SIZE]) -> String {
-    let end = padded.iter().position(|byte| *byte == 0).unwrap_or(REASON_SIZE);
-    String::from_utf8_lossy(&padded[..end]).into_owned()
 }
 
 /// Whether a case that must end in one way has, or else what happened.

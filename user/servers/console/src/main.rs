@@ -21,7 +21,7 @@ mod uart;
 use alloc::collections::VecDeque;
 use input::Input;
 use portolan::console::protocol::{self, Flush, Read, SetMode, Write};
-use portolan::console::{Mode, READ_MAX, Serial, WRITE_MAX};
+use portolan::console::{Mode, READ_MAX, SERVICE, Serial, WRITE_MAX};
 use portolan::device::{Interrupt, interrupt_in};
 use portolan::server::{Call, Held, Outcome, Unanswered, refuse};
 use portolan::{Answer, Error, Received, Result, bootstrap};
@@ -33,7 +33,8 @@ portolan::main!(main);
 const READERS_MAX: usize = 32;
 
 fn main() -> Result<()> {
-    let Serial { port, io_ports, interrupt } = bootstrap::serial()?;
+    let port = bootstrap::check_in(SERVICE)?;
+    let Serial { io_ports, interrupt } = bootstrap::serial(&port)?;
     let uart = Uart::open(io_ports)?;
     let input = Input::default();
     let mut console = Console { uart, interrupt, input, readers: VecDeque::new(), unfinished: None };
