@@ -4,7 +4,7 @@
 //! Invariant: nothing is said here that the definitions do not say. Neighbours: the program
 //! `reference` writes it to `docs/reference.md`, a test sees that what is there is this.
 
-use portolan::{bootstrap, console};
+use portolan::{bootstrap, console, name_server, servers};
 use portolan_abi::error::Error;
 use portolan_abi::interface::{REPLY_OFFSET, RoutineText};
 use portolan_abi::{exception, host, interrupt, io_ports, memory_object, pager, port, task, thread, vm};
@@ -12,7 +12,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 /// A group of routines, and the port that is asked.
-const INTERFACES: [(&str, &str, &[RoutineText]); 12] = [
+const INTERFACES: [(&str, &str, &[RoutineText]); 14] = [
     ("Tasks", "a task's kernel port", task::ROUTINES),
     ("Ports and names", "a task's kernel port", port::ROUTINES),
     ("Memory", "a task's kernel port", vm::ROUTINES),
@@ -25,6 +25,8 @@ const INTERFACES: [(&str, &str, &[RoutineText]); 12] = [
     ("I/O ports", "a right to a range of I/O ports", io_ports::ROUTINES),
     ("Starting", "a task's bootstrap port, where the first task serves", bootstrap::routine::ROUTINES),
     ("The console", "a console server's port", console::protocol::ROUTINES),
+    ("Names of services", "a name server's port", name_server::protocol::ROUTINES),
+    ("Servers", "a bootstrap server's control port", servers::protocol::ROUTINES),
 ];
 
 const OPENING: &str = "\
@@ -36,7 +38,7 @@ reply's id is the request's plus 100; its bytes are the result's number, four by
 Besides what a routine names, every one of them can fail as sending and receiving a message can, with `BadId` where the
 port has no such routine, and with `BadArguments` where size or number of rights is wrong. The types are those of the crate
 `portolan-abi`, which also documents the traps (`call`), messages (`message`) and what the kernel says by itself
-(`notification`, `interrupt`, `pager`). The last two groups are those of user tasks.
+(`notification`, `interrupt`, `pager`). The last four groups are those of user tasks.
 ";
 
 /// Where it is kept.
