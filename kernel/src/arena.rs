@@ -98,6 +98,11 @@ impl<T> Chunked<T> {
         self.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.len as usize)
     }
 
+    /// All elements, in order.
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).take(self.len as usize)
+    }
+
     /// Exchanges two elements.
     pub fn swap(&mut self, a: u32, b: u32)
     where
@@ -284,6 +289,14 @@ impl<T> Arena<T> {
             Content::Live(value) => {
                 Some((Id { index: index as u32, generation: slot.generation, kind: PhantomData }, value))
             }
+            Content::Vacant { .. } => None,
+        })
+    }
+
+    /// All objects, in no particular order.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.slots.iter_mut().filter_map(|slot| match &mut slot.content {
+            Content::Live(value) => Some(value),
             Content::Vacant { .. } => None,
         })
     }

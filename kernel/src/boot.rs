@@ -20,7 +20,7 @@ use crate::task::word::Words;
 use crate::task::{self, AccountId, Accounts, TaskId, TaskName};
 use crate::trace::Ring;
 use crate::vm::copy::Window;
-use crate::vm::map::{Place, Range, Showing};
+use crate::vm::map::{End, Place, Range, Showing};
 use crate::vm::object::Reach;
 use crate::vm::{Counters, Frames, Vm};
 use alloc::vec::Vec;
@@ -256,7 +256,7 @@ fn map_zeros(k: &mut Kernel, task: TaskId, address: u64, size: u64, protection: 
     let Kernel { vm, accounts, tasks, root_account, .. } = k;
     let object = vm.create_object(accounts, *root_account, size.div_ceil(PAGE), Reach::Private)?;
     let (maximum, inheritance) = (Protection::all(), Inheritance::Copy);
-    let what = Showing { object, offset: 0, protection, maximum, inheritance };
+    let what = Showing { object, offset: 0, protection, maximum, inheritance, end: End::Behind };
     tasks[task].map.map(vm, accounts, Place::At(address), size, what)?;
     Ok(())
 }

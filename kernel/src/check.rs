@@ -20,6 +20,7 @@ use crate::task::account::AccountId;
 use crate::task::thread::{Receiving, Reply, Sending, State, Wait};
 use crate::task::{TASK_COST, THREAD_COST, TaskId, ThreadId, word};
 use crate::vm::ObjectId;
+use crate::vm::map::End;
 use crate::vm::map::REGION_COST;
 use crate::vm::object::{Reach, Supply};
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -555,6 +556,10 @@ fn memory(k: &Kernel) {
             assert!(!region.protection.breaks_w_xor_x() && region.maximum.contains(region.protection));
             end = region.range.end;
             *regions.entry(region.object).or_default() += 1;
+            let object = &k.vm.objects[region.object];
+            let needed = (region.offset + region.range.size()).div_ceil(portolan_abi::PAGE_SIZE as u64);
+            assert!(region.end == End::Anywhere || needed <= object.page_count(), "{region:?} is beyond the end");
+            assert!(object.unsealed(region.maximum) == region.maximum, "{region:?} may write to what is sealed");
             let base = (id, region.range.start.wrapping_sub(region.offset));
             if k.vm.objects[region.object].reach == Reach::Private {
                 assert_eq!(*bases.entry(region.object).or_insert(base), base, "places of {:?}", region.object);

@@ -87,6 +87,10 @@ errors! {
     OwnerDead = 39, "KERN_LOCK_UNSTABLE";
     /// There is no trap with this number.
     InvalidCall = 40, "KERN_INVALID_CALL";
+    /// The page lies beyond the end of its memory object.
+    BeyondEnd = 41, "KERN_BEYOND_END";
+    /// A mapping needs what would be taken away.
+    InUse = 42, "KERN_IN_USE";
     /// The deadline has come.
     TimedOut = 49, "KERN_OPERATION_TIMED_OUT";
     /// The word is not what was expected.

@@ -47,7 +47,8 @@ interface! {
 #[repr(u32)]
 pub enum Kind {
     /// Memory that is not there, or not for this. The code is the number of an
-    /// [`Error`](crate::Error): `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`;
+    /// [`Error`](crate::Error): `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`, `BeyondEnd`
+    /// (Unix's bus error: the page was mapped, and its memory object has no such page);
     /// or one of [`code`].
     BadAccess = 1,
     /// An instruction that does not exist, or not for user code.

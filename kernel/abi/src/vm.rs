@@ -14,7 +14,8 @@ interface! {
     /// Maps `size` bytes of the memory object whose right is in the message, from
     /// `offset`, or fresh zero-filled memory if that is null, at `address`, or anywhere
     /// if `flags` ([`MapFlags`](crate::vm::MapFlags)) say so; or a copy of them as they are now, if
-    /// flags say so. `protection` ([`Protection`](crate::Protection) bits) can later be raised up to
+    /// flags say so. Flags may also allow it to reach beyond the object's end
+    /// ([`BEYOND_END`](crate::vm::MapFlags::BEYOND_END)). `protection` ([`Protection`](crate::Protection) bits) can later be raised up to
     /// `maximum`, and to no more than the right allows; `inheritance` ([`Inheritance`](crate::vm::Inheritance)) is for child tasks.
     /// `size` is rounded up to whole pages. Pages come when they are touched.
     /// Returns the address. (Mach's `vm_map` and `vm_allocate`.)
@@ -223,5 +224,9 @@ bitflags::bitflags! {
         const ANYWHERE = 1;
         /// A copy of the object's pages, private to the task.
         const COPY = 2;
+        /// The mapping may reach beyond the object's end, now or when the object has shrunk: to touch a
+        /// page there is an exception with code [`BeyondEnd`](crate::Error::BeyondEnd). An object never
+        /// shrinks below the end of a mapping without this flag.
+        const BEYOND_END = 4;
     }
 }

@@ -408,7 +408,7 @@ fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut
     window.open(vm, accounts, &mut task.map, to.half.address, needed, Access::Write).map_err(|fault| {
         Refusal::Ends(Completion::failure(match fault {
             Fault::Absent(absent) => return Refusal::Absent(absent),
-            Fault::Unmapped | Fault::Protection | Fault::Refused(_) => Error::ReceiveInvalidMemory,
+            Fault::Unmapped | Fault::Protection | Fault::BeyondEnd | Fault::Refused(_) => Error::ReceiveInvalidMemory,
             Fault::Shortage => Error::ReceiveNoSpace,
         }))
     })?;

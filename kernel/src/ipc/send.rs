@@ -139,7 +139,7 @@ impl From<NotOpen> for Error {
 fn memory_error(fault: Fault) -> NotOpen {
     NotOpen::Error(match fault {
         Fault::Absent(absent) => return NotOpen::Absent(absent),
-        Fault::Unmapped | Fault::Protection | Fault::Refused(_) => Error::SendInvalidMemory,
+        Fault::Unmapped | Fault::Protection | Fault::BeyondEnd | Fault::Refused(_) => Error::SendInvalidMemory,
         Fault::Shortage => Error::SendNoBuffer,
     })
 }

@@ -7,8 +7,8 @@ use crate::ipc::port::{KernelObject, Owner};
 use crate::kernel::Kernel;
 use crate::task::AccountId;
 use crate::vm::ObjectId;
-use portolan_abi::memory_object::{ObjectInfo, Request, results};
-use portolan_abi::{Capacity, Error, Protection, Result};
+use portolan_abi::memory_object::{Mapper, ObjectInfo, RESERVE_MAX, Request, SIZE_MAX, Seals, results};
+use portolan_abi::{Capacity, Error, PAGE_SIZE, Protection, Result};
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -28,6 +28,8 @@ pub(super) fn handle(
                 resident: object.resident(),
                 mappings: object.mappings,
                 protection: allowed.bits(),
+                seals: object.seals.bits(),
+                reserved: 0,
             };
             answer.results(&results::Info { info });
             Ok(())
@@ -43,7 +45,73 @@ pub(super) fn handle(
             answer.right(make_right(k, payer, object, wanted)?);
             Ok(())
         }
+        Request::SetSize(request) => {
+            require_write(allowed)?;
+            set_size(k, object, request.size)
+        }
+        Request::Reserve(request) => {
+            require_write(allowed)?;
+            reserve(k, object, request.offset, request.size)
+        }
+        Request::Seal(request) => {
+            require_write(allowed)?;
+            seal(k, object, Seals::from_bits(request.seals).ok_or(Error::InvalidArgument)?)
+        }
+        Request::Mappers(request) => {
+            answer.results(&mappers(k, object, request.after));
+            Ok(())
+        }
     }
+}
+
+fn require_write(allowed: Protection) -> Result<()> {
+    if allowed.contains(Protection::WRITE) { Ok(()) } else { Err(Error::ProtectionFailure) }
+}
+
+fn set_size(k: &mut Kernel, object: ObjectId, size: u64) -> Result<()> {
+    if size > SIZE_MAX {
+        return Err(Error::InvalidArgument);
+    }
+    k.vm.check_size(object, size)?;
+    if size >= k.vm.objects[object].size() {
+        return k.vm.grow(&mut k.accounts, object, size);
+    }
+    let pages = size.div_ceil(PAGE_SIZE as u64);
+    if k.tasks.iter().any(|(_, task)| task.map.needs_pages(object, pages)) {
+        return Err(Error::InUse);
+    }
+    // Nothing below may fail.
+    let Kernel { tasks, vm, accounts, .. } = k;
+    tasks.iter_mut().for_each(|task| task.map.forget_pages(vm, object, pages));
+    vm.shrink(accounts, object, size);
+    Ok(())
+}
+
+fn reserve(k: &mut Kernel, object: ObjectId, offset: u64, size: u64) -> Result<()> {
+    let end = offset.checked_add(size).filter(|end| *end <= k.vm.objects[object].size());
+    let end = end.filter(|_| (1..=RESERVE_MAX).contains(&size)).ok_or(Error::InvalidArgument)?;
+    let pages = offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64);
+    Ok(k.vm.reserve_pages(&mut k.accounts, object, pages)?)
+}
+
+fn seal(k: &mut Kernel, object: ObjectId, seals: Seals) -> Result<()> {
+    if seals.contains(Seals::WRITE) && k.tasks.iter().any(|(_, task)| task.map.may_write(object)) {
+        return Err(Error::InUse);
+    }
+    k.vm.objects[object].seals |= seals;
+    Ok(())
+}
+
+fn mappers(k: &Kernel, object: ObjectId, mut after: u64) -> results::Mappers {
+    let mut listed = results::Mappers { count: 0, list: Default::default() };
+    for place in &mut listed.list {
+        let later = k.tasks.iter().map(|(_, task)| task).filter(|task| task.serial > after);
+        let mapping = later.map(|task| Mapper { task: task.serial, size: task.map.shown(object) });
+        let Some(first) = mapping.filter(|mapper| mapper.size > 0).min_by_key(|mapper| mapper.task) else { break };
+        (*place, after) = (first, first.task);
+        listed.count += 1;
+    }
+    listed
 }
 
 /// The protection with these bits, and with what they imply.

@@ -8,7 +8,7 @@ use crate::ipc::{pager, right};
 use crate::kernel::Kernel;
 use crate::task::{Accounts, TaskId};
 use crate::vm::copy::Window;
-use crate::vm::map::{Place, Range, Showing};
+use crate::vm::map::{End, Place, Range, Showing};
 use crate::vm::object::Reach;
 use crate::vm::{Map, MapCopy, ObjectId, Vm};
 use portolan_abi::memory_object::SIZE_MAX;
@@ -130,7 +130,8 @@ fn vm_map(k: &mut Kernel, target: TaskId, request: &arguments::VmMap, rights: &R
         return Err(Error::ProtectionFailure);
     }
     let (map, vm, accounts) = memory_of(k, target);
-    let what = Showing { object, offset, protection, maximum, inheritance };
+    let end = if flags.contains(MapFlags::BEYOND_END) { End::Anywhere } else { End::Behind };
+    let what = Showing { object, offset, protection, maximum, inheritance, end };
     // A new object that was not mapped has no other use.
     map.map(vm, accounts, place, request.size, what).inspect_err(|_| vm.release_object(accounts, object))
 }
@@ -156,7 +157,7 @@ fn mapped_object(
         return Err(Error::InvalidCapability);
     };
     if !flags.contains(MapFlags::COPY) {
-        Ok((object, request.offset, allowed))
+        Ok((object, request.offset, k.vm.objects[object].unsealed(allowed)))
     } else if allowed.contains(Protection::READ) {
         Ok((copy_object(k, target, object, request)?, 0, Protection::all()))
     } else {
@@ -168,7 +169,9 @@ fn mapped_object(
 fn copy_object(k: &mut Kernel, target: TaskId, object: ObjectId, request: &arguments::VmMap) -> Result<ObjectId> {
     let size = request.size.checked_next_multiple_of(PAGE).filter(|size| *size > 0).ok_or(Error::InvalidArgument)?;
     let end = request.offset.checked_add(size).ok_or(Error::InvalidArgument)?;
-    if !request.offset.is_multiple_of(PAGE) || end > k.vm.objects[object].size() {
+    let may_end = MapFlags::from_bits_truncate(request.flags).contains(MapFlags::BEYOND_END);
+    let fits = may_end || end / PAGE <= k.vm.objects[object].page_count();
+    if !request.offset.is_multiple_of(PAGE) || !fits {
         return Err(Error::InvalidArgument);
     }
     let account = k.tasks[target].account;

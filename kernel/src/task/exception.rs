@@ -209,6 +209,7 @@ fn kind(cause: Cause) -> (Kind, u32) {
     match cause {
         Cause::Memory { fault: Fault::Unmapped, .. } => error(Error::InvalidAddress),
         Cause::Memory { fault: Fault::Protection, .. } => error(Error::ProtectionFailure),
+        Cause::Memory { fault: Fault::BeyondEnd, .. } => error(Error::BeyondEnd),
         Cause::Memory { fault: Fault::Shortage, .. } => error(Error::ResourceShortage),
         Cause::Memory { fault: Fault::Absent(_), .. } => error(Error::MemoryError),
         Cause::Memory { fault: Fault::Refused(refusal), .. } => error(refusal),
@@ -240,6 +241,7 @@ impl fmt::Display for Cause {
                 let why = match fault {
                     Fault::Unmapped => "nothing is mapped there",
                     Fault::Protection => "the page does not allow it",
+                    Fault::BeyondEnd => "the memory object ends before",
                     Fault::Shortage => "no memory is left for the page",
                     Fault::Absent(_) => "the page is not there",
                     Fault::Refused(Error::MemoryFailure) => "the page's pager is gone",

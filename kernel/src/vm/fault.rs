@@ -16,6 +16,8 @@ pub enum Fault {
     Unmapped,
     /// What is mapped there does not allow it.
     Protection,
+    /// What is mapped there ends before.
+    BeyondEnd,
     /// An account is spent, or the machine's memory is.
     Shortage,
     /// A pager is to supply the page first.
@@ -46,6 +48,7 @@ impl From<Fault> for Error {
         match fault {
             Fault::Unmapped => Error::InvalidAddress,
             Fault::Protection => Error::ProtectionFailure,
+            Fault::BeyondEnd => Error::BeyondEnd,
             Fault::Shortage => Error::ResourceShortage,
             // Who cannot wait is told that it is not there.
             Fault::Absent(_) => Error::MemoryError,

@@ -86,6 +86,17 @@ pub struct Region {
     pub maximum: Protection,
     /// What a child gets of it.
     pub inheritance: Inheritance,
+    /// Where its object may end.
+    pub end: End,
+}
+
+/// Where the object that a region shows may end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Not before the region does: the object cannot shrink below that.
+    Behind,
+    /// Anywhere: the region's pages behind that are not there.
+    Anywhere,
 }
 
 impl Region {
@@ -152,13 +163,14 @@ impl Map {
     pub fn map(&mut self, vm: &mut Vm, accounts: &mut Accounts, place: Place, size: u64, what: Showing) -> Result<u64> {
         let range = self.find_place(place, size)?;
         let end = what.offset.checked_add(range.size()).ok_or(Error::InvalidArgument)?;
-        if !what.offset.is_multiple_of(PAGE) || end > vm.objects[what.object].size() {
+        let fits = end.div_ceil(PAGE) <= vm.objects[what.object].page_count();
+        if !what.offset.is_multiple_of(PAGE) || (what.end == End::Behind && !fits) {
             return Err(Error::InvalidArgument);
         }
         self.pay_for_regions(accounts, 1)?;
         // Nothing below may fail.
-        let Showing { object, offset, protection, maximum, inheritance } = what;
-        self.regions.insert(Region { range, object, offset, protection, maximum, inheritance });
+        let Showing { object, offset, protection, maximum, inheritance, end } = what;
+        self.regions.insert(Region { range, object, offset, protection, maximum, inheritance, end });
         vm.objects[object].mappings += 1;
         Ok(range.start)
     }
@@ -316,8 +328,8 @@ impl Map {
                 }
                 Inheritance::Copy => (self.copy_region(vm, accounts, child.account, &region)?, 0),
             };
-            let Region { range, protection, maximum, inheritance, .. } = region;
-            let what = Showing { object, offset, protection, maximum, inheritance };
+            let Region { range, protection, maximum, inheritance, end, .. } = region;
+            let what = Showing { object, offset, protection, maximum, inheritance, end };
             let mapped = child.map(vm, accounts, Place::At(range.start), range.size(), what);
             mapped.inspect_err(|_| vm.release_object(accounts, object))?;
         }
@@ -475,4 +487,6 @@ pub struct Showing {
     pub maximum: Protection,
     /// What a child gets of it.
     pub inheritance: Inheritance,
+    /// Where the object may end.
+    pub end: End,
 }

@@ -9,7 +9,7 @@
 //! fail after. Invariant: a copy is used up by placing, overwriting or discarding it.
 //! Neighbours: `map`, `object`; `ipc::message` and `service::vm` use it.
 
-use super::map::{Place, REGION_COST, Range, Region};
+use super::map::{End, Place, REGION_COST, Range, Region};
 use super::object::Reach;
 use super::{Map, ObjectId, Vm, fault};
 use crate::task::account::{AccountId, Accounts, Resource};
@@ -130,7 +130,8 @@ impl MapCopy {
         object.mappings += 1;
         let range = Range { start: *start, end: *start + object.size() };
         *start = range.end;
-        map.regions.insert(Region { range, object: self.object, offset: 0, protection, maximum, inheritance });
+        let (object, end) = (self.object, End::Behind);
+        map.regions.insert(Region { range, object, offset: 0, protection, maximum, inheritance, end });
         range.start + self.skip
     }
 
@@ -302,7 +303,7 @@ mod tests {
             self.with(which, |vm, accounts, map| {
                 let object = vm.create_object(accounts, map.account(), pages, Reach::Private).unwrap();
                 let Terms { protection, maximum, inheritance } = TERMS;
-                let what = Showing { object, offset: 0, protection, maximum, inheritance };
+                let what = Showing { object, offset: 0, protection, maximum, inheritance, end: End::Behind };
                 map.map(vm, accounts, Place::At(HERE), pages * PAGE, what).unwrap();
             });
         }

@@ -8,6 +8,8 @@
 //! To copy memory is to copy a part of an object's tree ([`MapCopy`]): both then hold the
 //! same frames, no pmap lets anybody write to them, and who tries gets a frame of its own.
 //!
+//! An object may end before what maps it does ([`size`]): a page there is a fault of its own kind.
+//!
 //! Invariant: a frame belongs to one object (or page table, or queued message), or to
 //! several private objects; it is mapped only where a region of such an object is, and
 //! writable only if it belongs to one. Knows nothing of
@@ -21,6 +23,7 @@ pub mod map_copy;
 pub mod object;
 mod page_tree;
 pub mod regions;
+pub mod size;
 
 pub use fault::Fault;
 pub use frame::Frames;

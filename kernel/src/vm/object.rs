@@ -22,7 +22,8 @@ use crate::list::{Link, Linked};
 use crate::piece::{HEAP, Units};
 use crate::task::account::{AccountId, Accounts, Resource, Spent};
 use core::ops::Range;
-use portolan_abi::{Error, PAGE_SIZE};
+use portolan_abi::memory_object::Seals;
+use portolan_abi::{Error, PAGE_SIZE, Protection};
 use portolan_machine::{Access, Frame, FrameRange};
 
 /// Names a memory object.
@@ -30,9 +31,9 @@ pub type ObjectId = Id<MemoryObject>;
 
 /// Pages that can be mapped.
 pub struct MemoryObject {
-    /// Its size.
-    pages: u64,
-    backing: Backing,
+    /// Its size in bytes.
+    pub(super) size: u64,
+    pub(super) backing: Backing,
     /// What a page is before it has a frame.
     pub supply: Supply,
     /// Who can see it.
@@ -45,7 +46,9 @@ pub struct MemoryObject {
     pub mappings: u32,
     /// Whether a copy that is in no map holds it.
     pub detached: bool,
-    charged: u64,
+    /// What can never be done to it again.
+    pub seals: Seals,
+    pub(super) charged: u64,
     resident: u64,
     grave: Link<MemoryObject>,
 }
@@ -83,7 +86,7 @@ pub enum Supply {
 }
 
 /// Where its bytes are.
-enum Backing {
+pub(super) enum Backing {
     /// In frames taken when first touched, zero before.
     Zero(PageTree),
     /// In frames that were there before the kernel and stay after the object.
@@ -96,14 +99,24 @@ pub const OBJECT_COST: u64 = crate::arena::Arena::<MemoryObject>::SLOT_SIZE as u
 impl MemoryObject {
     /// Its size in bytes.
     pub fn size(&self) -> u64 {
-        self.pages * PAGE_SIZE as u64
+        self.size
+    }
+
+    /// How many pages it has; the last one may be in it only in part.
+    pub fn page_count(&self) -> u64 {
+        self.size.div_ceil(PAGE_SIZE as u64)
+    }
+
+    /// The protection that a mapping of it may have, of what a right allows.
+    pub fn unsealed(&self, allowed: Protection) -> Protection {
+        if self.seals.contains(Seals::WRITE) { allowed.difference(Protection::WRITE) } else { allowed }
     }
 
     /// Pages that have a frame.
     pub fn resident(&self) -> u64 {
         match self.backing {
             Backing::Zero(_) => self.resident,
-            Backing::Fixed(_) => self.pages,
+            Backing::Fixed(_) => self.page_count(),
         }
     }
 
@@ -124,9 +137,12 @@ impl MemoryObject {
 
     /// The frame of a page, if it has one.
     pub fn frame(&self, page: u64) -> Option<Frame> {
+        if page >= self.page_count() {
+            return None;
+        }
         match &self.backing {
             Backing::Zero(tree) => tree.get(page),
-            Backing::Fixed(range) => (page < self.pages).then(|| Frame(range.start.0 + page as u32)),
+            Backing::Fixed(range) => Some(Frame(range.start.0 + page as u32)),
         }
     }
 
@@ -141,6 +157,9 @@ impl MemoryObject {
 
     /// Sees that a copy of these pages would have all of them.
     fn require_all(&self, id: ObjectId, pages: Range<u64>) -> Result<(), Fault> {
+        if pages.end > self.page_count() {
+            return Err(Fault::BeyondEnd);
+        }
         if self.supply == Supply::Zeros {
             return Ok(());
         }
@@ -154,7 +173,7 @@ impl MemoryObject {
     /// The first of these pages that has a frame.
     pub(super) fn next(&self, pages: Range<u64>) -> Option<(u64, Frame)> {
         match &self.backing {
-            Backing::Zero(tree) => tree.next(pages),
+            Backing::Zero(tree) => tree.next(pages.start..pages.end.min(self.page_count())),
             Backing::Fixed(_) => {
                 self.frame(pages.start).filter(|_| !pages.is_empty()).map(|frame| (pages.start, frame))
             }
@@ -164,7 +183,7 @@ impl MemoryObject {
     /// Every page that has a frame of a tree.
     pub fn pages(&self) -> impl Iterator<Item = (u64, Frame)> {
         let end = match self.backing {
-            Backing::Zero(_) => self.pages,
+            Backing::Zero(_) => self.page_count(),
             Backing::Fixed(_) => 0,
         };
         let mut next = 0;
@@ -209,7 +228,7 @@ impl Vm {
         self.objects.reserve()?;
         accounts.charge(account, Resource::Memory, OBJECT_COST)?;
         let object = MemoryObject {
-            pages,
+            size: pages * PAGE_SIZE as u64,
             backing,
             supply: Supply::Zeros,
             reach,
@@ -217,6 +236,7 @@ impl Vm {
             ports: 0,
             mappings: 0,
             detached: false,
+            seals: Seals::empty(),
             charged: OBJECT_COST,
             resident: 0,
             grave: Link::default(),
@@ -232,6 +252,9 @@ impl Vm {
         page: u64,
         access: Access,
     ) -> Result<Frame, Fault> {
+        if page >= self.objects[id].page_count() {
+            return Err(Fault::BeyondEnd);
+        }
         match self.objects[id].frame(page) {
             None => match self.objects[id].absence(id, page, access) {
                 None => self.fill(accounts, id, page),
@@ -306,7 +329,8 @@ impl Vm {
         }
     }
 
-    /// A new private object, paid for by `payer`, with these pages of another as they are now.
+    /// A new private object, paid for by `payer`, with these pages of another as they are now, as far
+    /// as it has them.
     pub fn copy_object(
         &mut self,
         accounts: &mut Accounts,
@@ -314,6 +338,8 @@ impl Vm {
         source: ObjectId,
         pages: Range<u64>,
     ) -> portolan_abi::Result<ObjectId> {
+        let end = self.objects[source].page_count();
+        let pages = pages.start.min(end)..pages.end.min(end);
         let copy = self.create_object(accounts, payer, pages.end - pages.start, Reach::Private)?;
         let copied = self.copy_pages(accounts, source, pages, copy, 0);
         copied.inspect_err(|_| self.release_object(accounts, copy))?;
@@ -364,6 +390,7 @@ impl Vm {
     ) -> Result<(), Fault> {
         let (id, page) = source;
         let object = &self.objects[id];
+        object.require_all(id, page..page + 1)?;
         let Some(frame) = object.frame(page) else {
             return object.absence(id, page, Access::Read).map_or(Ok(()), Err);
         };
@@ -376,7 +403,7 @@ impl Vm {
     /// which. What maps it still shows the old one.
     pub(super) fn unshare_next(&mut self, id: ObjectId, from: u64) -> Result<Option<u64>, Fault> {
         let mut next = from;
-        while let Some((page, frame)) = self.objects[id].next(next..self.objects[id].pages) {
+        while let Some((page, frame)) = self.objects[id].next(next..u64::MAX) {
             if self.frames.is_shared(frame) {
                 self.unshare(id, page, frame)?;
                 return Ok(Some(page));
@@ -389,10 +416,11 @@ impl Vm {
     /// Gives the frames of these pages back.
     pub(super) fn free_pages(&mut self, accounts: &mut Accounts, id: ObjectId, pages: Range<u64>) {
         let object = &mut self.objects[id];
+        let end = pages.end.min(object.page_count());
         let Backing::Zero(tree) = &mut object.backing else { return };
         let mut freed = 0;
         let mut next = pages.start;
-        while let Some((page, _)) = tree.next(next..pages.end) {
+        while let Some((page, _)) = tree.next(next..end) {
             if let Some(frame) = tree.take(page) {
                 self.frames.free(frame);
                 freed += 1;

@@ -36,8 +36,26 @@ pub(super) struct PageTree {
 impl PageTree {
     /// An empty tree for pages `0..pages`.
     pub(super) fn new(pages: u64) -> PageTree {
-        let bits = u64::BITS - pages.saturating_sub(1).leading_zeros();
-        PageTree { root: None, levels: bits.div_ceil(BITS).max(1) }
+        PageTree { root: None, levels: levels(pages) }
+    }
+
+    /// Bytes of heap that making room for pages `0..pages` would take.
+    pub(super) fn cost_of_room(&self, pages: u64) -> u64 {
+        let missing = levels(pages).saturating_sub(self.levels);
+        if self.root.is_some() { u64::from(missing) * INNER_SIZE } else { 0 }
+    }
+
+    /// Makes room for pages `0..pages`. On failure some nodes may have been made.
+    pub(super) fn make_room(&mut self, pages: u64) -> Result<(), OutOfMemory> {
+        while self.levels < levels(pages) {
+            if self.root.is_some() {
+                let mut children = places()?;
+                children[0] = self.root.take();
+                self.root = Some(Node::Inner(children));
+            }
+            self.levels += 1;
+        }
+        Ok(())
     }
 
     /// The frame of a page.
@@ -149,6 +167,13 @@ impl PageTree {
 const INNER_SIZE: u64 = (FANOUT * size_of::<Option<Node>>()) as u64;
 const LEAF_SIZE: u64 = (FANOUT * size_of::<Option<Frame>>()) as u64;
 
+/// How high a tree for so many pages is.
+const fn levels(pages: u64) -> u32 {
+    let bits = u64::BITS - pages.saturating_sub(1).leading_zeros();
+    let levels = bits.div_ceil(BITS);
+    if levels == 0 { 1 } else { levels }
+}
+
 const fn place(page: u64, level: u32) -> usize {
     (page >> (level * BITS)) as usize & (FANOUT - 1)
 }
@@ -203,6 +228,21 @@ mod tests {
         assert_eq!((tree.replace(6, Frame(2)), tree.take(6)), (None, None));
         assert_eq!((tree.replace(5, Frame(2)), tree.take(5)), (Some(Frame(1)), Some(Frame(2))));
         assert_eq!((tree.get(5), tree.cost(5)), (None, 0));
+    }
+
+    #[test]
+    fn a_tree_that_grows_keeps_its_pages_and_pays_for_each_level() {
+        let mut tree = PageTree::new(64);
+        assert_eq!(tree.cost_of_room(1 << 20), 0, "an empty one is only to be higher");
+        tree.set(63, Frame(7)).unwrap();
+        assert_eq!((tree.cost_of_room(64), tree.cost_of_room(65)), (0, INNER_SIZE));
+        assert_eq!(tree.cost_of_room(1 << 18), 2 * INNER_SIZE);
+        tree.make_room(1 << 18).unwrap();
+        assert_eq!((tree.get(63), tree.get(64 + 63), tree.cost_of_room(1 << 18)), (Some(Frame(7)), None, 0));
+        tree.set((1 << 18) - 1, Frame(8)).unwrap();
+        assert_eq!(tree.next(64..1 << 18), Some(((1 << 18) - 1, Frame(8))));
+        tree.make_room(1).unwrap();
+        assert_eq!(tree.get((1 << 18) - 1), Some(Frame(8)));
     }
 
     #[test]

@@ -255,6 +255,7 @@ mod tests {
     use super::*;
     use crate::arena::Arena;
     use crate::task::Accounts;
+    use crate::vm::map::End;
     use crate::vm::object::Reach;
     use crate::vm::{Counters, Frames, Vm};
     use portolan_abi::Protection;
@@ -288,7 +289,8 @@ mod tests {
             let (protection, maximum) = (Protection::READ, Protection::READ);
             let range = Range { start: 0, end: 0 };
             let inheritance = Inheritance::Copy;
-            let template = Region { range, object, offset: 0, protection, maximum, inheritance };
+            let end = End::Behind;
+            let template = Region { range, object, offset: 0, protection, maximum, inheritance, end };
             Bench { regions: Regions::default(), plain: Vec::new(), template }
         }
 

@@ -35,6 +35,7 @@ mod rpc;
 mod sched;
 mod sets;
 mod shortage;
+mod sizes;
 mod special;
 mod state;
 mod suspend;

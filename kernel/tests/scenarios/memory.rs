@@ -186,7 +186,7 @@ fn meaningless_arguments_of_a_mapping_are_refused() {
     assert_eq!(raw(HERE + 1, PAGE, 0, rw, 0), Err(Error::InvalidArgument));
     assert_eq!(raw(HERE, PAGE, 1, rw, 0), Err(Error::InvalidArgument));
     assert_eq!(raw(HERE, PAGE, 0, 8, 0), Err(Error::InvalidArgument));
-    assert_eq!(raw(HERE, PAGE, 0, rw, 4), Err(Error::InvalidArgument));
+    assert_eq!(raw(HERE, PAGE, 0, rw, 8), Err(Error::InvalidArgument));
     let write_execute = (Protection::WRITE | Protection::EXECUTE).bits();
     assert_eq!(raw(HERE, PAGE, 0, write_execute, 0), Err(Error::InvalidArgument));
     assert_eq!(raw(HERE, PAGE, 0, rw | write_execute, 0), Err(Error::InvalidArgument));

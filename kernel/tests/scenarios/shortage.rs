@@ -369,6 +369,22 @@ fn while_objects_are_made_and_shared() {
 }
 
 #[test]
+fn while_an_object_grows_and_gets_frames() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let sender = &*mailbox.sender;
+            let Some(object) = granted(vm::memory_object_create(sender, sender.task_self(), 1)) else { return };
+            for size in [1, 65, 5000, 1 << 28].map(|pages| pages * PAGE_SIZE as u64) {
+                if granted(memory_object::set_size(sender, object.rights[0], size)).is_some() {
+                    granted(memory_object::reserve(sender, object.rights[0], size - 1, 1));
+                }
+            }
+        },
+    );
+}
+
+#[test]
 fn while_pages_are_touched() {
     at_every_allocation(
         |mailbox| {

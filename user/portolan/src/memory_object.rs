@@ -8,8 +8,10 @@ use crate::interface::MsgRpc;
 use crate::mapping::Mapping;
 use crate::right::SendRight;
 use crate::task::Task;
+use alloc::vec::Vec;
+use core::ops::Range;
 use portolan_abi::Protection;
-use portolan_abi::memory_object::{self, ObjectInfo};
+use portolan_abi::memory_object::{self, MAPPERS_LISTED, Mapper, ObjectInfo, RESERVE_MAX, Seals};
 
 /// A memory object, by a send right that allows to map it with some protection.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,6 +57,55 @@ impl MemoryObject {
     pub fn derive(&self, protection: Protection) -> Result<MemoryObject> {
         let derived = memory_object::derive(&MsgRpc, self.0.name(), protection.bits(), 0)?;
         Ok(MemoryObject(SendRight::from_name(derived.rights[0])))
+    }
+
+    /// Sets its size in bytes. What it grows by is zero.
+    ///
+    /// # Errors
+    /// `ProtectionFailure`: the right does not allow writing. `InvalidArgument`: too large.
+    /// `NoAccess`: sealed. `InUse`: it would shrink below the end of a mapping that did not agree.
+    /// `Failure`: its pages are a pager's. `ResourceShortage`.
+    pub fn set_size(&self, size: u64) -> Result<()> {
+        memory_object::set_size(&MsgRpc, self.0.name(), size).map(drop)
+    }
+
+    /// Gives all pages that these bytes are in frames, so that touching them needs none later.
+    ///
+    /// # Errors
+    /// Those of [`reserve`](memory_object::reserve); some pages may then have got theirs.
+    pub fn reserve(&self, bytes: Range<u64>) -> Result<()> {
+        let mut offset = bytes.start;
+        while offset < bytes.end {
+            let size = (bytes.end - offset).min(RESERVE_MAX);
+            memory_object::reserve(&MsgRpc, self.0.name(), offset, size)?;
+            offset += size;
+        }
+        Ok(())
+    }
+
+    /// Seals it, for ever.
+    ///
+    /// # Errors
+    /// `ProtectionFailure`: the right does not allow writing. `InUse`: somebody may write to it.
+    pub fn seal(&self, seals: Seals) -> Result<()> {
+        memory_object::seal(&MsgRpc, self.0.name(), seals.bits(), 0).map(drop)
+    }
+
+    /// The tasks that map it, in the order of their ids.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub fn mappers(&self) -> Result<Vec<Mapper>> {
+        let mut all: Vec<Mapper> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |mapper| mapper.task);
+            let part = memory_object::mappers(&MsgRpc, self.0.name(), after)?.results;
+            let count = (part.count as usize).min(MAPPERS_LISTED);
+            all.extend_from_slice(&part.list[..count]);
+            if count < MAPPERS_LISTED {
+                return Ok(all);
+            }
+        }
     }
 
     /// Maps the whole object into this task.

@@ -485,7 +485,7 @@ fn mapping_arguments_are_checked() -> Verdict {
         (Place { maximum: 8, ..good }, Error::InvalidArgument),
         (Place { maximum: 0, ..good }, Error::ProtectionFailure),
         (Place { inheritance: 3, ..good }, Error::InvalidArgument),
-        (Place { flags: 4, ..good }, Error::InvalidArgument),
+        (Place { flags: 8, ..good }, Error::InvalidArgument),
         (Place { address: 0, ..good }, Error::InvalidAddress),
         (Place { address: USER_END, ..good }, Error::InvalidAddress),
         (Place { address: USER_END - PAGE, size: 2 * PAGE, ..good }, Error::InvalidAddress),

@@ -155,6 +155,9 @@ pub enum Request {
     SetGeneration(Known, u32),
     CreateObject(Pages),
     Derive(Protection),
+    SetSize(u64),
+    Reserve(Pages),
+    Seal(u32),
     Map(Pages, Option<Known>, Protection, MapFlags),
     Unmap(Pages),
     Protect(Pages, Protection, bool),
@@ -346,6 +349,12 @@ impl Request {
                 let protection = protection.bits();
                 of::<memory_object::Derive>(memory_object::arguments::Derive { protection, reserved })
             }
+            Request::SetSize(size) => of::<memory_object::SetSize>(memory_object::arguments::SetSize { size }),
+            Request::Reserve(Pages { first, count }) => {
+                let (offset, size) = (first * PAGE_SIZE as u64, count * PAGE_SIZE as u64);
+                of::<memory_object::Reserve>(memory_object::arguments::Reserve { offset, size })
+            }
+            Request::Seal(seals) => of::<memory_object::Seal>(memory_object::arguments::Seal { seals, reserved }),
             Request::Map(pages, object, protection, flags) => {
                 let (id, body, _) = of::<vm::VmMap>(vm::arguments::VmMap {
                     address: pages.address(),
@@ -510,6 +519,9 @@ fn request() -> BoxedStrategy<Deed> {
     let to_any = prop_oneof![
         4 => given().prop_map(Request::Insert),
         4 => protection().prop_map(Request::Derive),
+        4 => (0..24 * PAGE_SIZE as u64).prop_map(Request::SetSize),
+        1 => pages().prop_map(Request::Reserve),
+        1 => (0..9u32).prop_map(Request::Seal),
         2 => capacity().prop_map(Request::Allocate),
         4 => on_names(),
         1 => Just(Request::EndTask),
@@ -627,7 +639,7 @@ fn protection() -> impl Strategy<Value = Protection> {
 }
 
 fn flags() -> impl Strategy<Value = MapFlags> {
-    (0..4u32).prop_map(MapFlags::from_bits_truncate)
+    (0..8u32).prop_map(MapFlags::from_bits_truncate)
 }
 
 fn inheritance() -> impl Strategy<Value = Inheritance> {
