@@ -10,7 +10,7 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 15] = [
+const CRATES: [(&str, &[&str]); 16] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
