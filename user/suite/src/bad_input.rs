@@ -370,7 +370,7 @@ fn kernel_ports() -> Result<[Name; 3], Error> {
 
 fn unknown_routines() -> Verdict {
     for port in kernel_ports()? {
-        for id in [0, 1, 1999, 2000, 2016, 2100, 2200, 2299, 2400, 2403, host::Exit::ID, 0x7fff_ffff, u32::MAX] {
+        for id in [0, 1, 1999, 2000, 2016, 2100, 2200, 2299, 2400, 2499, host::Exit::ID, 0x7fff_ffff, u32::MAX] {
             same!(ask(Message::copy_to(port).id(id))?, (id.wrapping_add(REPLY_OFFSET), Err(Error::BadId)));
         }
     }
