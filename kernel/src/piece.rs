@@ -7,8 +7,8 @@
 /// let go of the port behind it: a few hundred instructions.
 pub const PIECE: Units = Units(32);
 
-/// What it takes to give a block back to the heap, whose list of holes is walked for it.
-pub const HEAP: Units = Units(16);
+/// What it takes to give a block back to the heap.
+pub const HEAP: Units = Units(6);
 
 /// An amount of work.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
