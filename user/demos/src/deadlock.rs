@@ -34,7 +34,7 @@ pub(crate) fn role(_: &str) -> Outcome {
         Ok(_) => eat_and_give(&fork),
         Err(Error::ReceiveWouldDeadlock) => {
             say!("    {}", Error::ReceiveWouldDeadlock.classic_name());
-            tell(&thread::this().refusal()?)?;
+            tell(&thread::this()?.refusal()?)?;
             give(&fork)?;
             say!("asks again");
             neighbour.rpc(Message::new(GIVE)).map(drop)?;

@@ -47,7 +47,7 @@ pub enum Fork {
 pub fn fork(name: &'static str, limits: Limits, bootstrap: SendRight) -> Result<Fork> {
     let port = ReceiveRight::allocate(Capacity::Bounded(1))?;
     let door = port.make_send()?;
-    let caller = thread::this();
+    let caller = thread::this()?;
     let hidden = [door.name(), bootstrap.name()];
     let maker = spawn(move || {
         let mut request = port.receive()?;

@@ -17,6 +17,7 @@ use crate::trap;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use portolan_abi::message::{Header, Options, received_size};
 use portolan_abi::registers::{FloatingPoint, Registers};
 use portolan_abi::thread::{PRIORITY_DEFAULT, RefusedWait, ThreadInfo};
@@ -147,9 +148,13 @@ impl Thread {
 }
 
 /// The thread that asks.
-#[must_use]
-pub fn this() -> Thread {
-    Thread(SendRight::from_name(trap::thread_self()))
+///
+/// # Errors
+/// `UrefsOverflow`.
+pub fn this() -> Result<Thread> {
+    // The trap adds no reference: what others hold is not this value's to give up.
+    let known = ManuallyDrop::new(SendRight::from_name(trap::thread_self()));
+    known.try_clone().map(Thread)
 }
 
 /// Gives the processor to the next thread in line.

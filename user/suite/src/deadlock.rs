@@ -22,7 +22,7 @@ cases!("deadlock":
 
 /// The chain of this thread's refused wait.
 fn chain() -> portolan::Result<alloc::vec::Vec<RefusedWait>> {
-    thread::this().refusal()
+    thread::this()?.refusal()
 }
 
 fn a_receive_that_nobody_can_end_is_refused() -> Verdict {

@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend state thread account host device server console services words posix_sync posix_mq bad_input meta   the cases
+//! task suspend fork state thread account host device server console services words posix_sync posix_mq bad_input meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -34,6 +34,7 @@ mod death;
 mod device;
 mod exception;
 mod fault;
+mod fork;
 mod hand;
 mod host;
 mod ipc;
@@ -90,6 +91,7 @@ const CASES: &[&[Case]] = &[
     cpu::CASES,
     task::CASES,
     suspend::CASES,
+    fork::CASES,
     state::CASES,
     thread::CASES,
     account::CASES,
