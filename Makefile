@@ -2,6 +2,7 @@
 
 # The programs of the boot archive: NAME is the binary of the package portolan-NAME.
 PROGRAMS := first names console hello demos suite bench
+PROGRAMS += $(patsubst user/programs/%/Cargo.toml,%,$(wildcard user/programs/*/Cargo.toml))
 
 # What else is in it: which servers are started, and how.
 files := user/servers/servers.conf user/suite/suite.conf
@@ -9,6 +10,7 @@ files := user/servers/servers.conf user/suite/suite.conf
 # What a person may set.
 RUN       ?= demos#    run: which program of the archive
 DEMO      ?=#          run: one demo by its name, instead of all
+NAME      ?=#          new-task: what it is called
 T         ?=#          test: one guest test by its name, instead of everything
 FIRMWARE  ?=#          run: boot the disk image by bios or uefi, instead of the kernel itself
 ACCEL     ?= tcg#      how QEMU runs instructions: tcg, or kvm
@@ -67,6 +69,13 @@ gdb: $(guest)/release/archive.tar qemu ## boot halted, with gdb on the kernel
 	gdb -q $(guest)/release/portolan -x setup/kernel.gdb -ex 'target remote | exec $(boot) run --kernel $(guest)/release/portolan \
 		--archive $< --words "$(words)" $(vm) --serial file:target/serial.log -- -S -gdb stdio'
 
+new-task: ## make a program of your own, NAME=…
+	@setup/new-task "$(NAME)"
+
+book: docs/reference.md ## make the book, target/book/index.html
+	@setup/mdbook
+	@target/mdbook/bin/mdbook build docs/book
+
 docs: | target/toolchain/ready ## write docs/reference.md from the definitions in kernel/abi
 	cargo run --quiet -p portolan-tests --bin reference
 
@@ -78,12 +87,12 @@ check: | target/toolchain/ready ## formatting, lints, and which part may use whi
 	cargo test --quiet -p portolan-tests --test layers
 
 clean: ## remove what was built, but not the toolchain
-	@[ ! -d target ] || find target -mindepth 1 -maxdepth 1 ! -name toolchain ! -name bootloader -exec rm -rf {} +
+	@[ ! -d target ] || find target -mindepth 1 -maxdepth 1 ! -name toolchain ! -name bootloader ! -name mdbook -exec rm -rf {} +
 
 doctor: ## say which tools are here, and how to get the missing ones
 	@setup/doctor
 
-.PHONY: help run run-kernel run-bios run-uefi test bench image test-image gdb docs check clean doctor qemu ovmf FORCE
+.PHONY: help run run-kernel run-bios run-uefi test bench image test-image gdb new-task book docs check clean doctor qemu ovmf FORCE
 .SECONDARY:
 
 # The kernel, the programs, and the archive that the kernel finds in memory; the stem is the build profile.
