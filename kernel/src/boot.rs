@@ -22,6 +22,7 @@ use crate::trace::Ring;
 use crate::vm::copy::Window;
 use crate::vm::map::{End, Place, Range, Showing};
 use crate::vm::object::Reach;
+use crate::vm::page_tree::Nodes;
 use crate::vm::{Counters, Frames, Vm};
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
@@ -151,7 +152,14 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
     let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces, words } =
         parts;
     Kernel {
-        vm: Vm { memory, frames, objects: Arena::default(), dead: List::default(), counters: Counters::default() },
+        vm: Vm {
+            memory,
+            frames,
+            objects: Arena::default(),
+            nodes: Nodes::default(),
+            dead: List::default(),
+            counters: Counters::default(),
+        },
         pagers: Arena::default(),
         accounts,
         tasks: Arena::default(),

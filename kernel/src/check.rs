@@ -23,6 +23,7 @@ use crate::vm::ObjectId;
 use crate::vm::map::End;
 use crate::vm::map::REGION_COST;
 use crate::vm::object::{Reach, Supply};
+use crate::vm::page_tree::{NodeId, Size};
 use alloc::collections::{BTreeMap, BTreeSet};
 use portolan_abi::{AtFull, Disposition, Name, Protection};
 use portolan_machine::Frame;
@@ -511,7 +512,7 @@ fn pagers(k: &Kernel) {
                 panic!("{thread:?} is in line at {id:?} but waits for no page");
             };
             assert_eq!(wait.pager, id, "{thread:?} waits elsewhere");
-            assert!(object.frame(wait.page).is_none(), "{thread:?} waits for a page that is there");
+            assert!(k.vm.frame(pager.object, wait.page).is_none(), "{thread:?} waits for a page that is there");
             (waiting, untold) = (true, untold || !wait.told);
         }
         let expected = match (waiting, untold) {
@@ -569,10 +570,11 @@ fn memory(k: &Kernel) {
         task.map.pmap.visit(&k.vm.memory, &mut |address, mapping| {
             let region = task.map.region_at(address.0).expect("a mapped page is in a region");
             let page = (region.offset + (address.0 - region.range.start)) / portolan_abi::PAGE_SIZE as u64;
-            assert_eq!(k.vm.objects[region.object].frame(page), Some(mapping.frame), "frame at {address:?}");
+            let page = k.vm.page(region.object, page).expect("a mapped page is there");
+            assert_eq!(page.frame, mapping.frame, "frame at {address:?}");
             assert!(region.protection.contains(mapping.protection), "protection at {address:?}");
             let writable = mapping.protection.contains(Protection::WRITE);
-            assert!(!writable || !k.vm.frames.is_shared(mapping.frame), "a shared frame at {address:?} is writable");
+            assert!(!writable || page.alone, "a shared page at {address:?} is writable");
         });
     }
     let mut stands_for = BTreeMap::<ObjectId, u32>::new();
@@ -601,30 +603,46 @@ fn memory(k: &Kernel) {
     assert!(regions.is_empty() && stands_for.is_empty() && in_messages.is_empty(), "objects that are no more");
 }
 
-/// How many frames objects have. A frame has as many holders as it counts, and those of a
-/// shared object are its own.
+/// How many frames objects have. A node is held by what points to it, a frame by the leaves
+/// that have it; and those of a shared object are its own.
 fn resident(k: &Kernel) -> u64 {
-    let mut own = 0;
-    let mut shared = BTreeMap::<Frame, u32>::new();
+    let mut nodes = BTreeMap::<NodeId, u32>::new();
+    let mut frames = BTreeMap::<Frame, u32>::new();
     for (id, object) in k.vm.objects.iter() {
-        let mut pages = 0;
-        for (_, frame) in object.pages() {
-            pages += 1;
-            match k.vm.frames.holders(frame) {
-                None => {}
-                Some(1) => own += 1,
-                Some(_) => {
-                    assert_eq!(object.reach, Reach::Private, "{id:?} is shared, and so is {frame:?}");
-                    *shared.entry(frame).or_default() += 1;
-                }
-            }
-        }
-        assert_eq!(pages, object.charged_frames(), "pages of {id:?}");
+        object.root().into_iter().for_each(|root| *nodes.entry(root).or_default() += 1);
+        let size = object.root().map_or(Size::default(), |root| k.vm.nodes[root].size());
+        assert_eq!(object.paid(), size, "pages and nodes of {id:?}");
+        assert!(
+            object.reach == Reach::Private || is_alone(k, object.root()),
+            "{id:?} is shared, and so are its frames"
+        );
     }
-    for (frame, found) in &shared {
+    for (id, node) in k.vm.nodes.iter() {
+        node.children().for_each(|child| *nodes.entry(child).or_default() += 1);
+        node.frames().for_each(|frame| *frames.entry(frame).or_default() += 1);
+        let below = node.children().map(|child| k.vm.nodes[child].size());
+        let pages = Size { pages: node.frames().count() as u64, nodes: 1 };
+        assert_eq!(node.size(), below.fold(pages, |sum, size| sum + size), "what is in {id:?}");
+    }
+    for (id, node) in k.vm.nodes.iter() {
+        assert_eq!(nodes.remove(&id), Some(node.holders()), "holders of {id:?}");
+    }
+    assert!(nodes.is_empty(), "nodes that are no more: {nodes:?}");
+    frames.retain(|frame, _| k.vm.frames.holders(*frame).is_some());
+    for (frame, found) in &frames {
         assert_eq!(k.vm.frames.holders(*frame), Some(*found), "holders of {frame:?}");
     }
-    own + shared.len() as u64
+    frames.len() as u64
+}
+
+/// Whether all frames below a node belong to nobody else.
+fn is_alone(k: &Kernel, node: Option<NodeId>) -> bool {
+    let Some(node) = node.map(|id| &k.vm.nodes[id]) else { return true };
+    let mut frames = node.frames();
+    node.size().pages == 0
+        || node.holders() == 1
+            && frames.all(|frame| matches!(k.vm.frames.holders(frame), None | Some(1)))
+            && node.children().all(|child| is_alone(k, Some(child)))
 }
 
 fn frames_of(message: &Message) -> u64 {
@@ -658,7 +676,7 @@ fn money(k: &Kernel) {
         add(pager.account, [PAGER_COST, 0, 0]);
     }
     for (_, object) in k.vm.objects.iter() {
-        add(object.account(), [object.charged(), 0, object.charged_frames()]);
+        add(object.account(), [object.charged(), 0, object.paid().pages]);
     }
     for (_, parent, limits, _) in k.accounts.iter() {
         if let Some(parent) = parent {

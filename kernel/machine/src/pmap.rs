@@ -24,6 +24,10 @@ const TABLE: u64 = PRESENT | WRITABLE | USER;
 const ENTRIES: u64 = 512;
 /// Entries of the top table that are the user's.
 const USER_ENTRIES: u64 = ENTRIES / 2;
+/// Bytes that a table of leaves maps.
+const TABLE_SPAN: u64 = ENTRIES * PAGE_SIZE as u64;
+/// Most pages that the processor is told of one by one when they change.
+const FLUSHED_SINGLY: u64 = 32;
 /// Level of the top table; the leaves are entries of level 0.
 const TOP: u32 = 3;
 
@@ -168,15 +172,37 @@ impl Pmap {
         true
     }
 
-    /// The first mapped page from `page` on, below `end`. Where a table is missing, all
-    /// that it would map is passed over at once.
-    #[must_use]
-    pub fn next_mapped(&self, memory: &Memory, page: VirtAddr, end: VirtAddr) -> Option<VirtAddr> {
-        let mut at = page.page();
+    /// Takes from all mappings from `start` on, below `end`, what is not in `allowed`; if that is
+    /// empty, they go. A table that is missing costs nothing, one that is there a pass over it.
+    pub fn limit(&mut self, memory: &mut Memory, start: VirtAddr, end: VirtAddr, allowed: Protection) {
+        let mut changed: Option<(VirtAddr, VirtAddr)> = None;
+        let mut next = start.page();
+        while let Some((from, table)) = self.next_leaves(memory, next, end) {
+            let to = VirtAddr(((from.0 | (TABLE_SPAN - 1)) + 1).min(end.0));
+            for page in (from.0..to.0).step_by(PAGE_SIZE).map(VirtAddr) {
+                let slot = slot(table, page, 0);
+                let old = memory.read_u64(slot);
+                let new = limited(old, allowed);
+                if new != old {
+                    memory.write_u64(slot, new);
+                    changed = Some((changed.map_or(page, |(first, _)| first), page));
+                }
+            }
+            next = to;
+        }
+        if let Some((first, last)) = changed {
+            self.forget_all(memory, first, last);
+        }
+    }
+
+    /// The first page from `page` on, below `end`, that has a place for its leaf, and the table
+    /// with that. Where a table is missing, all that it would map is passed over at once.
+    fn next_leaves(&self, memory: &Memory, page: VirtAddr, end: VirtAddr) -> Option<(VirtAddr, Frame)> {
+        let mut at = page;
         while at < end {
-            match self.absent_level(memory, at) {
-                None => return Some(at),
-                Some(level) => {
+            match self.leaves(memory, at) {
+                Ok(table) => return Some((at, table)),
+                Err(level) => {
                     let span = 1 << (12 + 9 * level);
                     at = VirtAddr((at.0 & !(span - 1)).checked_add(span)?);
                 }
@@ -185,16 +211,43 @@ impl Pmap {
         None
     }
 
-    /// The level of the entry that is missing on the way to this page's mapping.
-    fn absent_level(&self, memory: &Memory, page: VirtAddr) -> Option<u32> {
+    /// The first mapped page from `page` on, below `end`. Where a table is missing, all
+    /// that it would map is passed over at once.
+    #[must_use]
+    pub fn next_mapped(&self, memory: &Memory, page: VirtAddr, end: VirtAddr) -> Option<VirtAddr> {
+        let mut at = page.page();
+        while at < end {
+            let level = match self.leaves(memory, at) {
+                Ok(table) if mapping(memory.read_u64(slot(table, at, 0))).is_some() => return Some(at),
+                Ok(_) => 0,
+                Err(level) => level,
+            };
+            let span = 1 << (12 + 9 * level);
+            at = VirtAddr((at.0 & !(span - 1)).checked_add(span)?);
+        }
+        None
+    }
+
+    /// The table with the leaf of this page, or the level of the entry that is missing.
+    fn leaves(&self, memory: &Memory, page: VirtAddr) -> Result<Frame, u32> {
         let mut table = self.root;
         for level in (1..=TOP).rev() {
-            match next(memory.read_u64(slot(table, page, level))) {
-                Some(below) => table = below,
-                None => return Some(level),
-            }
+            table = next(memory.read_u64(slot(table, page, level))).ok_or(level)?;
         }
-        mapping(memory.read_u64(slot(table, page, 0))).is_none().then_some(0)
+        Ok(table)
+    }
+
+    /// What was translated of these pages, the last one included, holds no longer.
+    fn forget_all(&mut self, memory: &mut Memory, first: VirtAddr, last: VirtAddr) {
+        for recent in self.recent.iter_mut().flatten().filter(|recent| (first..=last).contains(&recent.page)) {
+            *recent = Recent::NONE;
+        }
+        if last.0 - first.0 >= FLUSHED_SINGLY * PAGE_SIZE as u64 {
+            return backend::flush_all(memory, self.root);
+        }
+        for page in (first.0..=last.0).step_by(PAGE_SIZE) {
+            backend::flush(memory, self.root, VirtAddr(page));
+        }
     }
 
     /// Shows every mapping, in the order of the addresses.
@@ -319,6 +372,17 @@ fn leaf(frame: Frame, protection: Protection) -> u64 {
     let write = if protection.contains(Protection::WRITE) { WRITABLE } else { 0 };
     let no_execute = if protection.contains(Protection::EXECUTE) { 0 } else { NO_EXECUTE };
     frame.start().0 | PRESENT | USER | write | no_execute
+}
+
+/// What is left of a leaf entry that may not allow more than this.
+#[inline]
+fn limited(leaf: u64, allowed: Protection) -> u64 {
+    if leaf & PRESENT == 0 || allowed.is_empty() {
+        return 0;
+    }
+    let write = if allowed.contains(Protection::WRITE) { 0 } else { WRITABLE };
+    let no_execute = if allowed.contains(Protection::EXECUTE) { 0 } else { NO_EXECUTE };
+    leaf & !write | no_execute
 }
 
 /// What a leaf entry says.
@@ -527,18 +591,33 @@ mod tests {
     }
 
     #[test]
-    fn the_next_mapped_page_is_found_over_any_gap() {
+    fn a_limit_takes_away_and_gives_nothing() {
+        let page = PAGE_SIZE as u64;
+        // Two tables side by side, one far away, and more pages than are flushed singly.
+        let pages: Vec<u64> = (0..600).map(|number| 0x4000_0000 + number * page).chain([0x80_0000_0000]).collect();
         let mut bench = Bench::new();
-        for page in [0x5000, 0x4000_0000, 0x80_0000_0000] {
-            bench.enter(VirtAddr(page), 7, Protection::READ).expect("tables");
+        let limit = |bench: &mut Bench, start, end, allowed| {
+            bench.pmap.limit(&mut bench.memory, VirtAddr(start), VirtAddr(end), allowed);
+        };
+        for protection in [READ_WRITE, Protection::READ_EXECUTE] {
+            for (number, at) in pages.iter().enumerate() {
+                bench.enter(VirtAddr(*at), number as u32, protection).expect("tables");
+            }
+            limit(&mut bench, pages[1], pages[599], Protection::READ);
+            for (number, at) in pages.iter().enumerate() {
+                let left = if (1..599).contains(&number) { Protection::READ } else { protection };
+                assert_eq!(bench.lookup(VirtAddr(*at)), to(number as u32, left), "{number}");
+            }
+            limit(&mut bench, USER_START, USER_END, Protection::all());
+            assert_eq!(bench.lookup(VirtAddr(pages[1])), to(1, Protection::READ), "nothing is given");
         }
-        let next = |from, end| bench.pmap.next_mapped(&bench.memory, VirtAddr(from), VirtAddr(end)).map(|page| page.0);
-        assert_eq!(next(USER_START, USER_END), Some(0x5000));
-        assert_eq!(next(0x5fff, USER_END), Some(0x5000));
-        assert_eq!(next(0x6000, USER_END), Some(0x4000_0000));
-        assert_eq!(next(0x4000_1000, USER_END), Some(0x80_0000_0000));
-        assert_eq!(next(0x4000_1000, 0x80_0000_0000), None, "the end is not included");
-        assert_eq!(next(0x80_0000_1000, USER_END), None);
+        let translate = |bench: &mut Bench, page| bench.pmap.translate(&bench.memory, VirtAddr(page), Access::Read);
+        assert_eq!(translate(&mut bench, pages[5]), Some(Frame(5)));
+        limit(&mut bench, pages[2], USER_END, Protection::empty());
+        assert_eq!(translate(&mut bench, pages[5]), None);
+        let mut left = Vec::new();
+        bench.pmap.visit(&bench.memory, &mut |at, _| left.push(at.0));
+        assert_eq!(left, pages[..2]);
     }
 
     #[test]

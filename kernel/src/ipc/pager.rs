@@ -297,7 +297,7 @@ fn protection(access: Access) -> Protection {
 pub fn supply(k: &mut Kernel, id: PagerId, offset: u64, from: TaskId, address: u64) -> Result<()> {
     let page = page_at(k, id, offset)?;
     let object = k.pagers[id].object;
-    if k.vm.objects[object].frame(page).is_some() {
+    if k.vm.frame(object, page).is_some() {
         return Err(Error::Failure);
     }
     let Kernel { vm, accounts, tasks, .. } = k;

@@ -20,7 +20,7 @@ use crate::vm::copy::Window;
 use crate::vm::fault::Absent;
 use crate::vm::map::Place;
 use crate::vm::map_copy::{Reserved, Terms};
-use crate::vm::{Fault, Map, MapCopy, MemoryObject, Vm};
+use crate::vm::{Fault, Map, MapCopy, Vm};
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
 use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
@@ -327,8 +327,7 @@ fn send_for(k: &mut Kernel, thread: ThreadId, absent: Absent) {
 /// Brings in a page of a receive's buffer, if it is still not there, and receives.
 pub fn receive_after(k: &mut Kernel, me: &Caller, absent: Absent, receiving: &Receiving) -> Outcome {
     let Receiving { half, options, .. } = receiving;
-    let lacks = |object: &MemoryObject| object.frame(absent.page).is_none();
-    match k.vm.objects.get(absent.object).is_some_and(lacks) {
+    match k.vm.objects.get(absent.object).is_some() && k.vm.frame(absent.object, absent.page).is_none() {
         true => bring_in(k, me, absent, half, *options),
         false => receive(k, me, half, *options),
     }

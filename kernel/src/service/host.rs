@@ -133,6 +133,7 @@ fn spare(k: &Kernel) -> u64 {
         k.ports.spare(),
         k.messages.spare(),
         k.vm.objects.spare(),
+        k.vm.nodes.spare(),
         k.pagers.spare(),
         k.accounts.spare(),
         k.timers.spare(),

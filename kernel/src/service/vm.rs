@@ -159,14 +159,20 @@ fn mapped_object(
     if !flags.contains(MapFlags::COPY) {
         Ok((object, request.offset, k.vm.objects[object].unsealed(allowed)))
     } else if allowed.contains(Protection::READ) {
-        Ok((copy_object(k, target, object, request)?, 0, Protection::all()))
+        let (copy, start) = copy_object(k, target, object, request)?;
+        Ok((copy, start * PAGE, Protection::all()))
     } else {
         Err(Error::ProtectionFailure)
     }
 }
 
-/// A copy of the part of an object that is to be mapped.
-fn copy_object(k: &mut Kernel, target: TaskId, object: ObjectId, request: &arguments::VmMap) -> Result<ObjectId> {
+/// A copy of the part of an object that is to be mapped, and its page that this is from.
+fn copy_object(
+    k: &mut Kernel,
+    target: TaskId,
+    object: ObjectId,
+    request: &arguments::VmMap,
+) -> Result<(ObjectId, u64)> {
     let size = request.size.checked_next_multiple_of(PAGE).filter(|size| *size > 0).ok_or(Error::InvalidArgument)?;
     let end = request.offset.checked_add(size).ok_or(Error::InvalidArgument)?;
     let may_end = MapFlags::from_bits_truncate(request.flags).contains(MapFlags::BEYOND_END);

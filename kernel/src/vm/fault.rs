@@ -4,7 +4,8 @@
 //! for the kernel's own copies alike; so the only place, too, where a page that is
 //! shared until written is written, and gets a frame of its own. Neighbours: `map`, `object`, `copy`, `run`.
 
-use super::{Frames, Map, ObjectId, Vm};
+use super::object::Page;
+use super::{Map, ObjectId, Vm};
 use crate::task::account::{Accounts, Resource, Spent};
 use portolan_abi::{Error, PAGE_SIZE, Protection};
 use portolan_machine::{Access, Frame, VirtAddr};
@@ -67,12 +68,6 @@ pub fn allows(protection: Protection, access: Access) -> bool {
     }
 }
 
-/// What a mapping of a frame may allow: no writing while others hold it, too.
-#[inline]
-pub(super) fn writable_if_alone(frames: &Frames, frame: Frame, protection: Protection) -> Protection {
-    if frames.is_shared(frame) { protection.difference(Protection::WRITE) } else { protection }
-}
-
 /// Makes the page around `address` present for `access` and returns its frame.
 pub fn resolve(
     vm: &mut Vm,
@@ -87,8 +82,10 @@ pub fn resolve(
         return Err(Fault::Protection);
     }
     let number = (region.offset + (page.0 - region.range.start)) / PAGE_SIZE as u64;
-    let frame = vm.object_page(accounts, region.object, number, access)?;
-    let protection = writable_if_alone(&vm.frames, frame, region.protection);
+    let Page { frame, alone } = vm.object_page(accounts, region.object, number, access)?;
+    // No writing while others have it, too.
+    let beyond = if alone { Protection::empty() } else { Protection::WRITE };
+    let protection = region.protection.difference(beyond);
     let Vm { memory, frames, .. } = vm;
     let account = map.account();
     let mut tables = 0;

@@ -105,7 +105,7 @@ impl Frames {
     pub fn share(&mut self, frame: Frame) {
         if let Some(held) = self.held(frame) {
             assert!(held.holders() > 0, "frame {frame:?} shared while free");
-            // It cannot overflow: a holder is a place in an object's tree, of 8 bytes.
+            // It cannot overflow: a holder is a place in a node of objects' trees, of 8 bytes.
             held.0 += 1;
         }
     }

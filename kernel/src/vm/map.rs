@@ -3,11 +3,11 @@
 //! Invariant: regions are sorted, do not overlap, lie in user memory at page
 //! boundaries, and none is writable and executable; the pmap maps only pages of
 //! regions, with no more than the region's protection, and writable only where the
-//! frame is held once.
+//! frame is its object's alone.
 //! Neighbours: `regions` keeps them in order, `fault` fills the pmap, `object` holds the
 //! pages, `map_copy` takes copies of ranges.
 
-use super::fault::{allows, writable_if_alone};
+use super::fault::allows;
 use super::object::Reach;
 use super::regions::Regions;
 use super::{ObjectId, Vm};
@@ -15,7 +15,7 @@ use crate::piece::{HEAP, Units};
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::vm::{ANYWHERE_START, Inheritance, USER_END, USER_START};
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
-use portolan_machine::{Access, Mapping, Pmap, VirtAddr};
+use portolan_machine::{Access, Pmap, VirtAddr};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -194,7 +194,7 @@ impl Map {
         if end < region.range.end {
             let part = Region { range: Range { end, ..region.range }, ..region };
             self.regions.trim(range, end);
-            self.limit_pages(vm, part.range, |_| Protection::empty());
+            self.limit_pages(vm, part.range, Protection::empty());
             if vm.objects[part.object].reach == Reach::Private {
                 vm.free_pages(accounts, part.object, part.pages(part.range));
             }
@@ -210,13 +210,11 @@ impl Map {
         let mut part = region.range;
         for _ in 0..PART {
             let mapped = self.pmap.next_mapped(&vm.memory, VirtAddr(part.start), VirtAddr(part.end));
-            let object = &vm.objects[region.object];
-            let held = match object.reach {
-                Reach::Private => {
-                    object.next(region.pages(part)).map(|(page, _)| region.base().wrapping_add(page * PAGE))
-                }
+            let held = match vm.objects[region.object].reach {
+                Reach::Private => vm.next_page(region.object, region.pages(part)),
                 Reach::Shared => None,
             };
+            let held = held.map(|(page, _)| region.base().wrapping_add(page * PAGE));
             let Some(first) = mapped.map(|page| page.0).into_iter().chain(held).min() else { return part.end };
             part.start = first + PAGE;
         }
@@ -235,7 +233,8 @@ impl Map {
         self.cut_at_ends(vm, accounts, range)?;
         // Nothing below may fail.
         self.each_region(range, |region| region.protection = protection);
-        self.limit_pages(vm, range, |_| protection);
+        // What is allowed in addition is found out when it is first done.
+        self.limit_pages(vm, range, protection);
         Ok(())
     }
 
@@ -255,7 +254,7 @@ impl Map {
             region.maximum = maximum;
             region.protection = region.protection.intersection(maximum);
         });
-        self.limit_pages(vm, range, |mapping| mapping.protection.intersection(maximum));
+        self.limit_pages(vm, range, maximum);
         Ok(())
     }
 
@@ -326,7 +325,7 @@ impl Map {
                     self.make_shared(vm, &region)?;
                     (region.object, region.offset)
                 }
-                Inheritance::Copy => (self.copy_region(vm, accounts, child.account, &region)?, 0),
+                Inheritance::Copy => self.copy_region(vm, accounts, child.account, &region)?,
             };
             let Region { range, protection, maximum, inheritance, end, .. } = region;
             let what = Showing { object, offset, protection, maximum, inheritance, end };
@@ -336,18 +335,18 @@ impl Map {
         Ok(())
     }
 
-    /// A new object, paid for by `payer`, with what a region shows now.
+    /// A new object, paid for by `payer`, with what a region shows now, and from which byte on.
     fn copy_region(
         &mut self,
         vm: &mut Vm,
         accounts: &mut Accounts,
         payer: AccountId,
         region: &Region,
-    ) -> Result<ObjectId> {
+    ) -> Result<(ObjectId, u64)> {
         let pages = region.pages(region.range);
-        let copy = vm.copy_object(accounts, payer, region.object, pages)?;
-        self.limit_pages(vm, region.range, |mapping| mapping.protection);
-        Ok(copy)
+        let (copy, start) = vm.copy_object(accounts, payer, region.object, pages)?;
+        self.keep_from_writing(vm, region.range);
+        Ok((copy, start * PAGE))
     }
 
     /// Lets the object of a region be mapped elsewhere, too. On failure some of its pages
@@ -403,7 +402,7 @@ impl Map {
 
     /// Ends what a region that is no more, or will show another object, has of its object.
     pub(super) fn leave(&mut self, vm: &mut Vm, accounts: &mut Accounts, region: &Region) {
-        self.limit_pages(vm, region.range, |_| Protection::empty());
+        self.limit_pages(vm, region.range, Protection::empty());
         let object = &mut vm.objects[region.object];
         object.mappings -= 1;
         if object.mappings > 0 && object.reach == Reach::Private {
@@ -413,21 +412,15 @@ impl Map {
         vm.release_object(accounts, region.object);
     }
 
-    /// Lets the pages of a range that the pmap has allow what `wanted` says, and no writing
-    /// to frames that others hold, too. However large the range, it costs what is mapped.
-    pub(super) fn limit_pages(&mut self, vm: &mut Vm, range: Range, wanted: impl Fn(Mapping) -> Protection) {
-        let Vm { memory, frames, .. } = vm;
-        let mut next = range.start;
-        while let Some(page) = self.pmap.next_mapped(memory, VirtAddr(next), VirtAddr(range.end)) {
-            next = page.0 + PAGE;
-            let Some(mapping) = self.pmap.lookup(memory, page) else { continue };
-            let protection = writable_if_alone(frames, mapping.frame, wanted(mapping));
-            if protection.is_empty() {
-                self.pmap.remove(memory, page);
-            } else if protection != mapping.protection {
-                self.pmap.protect(memory, page, protection);
-            }
-        }
+    /// Lets nobody write to the pages of a range that the pmap has, before who does is looked at.
+    pub(super) fn keep_from_writing(&mut self, vm: &mut Vm, range: Range) {
+        self.limit_pages(vm, range, Protection::READ_EXECUTE);
+    }
+
+    /// Lets the pages of a range that the pmap has allow no more than this. However large the
+    /// range, it costs what is mapped.
+    pub(super) fn limit_pages(&mut self, vm: &mut Vm, range: Range, allowed: Protection) {
+        self.pmap.limit(&mut vm.memory, VirtAddr(range.start), VirtAddr(range.end), allowed);
     }
 
     /// Where a new region can be.

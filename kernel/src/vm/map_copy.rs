@@ -1,7 +1,7 @@
 //! A detached piece of address space: Mach's `vm_map_copy`.
 //!
 //! [`MapCopy::take`] makes one of a task's range, at any alignment: a private object
-//! with the frames of the whole pages and, for a page that is only partly inside, a new
+//! that shares the whole pages and, for a page that is only partly inside, has a new
 //! one with zeros around the bytes. It can be placed into a map, written over what a map
 //! has, or discarded; until then its payer pays for it.
 //!
@@ -11,7 +11,7 @@
 
 use super::map::{End, Place, REGION_COST, Range, Region};
 use super::object::Reach;
-use super::{Map, ObjectId, Vm, fault};
+use super::{Map, ObjectId, Vm, fault, page_tree};
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::{PAGE_SIZE, Result};
 use portolan_machine::{Access, PhysAddr, VirtAddr};
@@ -23,7 +23,9 @@ const PAGE: u64 = PAGE_SIZE as u64;
 #[derive(Debug)]
 pub struct MapCopy {
     object: ObjectId,
-    /// Where in the object's first page the bytes begin.
+    /// Its page with the first of them.
+    start: u64,
+    /// Where in that page they begin.
     skip: u64,
     size: u64,
 }
@@ -49,14 +51,15 @@ impl MapCopy {
     ) -> Result<MapCopy> {
         let pages = Range::around(address, size)?;
         map.require_access(pages, Access::Read)?;
-        let object = vm.create_object(accounts, payer, pages.size() / PAGE, Reach::Private)?;
         let bytes = Range { start: address, end: address + size };
-        let filled = fill(vm, accounts, map, object, pages, bytes);
+        let start = best_start(vm, map, pages);
+        let object = vm.create_object(accounts, payer, start + pages.size() / PAGE, Reach::Private)?;
+        let filled = fill(vm, accounts, map, object, start, pages, bytes);
         filled.inspect_err(|_| vm.release_object(accounts, object))?;
         // Nothing below may fail.
-        map.limit_pages(vm, pages, |mapping| mapping.protection);
+        map.keep_from_writing(vm, pages);
         vm.objects[object].detached = true;
-        Ok(MapCopy { object, skip: address - pages.start, size })
+        Ok(MapCopy { object, start, skip: address - pages.start, size })
     }
 
     /// A page of zeros, of which `size` bytes will count.
@@ -68,12 +71,12 @@ impl MapCopy {
         let filled = vm.object_page(accounts, object, 0, Access::Write);
         filled.inspect_err(|_| vm.release_object(accounts, object))?;
         vm.objects[object].detached = true;
-        Ok(MapCopy { object, skip: 0, size: size as u64 })
+        Ok(MapCopy { object, start: 0, skip: 0, size: size as u64 })
     }
 
     /// Writes into the one page of [`of_zeros`](MapCopy::of_zeros).
     pub fn write(&self, vm: &mut Vm, offset: usize, bytes: &[u8]) {
-        if let Some(frame) = vm.objects[self.object].frame(0) {
+        if let Some(frame) = vm.frame(self.object, 0) {
             vm.memory.write(frame.start().plus(offset), bytes);
         }
     }
@@ -81,6 +84,11 @@ impl MapCopy {
     /// How many bytes it has.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// How many bytes of pages it has them in.
+    fn span(&self) -> u64 {
+        (self.skip + self.size).next_multiple_of(PAGE)
     }
 
     /// The object that holds them.
@@ -100,7 +108,7 @@ impl MapCopy {
         map: &mut Map,
         place: Place,
     ) -> Result<Reserved> {
-        let range = map.find_place(place, copies.clone().map(|copy| vm.objects[copy.object].size()).sum())?;
+        let range = map.find_place(place, copies.clone().map(MapCopy::span).sum())?;
         let count = copies.clone().count();
         map.pay_for_regions(accounts, count)?;
         for (number, copy) in copies.clone().enumerate() {
@@ -128,10 +136,10 @@ impl MapCopy {
         let object = &mut vm.objects[self.object];
         object.detached = false;
         object.mappings += 1;
-        let range = Range { start: *start, end: *start + object.size() };
+        let range = Range { start: *start, end: *start + self.span() };
         *start = range.end;
-        let (object, end) = (self.object, End::Behind);
-        map.regions.insert(Region { range, object, offset: 0, protection, maximum, inheritance, end });
+        let (object, offset, end) = (self.object, self.start * PAGE, End::Behind);
+        map.regions.insert(Region { range, object, offset, protection, maximum, inheritance, end });
         range.start + self.skip
     }
 
@@ -171,7 +179,7 @@ impl MapCopy {
         while let Some(region) = map.regions.first_mut(next) {
             next.start = region.range.end;
             let before = *region;
-            (region.object, region.offset) = (self.object, before.range.start - pages.start);
+            (region.object, region.offset) = (self.object, self.start * PAGE + (before.range.start - pages.start));
             vm.objects[self.object].mappings += 1;
             map.leave(vm, accounts, &before);
         }
@@ -184,7 +192,7 @@ impl MapCopy {
         while done < self.size {
             let (from, to) = (self.skip + done, address + done);
             let size = (PAGE - from % PAGE).min(PAGE - to % PAGE).min(self.size - done);
-            let source = vm.objects[self.object].frame(from / PAGE);
+            let source = vm.frame(self.object, self.start + from / PAGE);
             let target = map.pmap.lookup(&vm.memory, VirtAddr(to).page()).expect("the page is there").frame;
             let target = target.start().plus((to % PAGE) as usize);
             match source {
@@ -213,14 +221,33 @@ pub struct Terms {
     pub inheritance: portolan_abi::vm::Inheritance,
 }
 
-/// Fills a new object with these bytes of a map.
-fn fill(vm: &mut Vm, accounts: &mut Accounts, map: &Map, object: ObjectId, pages: Range, bytes: Range) -> Result<()> {
+/// Which page of a new object is to be the first of these of a map, so that most nodes are as
+/// they are in what the largest region shows of its object.
+fn best_start(vm: &Vm, map: &Map, pages: Range) -> u64 {
+    let private = |region: &&Region| vm.objects[region.object].reach == Reach::Private;
+    let size = |region: &&Region| region.range.within(pages).size();
+    let Some(region) = map.regions.touching(pages).filter(private).max_by_key(size) else { return 0 };
+    let shown = region.range.within(pages);
+    let before = (shown.start - pages.start) / PAGE;
+    page_tree::best_start(region.pages(shown).start.wrapping_sub(before), shown.size() / PAGE)
+}
+
+/// Fills a new object, from page `start` on, with these bytes of a map.
+fn fill(
+    vm: &mut Vm,
+    accounts: &mut Accounts,
+    map: &Map,
+    object: ObjectId,
+    start: u64,
+    pages: Range,
+    bytes: Range,
+) -> Result<()> {
     let whole = Range { start: bytes.start.next_multiple_of(PAGE), end: bytes.end - bytes.end % PAGE };
+    let there = |address: u64| start + (address - pages.start) / PAGE;
     for region in map.regions.touching(pages) {
         let inside = region.range.within(whole);
         if inside.start < inside.end {
-            let at = (inside.start - pages.start) / PAGE;
-            vm.copy_pages(accounts, region.object, region.pages(inside), object, at)?;
+            vm.copy_pages(accounts, region.object, region.pages(inside), object, there(inside.start))?;
         }
     }
     for page in edges(pages, bytes) {
@@ -228,7 +255,7 @@ fn fill(vm: &mut Vm, accounts: &mut Accounts, map: &Map, object: ObjectId, pages
         let part = Range { start: page, end: page + PAGE }.within(bytes);
         let source = (region.object, region.pages(region.range).start + (page - region.range.start) / PAGE);
         let within = (part.start - page) as usize..(part.end - page) as usize;
-        vm.copy_part(accounts, source, within, (object, (page - pages.start) / PAGE))?;
+        vm.copy_part(accounts, source, within, (object, there(page)))?;
     }
     Ok(())
 }
@@ -251,6 +278,7 @@ mod tests {
     use super::*;
     use crate::arena::Arena;
     use crate::vm::map::Showing;
+    use crate::vm::page_tree::Nodes;
     use crate::vm::{Counters, Frames};
     use portolan_abi::task::Limits;
     use portolan_abi::vm::Inheritance;
@@ -283,6 +311,7 @@ mod tests {
                 frames: frames_of,
                 objects: Arena::default(),
                 dead: Default::default(),
+                nodes: Nodes::default(),
                 counters: Counters::default(),
             };
             let mut accounts = Accounts::default();

@@ -5,8 +5,8 @@
 //! first touched. The pmap, the processor's page tables, is a cache of both: a page
 //! it lacks is looked up in map and object by [`fault`], and entered.
 //!
-//! To copy memory is to copy a part of an object's tree ([`MapCopy`]): both then hold the
-//! same frames, no pmap lets anybody write to them, and who tries gets a frame of its own.
+//! To copy memory is to hold a part of an object's tree once more ([`MapCopy`]): both then have
+//! the same frames, no pmap lets anybody write to them, and who tries gets a frame of its own.
 //!
 //! An object may end before what maps it does ([`size`]): a page there is a fault of its own kind.
 //!
@@ -21,7 +21,7 @@ pub mod frame;
 pub mod map;
 pub mod map_copy;
 pub mod object;
-mod page_tree;
+pub mod page_tree;
 pub mod regions;
 pub mod size;
 
@@ -33,6 +33,7 @@ pub use object::{MemoryObject, ObjectId};
 
 use crate::arena::Arena;
 use crate::list::List;
+use page_tree::Nodes;
 use portolan_machine::Memory;
 
 /// What virtual memory stands on, machine-wide.
@@ -45,6 +46,8 @@ pub struct Vm {
     pub objects: Arena<MemoryObject>,
     /// Those that are nobody's any more, and whose frames are to be freed.
     pub dead: List<MemoryObject, object::InDead>,
+    /// Which pages these have.
+    pub nodes: Nodes,
     /// What has been done, since start.
     pub counters: Counters,
 }

@@ -4,9 +4,9 @@
 //! zero until written, or what its pager supplies, and take a frame, charged to its maker's account, when
 //! first touched.
 //!
-//! Copying a private object shares its frames; whoever writes first gets a frame of
-//! its own. Each object is charged for every page it has, shared or not, so that
-//! this later write asks nothing more of its account.
+//! Copying a private object shares its frames, by way of the nodes that have them; whoever
+//! writes first gets a frame of its own. Each object is charged for every page and node it
+//! has, shared or not, so that this later write asks nothing more of its account.
 //!
 //! Invariant: a page of a private object is mapped at one place at most, so that to
 //! change its frame is to change one entry of one pmap; the frames of a shared
@@ -14,9 +14,9 @@
 
 use super::copy::Window;
 use super::fault::Absent;
-use super::page_tree::PageTree;
+use super::page_tree::{self, NodeId, PageTree, Size};
 use super::{Fault, Vm};
-use crate::arena::{Id, OutOfMemory};
+use crate::arena::Id;
 use crate::ipc::pager::PagerId;
 use crate::list::{Link, Linked};
 use crate::piece::{HEAP, Units};
@@ -48,8 +48,8 @@ pub struct MemoryObject {
     pub detached: bool,
     /// What can never be done to it again.
     pub seals: Seals,
-    pub(super) charged: u64,
-    resident: u64,
+    /// What its account has paid for, apart from the object itself: all that its tree has.
+    pub(super) paid: Size,
     grave: Link<MemoryObject>,
 }
 
@@ -115,35 +115,36 @@ impl MemoryObject {
     /// Pages that have a frame.
     pub fn resident(&self) -> u64 {
         match self.backing {
-            Backing::Zero(_) => self.resident,
+            Backing::Zero(_) => self.paid.pages,
             Backing::Fixed(_) => self.page_count(),
         }
     }
 
-    /// Frames that its account has paid for.
-    pub fn charged_frames(&self) -> u64 {
-        self.resident
+    /// What of pages and their nodes its account has paid for.
+    pub fn paid(&self) -> Size {
+        self.paid
     }
 
     /// Bytes of kernel memory that its account has paid for.
     pub fn charged(&self) -> u64 {
-        self.charged
+        OBJECT_COST + self.paid.memory()
+    }
+
+    /// The node that all others of its tree are below.
+    pub fn root(&self) -> Option<NodeId> {
+        self.tree().and_then(PageTree::root)
+    }
+
+    fn tree(&self) -> Option<&PageTree> {
+        match &self.backing {
+            Backing::Zero(tree) => Some(tree),
+            Backing::Fixed(_) => None,
+        }
     }
 
     /// Who pays for it.
     pub fn account(&self) -> AccountId {
         self.account
-    }
-
-    /// The frame of a page, if it has one.
-    pub fn frame(&self, page: u64) -> Option<Frame> {
-        if page >= self.page_count() {
-            return None;
-        }
-        match &self.backing {
-            Backing::Zero(tree) => tree.get(page),
-            Backing::Fixed(range) => Some(Frame(range.start.0 + page as u32)),
-        }
     }
 
     /// Why a page without a frame cannot be had; `None` if it is zeros.
@@ -154,45 +155,15 @@ impl MemoryObject {
             Supply::Nobody => Some(Fault::Refused(Error::MemoryFailure)),
         }
     }
+}
 
-    /// Sees that a copy of these pages would have all of them.
-    fn require_all(&self, id: ObjectId, pages: Range<u64>) -> Result<(), Fault> {
-        if pages.end > self.page_count() {
-            return Err(Fault::BeyondEnd);
-        }
-        if self.supply == Supply::Zeros {
-            return Ok(());
-        }
-        let missing = pages.clone().find(|page| self.frame(*page).is_none());
-        match missing.and_then(|page| self.absence(id, page, Access::Read)) {
-            Some(fault) => Err(fault),
-            None => Ok(()),
-        }
-    }
-
-    /// The first of these pages that has a frame.
-    pub(super) fn next(&self, pages: Range<u64>) -> Option<(u64, Frame)> {
-        match &self.backing {
-            Backing::Zero(tree) => tree.next(pages.start..pages.end.min(self.page_count())),
-            Backing::Fixed(_) => {
-                self.frame(pages.start).filter(|_| !pages.is_empty()).map(|frame| (pages.start, frame))
-            }
-        }
-    }
-
-    /// Every page that has a frame of a tree.
-    pub fn pages(&self) -> impl Iterator<Item = (u64, Frame)> {
-        let end = match self.backing {
-            Backing::Zero(_) => self.page_count(),
-            Backing::Fixed(_) => 0,
-        };
-        let mut next = 0;
-        core::iter::from_fn(move || {
-            let found = self.next(next..end)?;
-            next = found.0 + 1;
-            Some(found)
-        })
-    }
+/// A page's frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Page {
+    /// Which.
+    pub frame: Frame,
+    /// Whether nobody else has it, so that it may be written.
+    pub alone: bool,
 }
 
 impl Vm {
@@ -237,32 +208,79 @@ impl Vm {
             mappings: 0,
             detached: false,
             seals: Seals::empty(),
-            charged: OBJECT_COST,
-            resident: 0,
+            paid: Size::default(),
             grave: Link::default(),
         };
         Ok(self.objects.insert(object)?)
     }
 
-    /// The frame of a page, filled with zeros if it is new, and of its own if it is to be written.
+    /// The frame of a page, if it has one.
+    pub fn frame(&self, id: ObjectId, page: u64) -> Option<Frame> {
+        self.page(id, page).map(|page| page.frame)
+    }
+
+    /// A page, if it has a frame.
+    pub fn page(&self, id: ObjectId, page: u64) -> Option<Page> {
+        // The tree knows no end: a page behind it would be taken for another.
+        let object = self.objects.get(id).filter(|object| page < object.page_count())?;
+        match &object.backing {
+            Backing::Zero(tree) => {
+                let found = tree.find(&self.nodes, page)?;
+                Some(Page { frame: found.frame, alone: !found.in_common && !self.frames.is_shared(found.frame) })
+            }
+            Backing::Fixed(range) => Some(Page { frame: Frame(range.start.0 + page as u32), alone: false }),
+        }
+    }
+
+    /// The first of these pages that has a frame.
+    pub(super) fn next_page(&self, id: ObjectId, pages: Range<u64>) -> Option<(u64, Frame)> {
+        let object = &self.objects[id];
+        match &object.backing {
+            Backing::Zero(tree) => tree.next(&self.nodes, pages.start..pages.end.min(object.page_count())),
+            Backing::Fixed(_) => {
+                self.frame(id, pages.start).filter(|_| !pages.is_empty()).map(|frame| (pages.start, frame))
+            }
+        }
+    }
+
+    /// Sees that a copy of these pages would have all of them.
+    fn require_all(&self, id: ObjectId, mut pages: Range<u64>) -> Result<(), Fault> {
+        let object = &self.objects[id];
+        if pages.end > object.page_count() {
+            return Err(Fault::BeyondEnd);
+        }
+        if object.supply == Supply::Zeros {
+            return Ok(());
+        }
+        let missing = pages.find(|page| self.frame(id, *page).is_none());
+        match missing.and_then(|page| object.absence(id, page, Access::Read)) {
+            Some(fault) => Err(fault),
+            None => Ok(()),
+        }
+    }
+
+    /// A page, filled with zeros if it is new, and with a frame of its own if it is to be written.
     pub(super) fn object_page(
         &mut self,
         accounts: &mut Accounts,
         id: ObjectId,
         page: u64,
         access: Access,
-    ) -> Result<Frame, Fault> {
+    ) -> Result<Page, Fault> {
         if page >= self.objects[id].page_count() {
             return Err(Fault::BeyondEnd);
         }
-        match self.objects[id].frame(page) {
+        let found = match self.page(id, page) {
+            Some(found) => found,
             None => match self.objects[id].absence(id, page, access) {
-                None => self.fill(accounts, id, page),
-                Some(fault) => Err(fault),
+                None => Page { frame: self.fill(accounts, id, page)?, alone: true },
+                Some(fault) => return Err(fault),
             },
-            Some(frame) if access == Access::Write && self.frames.is_shared(frame) => self.unshare(id, page, frame),
-            Some(frame) => Ok(frame),
+        };
+        if access == Access::Write && !found.alone {
+            return Ok(Page { frame: self.unshare(id, page)?, alone: true });
         }
+        Ok(found)
     }
 
     fn fill(&mut self, accounts: &mut Accounts, id: ObjectId, page: u64) -> Result<Frame, Fault> {
@@ -289,14 +307,20 @@ impl Vm {
         Ok(())
     }
 
-    /// Gives a page a frame of its own in the place of one that it shares, with the same bytes.
-    fn unshare(&mut self, id: ObjectId, page: u64, shared: Frame) -> Result<Frame, Fault> {
-        let Vm { memory, frames, objects, counters, .. } = self;
+    /// Gives a page that has a frame nodes and a frame of its own, with the same bytes, in the
+    /// place of those that it shares. They are paid for.
+    fn unshare(&mut self, id: ObjectId, page: u64) -> Result<Frame, Fault> {
+        let Vm { memory, frames, objects, nodes, counters, .. } = self;
         let Backing::Zero(tree) = &mut objects[id].backing else { return Err(Fault::Protection) };
+        tree.make_own(nodes, frames, page, page_tree::LEAF).map_err(|_| Fault::Shortage)?;
+        let shared = tree.find(nodes, page).ok_or(Fault::Unmapped)?.frame;
+        if !frames.is_shared(shared) {
+            return Ok(shared);
+        }
         let own = frames.allocate().ok_or(Fault::Shortage)?;
         counters.copies += 1;
         memory.copy(shared.start(), own.start(), PAGE_SIZE);
-        if let Some(replaced) = tree.replace(page, own) {
+        if let Some(replaced) = tree.replace(nodes, page, own) {
             frames.free(replaced);
         }
         Ok(own)
@@ -306,44 +330,42 @@ impl Vm {
     pub(super) fn put(&mut self, accounts: &mut Accounts, id: ObjectId, page: u64, frame: Frame) -> Result<(), Fault> {
         let object = &mut self.objects[id];
         let Backing::Zero(tree) = &mut object.backing else { return Err(Fault::Unmapped) };
-        let cost = tree.cost(page);
-        accounts.charge(object.account, Resource::Frames, 1)?;
-        if let Err(Spent) = accounts.charge(object.account, Resource::Memory, cost) {
-            accounts.credit(object.account, Resource::Frames, 1);
-            return Err(Fault::Shortage);
-        }
-        object.charged += cost;
-        match tree.set(page, frame) {
-            Ok(()) => {
-                object.resident += 1;
-                Ok(())
-            }
-            Err(OutOfMemory) => {
-                // Nodes that were made stay, and stay paid for, until the object goes.
-                let unused = tree.cost(page);
-                object.charged -= unused;
-                accounts.credit(object.account, Resource::Memory, unused);
-                accounts.credit(object.account, Resource::Frames, 1);
-                Err(Fault::Shortage)
-            }
-        }
+        let growth = tree.missing(&self.nodes, page, page_tree::LEAF) + Size::PAGE;
+        pay(accounts, object.account, growth)?;
+        object.paid = object.paid + growth;
+        let set = tree.set(&mut self.nodes, &mut self.frames, page, frame);
+        set.map_err(|_| {
+            // Nodes that were made stay, and stay paid for, until the object goes.
+            self.settle(accounts, id);
+            Fault::Shortage
+        })
+    }
+
+    /// Gives back to an object's account what its tree has no longer, or has not got after all.
+    pub(super) fn settle(&mut self, accounts: &mut Accounts, id: ObjectId) {
+        let object = &mut self.objects[id];
+        let size = object.tree().map_or(Size::default(), |tree| tree.size(&self.nodes));
+        credit(accounts, object.account, object.paid - size);
+        object.paid = size;
     }
 
     /// A new private object, paid for by `payer`, with these pages of another as they are now, as far
-    /// as it has them.
+    /// as it has them; and its page that is the first of them.
     pub fn copy_object(
         &mut self,
         accounts: &mut Accounts,
         payer: AccountId,
         source: ObjectId,
         pages: Range<u64>,
-    ) -> portolan_abi::Result<ObjectId> {
+    ) -> portolan_abi::Result<(ObjectId, u64)> {
         let end = self.objects[source].page_count();
         let pages = pages.start.min(end)..pages.end.min(end);
-        let copy = self.create_object(accounts, payer, pages.end - pages.start, Reach::Private)?;
-        let copied = self.copy_pages(accounts, source, pages, copy, 0);
+        let count = pages.end - pages.start;
+        let start = page_tree::best_start(pages.start, count);
+        let copy = self.create_object(accounts, payer, start + count, Reach::Private)?;
+        let copied = self.copy_pages(accounts, source, pages, copy, start);
         copied.inspect_err(|_| self.release_object(accounts, copy))?;
-        Ok(copy)
+        Ok((copy, start))
     }
 
     /// Gives these pages of `source` to `target`, the first as its page `at`; it must have
@@ -357,21 +379,52 @@ impl Vm {
         target: ObjectId,
         at: u64,
     ) -> Result<(), Fault> {
-        self.objects[source].require_all(source, pages.clone())?;
+        self.require_all(source, pages.clone())?;
+        if self.objects[source].reach == Reach::Private {
+            return self.share_pages(accounts, source, pages, target, at);
+        }
         let mut next = pages.start;
-        while let Some((page, frame)) = self.objects[source].next(next..pages.end) {
-            let given = self.give(frame, self.objects[source].reach)?;
+        while let Some((page, frame)) = self.next_page(source, next..pages.end) {
+            let given = self.give(frame)?;
             self.put(accounts, target, at + (page - pages.start), given).inspect_err(|_| self.frames.free(given))?;
             next = page + 1;
         }
         Ok(())
     }
 
-    /// The same frame once more where it may be shared, or another with the same bytes.
-    fn give(&mut self, frame: Frame, reach: Reach) -> Result<Frame, Fault> {
-        // A foreign frame is never written, whoever sees it.
-        if reach == Reach::Private || self.frames.holders(frame).is_none() {
-            self.frames.share(frame);
+    /// The same, by nodes as far as they are in both trees alike.
+    fn share_pages(
+        &mut self,
+        accounts: &mut Accounts,
+        source: ObjectId,
+        pages: Range<u64>,
+        target: ObjectId,
+        at: u64,
+    ) -> Result<(), Fault> {
+        let Some(from) = self.objects[source].tree().copied() else { return Err(Fault::Unmapped) };
+        let there = |page: u64| at + (page - pages.start);
+        let mut left = pages.clone();
+        while let Some(part) = from.next_part(&self.nodes, left.clone(), there(left.start)) {
+            left.start = part.pages.end;
+            let to = there(part.pages.start);
+            let object = &mut self.objects[target];
+            let Backing::Zero(tree) = &mut object.backing else { return Err(Fault::Unmapped) };
+            let growth = tree.growth(&self.nodes, &part, to);
+            pay(accounts, object.account, growth)?;
+            object.paid = object.paid + growth;
+            let grafted = tree.graft(&mut self.nodes, &mut self.frames, &part, to);
+            grafted.map_err(|_| {
+                self.settle(accounts, target);
+                Fault::Shortage
+            })?;
+        }
+        Ok(())
+    }
+
+    /// The same frame once more if it is foreign, as nobody ever writes to that; else another
+    /// with the same bytes.
+    fn give(&mut self, frame: Frame) -> Result<Frame, Fault> {
+        if self.frames.holders(frame).is_none() {
             return Ok(frame);
         }
         let copy = self.frames.allocate().ok_or(Fault::Shortage)?;
@@ -389,10 +442,9 @@ impl Vm {
         target: (ObjectId, u64),
     ) -> Result<(), Fault> {
         let (id, page) = source;
-        let object = &self.objects[id];
-        object.require_all(id, page..page + 1)?;
-        let Some(frame) = object.frame(page) else {
-            return object.absence(id, page, Access::Read).map_or(Ok(()), Err);
+        self.require_all(id, page..page + 1)?;
+        let Some(frame) = self.frame(id, page) else {
+            return self.objects[id].absence(id, page, Access::Read).map_or(Ok(()), Err);
         };
         let part = self.fill(accounts, target.0, target.1)?;
         self.memory.copy(frame.start().plus(bytes.start), part.start().plus(bytes.start), bytes.len());
@@ -403,9 +455,9 @@ impl Vm {
     /// which. What maps it still shows the old one.
     pub(super) fn unshare_next(&mut self, id: ObjectId, from: u64) -> Result<Option<u64>, Fault> {
         let mut next = from;
-        while let Some((page, frame)) = self.objects[id].next(next..u64::MAX) {
-            if self.frames.is_shared(frame) {
-                self.unshare(id, page, frame)?;
+        while let Some((page, _)) = self.next_page(id, next..u64::MAX) {
+            if self.page(id, page).is_some_and(|page| !page.alone) {
+                self.unshare(id, page)?;
                 return Ok(Some(page));
             }
             next = page + 1;
@@ -413,22 +465,14 @@ impl Vm {
         Ok(None)
     }
 
-    /// Gives the frames of these pages back.
+    /// Gives the frames of these pages back. Where they are shared together with others that
+    /// stay, and memory for nodes is short, they stay too until the object goes.
     pub(super) fn free_pages(&mut self, accounts: &mut Accounts, id: ObjectId, pages: Range<u64>) {
         let object = &mut self.objects[id];
-        let end = pages.end.min(object.page_count());
+        let pages = pages.start..pages.end.min(object.page_count());
         let Backing::Zero(tree) = &mut object.backing else { return };
-        let mut freed = 0;
-        let mut next = pages.start;
-        while let Some((page, _)) = tree.next(next..end) {
-            if let Some(frame) = tree.take(page) {
-                self.frames.free(frame);
-                freed += 1;
-            }
-            next = page + 1;
-        }
-        object.resident -= freed;
-        accounts.credit(object.account, Resource::Frames, freed);
+        tree.remove(&mut self.nodes, &mut self.frames, pages);
+        self.settle(accounts, id);
     }
 
     /// Charges for all of an object to another account as well, which is to pay for it.
@@ -442,9 +486,9 @@ impl Vm {
         if object.account == account {
             return Ok(());
         }
-        accounts.charge(account, Resource::Frames, object.resident)?;
-        let paid = accounts.charge(account, Resource::Memory, object.charged);
-        paid.inspect_err(|_| accounts.credit(account, Resource::Frames, object.resident))?;
+        accounts.charge(account, Resource::Memory, OBJECT_COST)?;
+        let paid = pay(accounts, account, object.paid);
+        paid.inspect_err(|_| accounts.credit(account, Resource::Memory, OBJECT_COST))?;
         Ok(())
     }
 
@@ -452,8 +496,8 @@ impl Vm {
     pub(super) fn credit_again(&self, accounts: &mut Accounts, id: ObjectId, account: AccountId) {
         let object = &self.objects[id];
         if object.account != account {
-            accounts.credit(account, Resource::Frames, object.resident);
-            accounts.credit(account, Resource::Memory, object.charged);
+            credit(accounts, account, object.paid);
+            accounts.credit(account, Resource::Memory, OBJECT_COST);
         }
     }
 
@@ -462,8 +506,8 @@ impl Vm {
         let object = &mut self.objects[id];
         let before = core::mem::replace(&mut object.account, account);
         if before != account {
-            accounts.credit(before, Resource::Frames, object.resident);
-            accounts.credit(before, Resource::Memory, object.charged);
+            credit(accounts, before, object.paid);
+            accounts.credit(before, Resource::Memory, OBJECT_COST);
         }
     }
 
@@ -479,7 +523,7 @@ impl Vm {
         }
     }
 
-    /// Frees a node, and the frames in it, of the first object that is dead. `None`: there is none.
+    /// Lets go of a node, and of what is in it, of the first object that is dead. `None`: there is none.
     pub fn clear_dead(&mut self, accounts: &mut Accounts) -> Option<Units> {
         let id = self.dead.pop_front(&mut self.objects)?;
         if !self.end_object(accounts, id) {
@@ -488,25 +532,33 @@ impl Vm {
         Some(HEAP)
     }
 
-    /// Frees the frames of one node of an object that is nobody's, and if that was the last,
-    /// the object. False: there are more.
+    /// Lets go of one node of an object that is nobody's, and if that was the last, of the
+    /// object. False: there are more.
     fn end_object(&mut self, accounts: &mut Accounts, id: ObjectId) -> bool {
-        let object = &mut self.objects[id];
-        let mut freed = 0;
-        let more = match &mut object.backing {
-            Backing::Zero(tree) => tree.prune(&mut |frame| {
-                self.frames.free(frame);
-                freed += 1;
-            }),
+        let Vm { objects, nodes, frames, .. } = self;
+        let more = match &mut objects[id].backing {
+            Backing::Zero(tree) => tree.prune(nodes, frames),
             Backing::Fixed(_) => false,
         };
-        object.resident -= freed;
-        accounts.credit(object.account, Resource::Frames, freed);
+        self.settle(accounts, id);
         if more {
             return false;
         }
-        accounts.credit(object.account, Resource::Memory, object.charged);
+        accounts.credit(self.objects[id].account, Resource::Memory, OBJECT_COST);
         self.objects.remove(id);
         true
     }
+}
+
+/// Charges for so many pages and nodes.
+pub(super) fn pay(accounts: &mut Accounts, account: AccountId, size: Size) -> Result<(), Spent> {
+    accounts.charge(account, Resource::Frames, size.pages)?;
+    let paid = accounts.charge(account, Resource::Memory, size.memory());
+    paid.inspect_err(|_| accounts.credit(account, Resource::Frames, size.pages))
+}
+
+/// Takes that back.
+fn credit(accounts: &mut Accounts, account: AccountId, size: Size) {
+    accounts.credit(account, Resource::Frames, size.pages);
+    accounts.credit(account, Resource::Memory, size.memory());
 }

@@ -253,11 +253,10 @@ impl Regions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arena::Arena;
     use crate::task::Accounts;
     use crate::vm::map::End;
     use crate::vm::object::Reach;
-    use crate::vm::{Counters, Frames, Vm};
+    use crate::vm::{Frames, Vm};
     use portolan_abi::Protection;
     use portolan_abi::task::Limits;
     use portolan_abi::vm::Inheritance;
@@ -275,14 +274,9 @@ mod tests {
         fn new() -> Bench {
             let hardware = Hardware { frames: 8, archive: Vec::new(), command_line: "" };
             let (machine, boot, _) = hardware.power_on();
-            let (objects, counters) = (Arena::default(), Counters::default());
-            let mut vm = Vm {
-                memory: machine.memory,
-                frames: Frames::new(&boot.memory).unwrap(),
-                objects,
-                dead: Default::default(),
-                counters,
-            };
+            let frames = Frames::new(&boot.memory).unwrap();
+            let (objects, nodes, dead, counters) = Default::default();
+            let mut vm = Vm { memory: machine.memory, frames, objects, nodes, dead, counters };
             let mut accounts = Accounts::default();
             let account = accounts.create_root(Limits { memory: 10_000, ports: 0, frames: 0 }).unwrap();
             let object = vm.create_object(&mut accounts, account, 1, Reach::Shared).unwrap();

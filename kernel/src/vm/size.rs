@@ -7,9 +7,9 @@
 //! which knows all maps.
 
 use super::map::{self, End, Region};
-use super::object::{Backing, Supply};
+use super::object::{Backing, Supply, pay};
 use super::{Fault, Map, ObjectId, Vm};
-use crate::task::account::{Accounts, Resource};
+use crate::task::account::Accounts;
 use core::ops::Range;
 use portolan_abi::memory_object::Seals;
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
@@ -32,15 +32,12 @@ impl Vm {
         let account = object.account();
         let Backing::Zero(tree) = &mut object.backing else { return Err(Error::Failure) };
         let pages = size.div_ceil(PAGE_SIZE as u64);
-        let cost = tree.cost_of_room(pages);
-        accounts.charge(account, Resource::Memory, cost)?;
-        object.charged += cost;
-        let made = tree.make_room(pages);
-        if made.is_err() {
+        let growth = tree.growth_of_room(pages);
+        pay(accounts, account, growth)?;
+        object.paid = object.paid + growth;
+        if tree.make_room(&mut self.nodes, pages).is_err() {
             // Nodes that were made stay, and stay paid for, until the object goes.
-            let unused = tree.cost_of_room(pages);
-            object.charged -= unused;
-            accounts.credit(account, Resource::Memory, unused);
+            self.settle(accounts, id);
             return Err(Error::ResourceShortage);
         }
         // Nothing below may fail.
@@ -62,7 +59,7 @@ impl Vm {
         let object = &self.objects[id];
         let within = (object.size % PAGE_SIZE as u64) as usize;
         if within != 0
-            && let Some(frame) = object.frame(object.page_count() - 1)
+            && let Some(frame) = self.frame(id, object.page_count() - 1)
         {
             self.memory.write(frame.start().plus(within), &ZEROS[within..]);
         }
@@ -108,7 +105,7 @@ impl Map {
             if region.object == object && pages.end > from {
                 let kept = from.saturating_sub(pages.start) * PAGE_SIZE as u64;
                 let gone = map::Range { start: region.range.start + kept, end: region.range.end };
-                self.limit_pages(vm, gone, |_| Protection::empty());
+                self.limit_pages(vm, gone, Protection::empty());
             }
         }
     }

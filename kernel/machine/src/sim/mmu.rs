@@ -106,6 +106,14 @@ pub(crate) fn flush(memory: &mut Memory, root: Frame, page: VirtAddr) {
     }
 }
 
+/// Forgets what is known of all pages of this address space.
+pub(crate) fn flush_all(memory: &mut Memory, root: Frame) {
+    let mut mmu = memory.mmu();
+    if mmu.root == Some(root) {
+        mmu.remembered = Remembered::default();
+    }
+}
+
 /// Forgets an address space that is about to go.
 pub(crate) fn unload(memory: &mut Memory, root: Frame) {
     let mut mmu = memory.mmu();

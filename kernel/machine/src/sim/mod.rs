@@ -26,7 +26,7 @@ pub use heap::used as heap_used;
 pub use interrupts::Interrupts;
 pub use io_ports::IoPorts;
 pub use memory::Memory;
-pub(crate) use mmu::{flush, share_kernel_half, unload};
+pub(crate) use mmu::{flush, flush_all, share_kernel_half, unload};
 
 use crate::{BootInfo, Frame, FrameRange};
 use arrayvec::{ArrayString, ArrayVec};

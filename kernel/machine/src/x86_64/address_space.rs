@@ -81,6 +81,13 @@ pub(crate) fn flush(_memory: &mut Memory, root: Frame, page: VirtAddr) {
     }
 }
 
+/// Forgets all translations of the user's half, if the address space is loaded.
+pub(crate) fn flush_all(_memory: &mut Memory, root: Frame) {
+    if PerCpu::current().root.get() == root {
+        tlb::flush_all();
+    }
+}
+
 /// Leaves an address space whose tables are about to go.
 pub(crate) fn unload(_memory: &mut Memory, root: Frame) {
     let cpu = PerCpu::current();

@@ -34,7 +34,7 @@ mod stacks;
 mod tables;
 mod vectors;
 
-pub(crate) use address_space::{flush, share_kernel_half, unload};
+pub(crate) use address_space::{flush, flush_all, share_kernel_half, unload};
 pub use console::Console;
 pub use context::Context;
 pub use cpu::Cpu;
