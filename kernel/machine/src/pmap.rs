@@ -26,6 +26,9 @@ const ENTRIES: u64 = 512;
 const USER_ENTRIES: u64 = ENTRIES / 2;
 /// Bytes that a table of leaves maps.
 const TABLE_SPAN: u64 = ENTRIES * PAGE_SIZE as u64;
+/// Leaves that are looked at together, and the bytes that they map.
+const ROW: usize = 8;
+const ROW_SPAN: u64 = (ROW * PAGE_SIZE) as u64;
 /// Most pages that the processor is told of one by one when they change.
 const FLUSHED_SINGLY: u64 = 32;
 /// Level of the top table; the leaves are entries of level 0.
@@ -175,20 +178,26 @@ impl Pmap {
     /// Takes from all mappings from `start` on, below `end`, what is not in `allowed`; if that is
     /// empty, they go. A table that is missing costs nothing, one that is there a pass over it.
     pub fn limit(&mut self, memory: &mut Memory, start: VirtAddr, end: VirtAddr, allowed: Protection) {
+        let excess = if allowed.contains(Protection::EXECUTE) { WRITABLE } else { PRESENT };
         let mut changed: Option<(VirtAddr, VirtAddr)> = None;
         let mut next = start.page();
         while let Some((from, table)) = self.next_leaves(memory, next, end) {
             let to = VirtAddr(((from.0 | (TABLE_SPAN - 1)) + 1).min(end.0));
-            for page in (from.0..to.0).step_by(PAGE_SIZE).map(VirtAddr) {
-                let slot = slot(table, page, 0);
+            next = from;
+            while next < to {
+                let slot = slot(table, next, 0);
+                if next.0.is_multiple_of(ROW_SPAN) && to.0 - next.0 >= ROW_SPAN && row_has_none(memory, slot, excess) {
+                    next.0 += ROW_SPAN;
+                    continue;
+                }
                 let old = memory.read_u64(slot);
                 let new = limited(old, allowed);
                 if new != old {
                     memory.write_u64(slot, new);
-                    changed = Some((changed.map_or(page, |(first, _)| first), page));
+                    changed = Some((changed.map_or(next, |(first, _)| first), next));
                 }
+                next.0 += PAGE_SIZE as u64;
             }
-            next = to;
         }
         if let Some((first, last)) = changed {
             self.forget_all(memory, first, last);
@@ -372,6 +381,12 @@ fn leaf(frame: Frame, protection: Protection) -> u64 {
     let write = if protection.contains(Protection::WRITE) { WRITABLE } else { 0 };
     let no_execute = if protection.contains(Protection::EXECUTE) { 0 } else { NO_EXECUTE };
     frame.start().0 | PRESENT | USER | write | no_execute
+}
+
+/// Whether no leaf of a row has any of these bits.
+#[inline]
+fn row_has_none(memory: &Memory, row: PhysAddr, bits: u64) -> bool {
+    memory.read_words::<ROW>(row).into_iter().fold(0, |all, leaf| all | leaf) & bits == 0
 }
 
 /// What is left of a leaf entry that may not allow more than this.

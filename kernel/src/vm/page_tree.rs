@@ -1,6 +1,6 @@
 //! Which frame holds which page of a memory object.
 //!
-//! A tree of nodes with 64 places each, as high as the object's size needs, with
+//! A tree of nodes with 16 places each, as high as the object's size needs, with
 //! nodes only where pages are: a page of a huge, sparse object costs a handful. Trees
 //! share nodes: to copy pages is to hold the nodes that have them once more. Who
 //! changes a page first makes every node on the way to it its own.
@@ -15,7 +15,7 @@ use alloc::boxed::Box;
 use core::ops::{Add, Index, Range, Sub};
 use portolan_machine::{Frame, try_box};
 
-const BITS: u32 = 6;
+const BITS: u32 = 4;
 const FANOUT: usize = 1 << BITS;
 
 /// Names a node.
@@ -182,7 +182,7 @@ impl Nodes {
     }
 
     /// One that held a node does so no longer; when the last does, it goes, and lets go of what
-    /// is below it. Recursion is as deep as a tree: at most six, for a copy of all user memory.
+    /// is below it. Recursion is as deep as a tree: at most nine, for a copy of all user memory.
     fn release(&mut self, frames: &mut Frames, id: NodeId) {
         if self.arena[id].holders > 1 {
             self.arena[id].holders -= 1;
@@ -674,29 +674,29 @@ mod tests {
     #[test]
     fn a_small_object_needs_one_node() {
         let missing = |pages| PageTree::new(pages).missing(&Nodes::default(), pages - 1, LEAF).nodes;
-        assert_eq!([1, 64, 65, 4096, 4097].map(missing), [1, 1, 2, 2, 3]);
+        assert_eq!([1, 16, 17, 256, 257].map(missing), [1, 1, 2, 2, 3]);
     }
 
     #[test]
     fn whole_nodes_are_shared_and_the_rest_is_copied_page_by_page() {
         let mut bench = Bench::new(&[8192, 8192]);
         (0..300).for_each(|page| _ = bench.set(0, page));
-        assert_eq!(bench.copy(10..290, 10), 5, "three leaves, and a part of one at each end");
+        assert_eq!(bench.copy(10..290, 10), 19, "seventeen leaves, and a part of one at each end");
         for page in 0..300 {
             let copied = (10..290).contains(&page).then(|| bench.get(0, page)).flatten();
             assert_eq!(bench.get(1, page), copied, "page {page}");
         }
         let in_common = |tree: usize, page| bench.trees[tree].find(&bench.nodes, page).unwrap().in_common;
-        assert_eq!([63, 64, 255, 256].map(|page| in_common(0, page)), [false, true, true, false]);
+        assert_eq!([15, 16, 287, 288].map(|page| in_common(0, page)), [false, true, true, false]);
     }
 
     #[test]
     fn a_large_tree_is_shared_by_its_largest_nodes() {
         let mut bench = Bench::new(&[1 << 20, 1 << 20]);
         (0..100).for_each(|number| _ = bench.set(0, number * 4000));
-        assert!(bench.copy(0..1 << 18, 0) == 1 && bench.get(1, 65 * 4000) == bench.get(0, 65 * 4000));
+        assert!(bench.copy(0..1 << 16, 0) == 1 && bench.get(1, 16 * 4000) == bench.get(0, 16 * 4000));
         bench.remove(1, 0..1 << 20);
-        assert_eq!(bench.copy(0..(1 << 18) + 4096, 4096), 65, "shifted by what the second level holds");
+        assert_eq!(bench.copy(0..(1 << 16) + 4096, 4096), 17, "shifted by what the third level holds");
     }
 
     #[test]
@@ -734,7 +734,7 @@ mod tests {
 
     #[test]
     fn a_copy_starts_where_most_nodes_are_alike() {
-        assert_eq!([best_start(1000, 1), best_start(1000, 63), best_start(1000, 64)], [0, 0, 40]);
-        assert_eq!([best_start(5000, 4095), best_start(5000, 4096), best_start(4096, 9000)], [8, 904, 0]);
+        assert_eq!([best_start(1000, 1), best_start(1000, 15), best_start(1000, 16)], [0, 0, 8]);
+        assert_eq!([best_start(5000, 255), best_start(5000, 256), best_start(4096, 9000)], [8, 136, 0]);
     }
 }
