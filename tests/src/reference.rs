@@ -60,12 +60,17 @@ pub fn text() -> String {
 }
 
 fn describe(text: &mut String, routine: &RoutineText) {
-    let RoutineText { id, name, arguments, rights_in, results, rights_out, .. } = routine;
+    let RoutineText { id, name, arguments, rights_in, results, rights_out, memory_in, memory_out, .. } = routine;
     let _ = write!(text, "\n### {name}\n\nRequest {id}, reply {}.\n\n", id + REPLY_OFFSET);
     list(text, "arguments", arguments);
     rights(text, "rights it takes", rights_in);
     list(text, "results", results);
     rights(text, "rights it gives", rights_out);
+    for (what, names) in [("memory it takes", memory_in), ("memory it gives", memory_out)] {
+        if !names.is_empty() {
+            rights(text, what, names);
+        }
+    }
     let _ = write!(text, "\n{}", prose(routine.lines));
 }
 

@@ -13,7 +13,7 @@
 //! with descriptors, in order. A right's name may be followed by the kind that it must be, as
 //! the user library calls it (`port: SendRight`): a server in user space gets it as that type, and
 //! a request with another kind is refused. The kernel's routines leave it out, and say themselves
-//! what they take.
+//! what they take. The name of a region of out-of-line memory stands in brackets at the end.
 //!
 //! Protocols of user servers are defined in the same way, by the user library's own `interface!`,
 //! which adds the server's side.
@@ -49,6 +49,10 @@ pub trait Routine {
     const RIGHTS_IN: usize;
     /// How many rights its reply carries.
     const RIGHTS_OUT: usize;
+    /// How many regions of memory its request carries, after the rights.
+    const MEMORY_IN: usize;
+    /// How many regions of memory its reply carries, after the rights: one at most.
+    const MEMORY_OUT: usize;
     /// The inline bytes of the request.
     type Arguments: IntoBytes + FromBytes + KnownLayout + Immutable + Copy;
     /// The inline bytes of the reply, after its head.
@@ -62,6 +66,17 @@ pub struct Reply<R: Routine> {
     pub results: R::Results,
     /// The rights that came; the first `R::RIGHTS_OUT` are meaningful.
     pub rights: [Name; REPLY_RIGHTS_MAX],
+    /// The memory that came, if `R::MEMORY_OUT` says so; it is the caller's to unmap.
+    pub memory: Region,
+}
+
+/// Bytes of out-of-line memory, in the address space of who has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Region {
+    /// The first one.
+    pub address: u64,
+    /// How many.
+    pub size: u64,
 }
 
 /// What the definition of a routine says, for documents. A program that does not look at it
@@ -82,6 +97,10 @@ pub struct RoutineText {
     pub results: &'static [(&'static str, &'static str)],
     /// The rights that its reply carries.
     pub rights_out: &'static [&'static str],
+    /// The memory that its request carries.
+    pub memory_in: &'static [&'static str],
+    /// The memory that its reply carries.
+    pub memory_out: &'static [&'static str],
 }
 
 /// How a stub gets its request to the kernel: the user library's `msg_rpc`.
@@ -90,7 +109,7 @@ pub trait Transport {
     ///
     /// # Errors
     /// What the message call or the routine returned.
-    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>>;
+    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, descriptors: &[Descriptor]) -> Result<Reply<R>>;
 }
 
 /// Defines the routines behind one kind of kernel port. See the module's text.
@@ -101,8 +120,8 @@ macro_rules! interface {
         $(
             $(#[doc = $doc:literal])*
             $number:literal $routine:ident / $type:ident
-            ( $($argument:ident : $argument_type:ty),* $(; $($right_in:ident $(: $right_in_kind:ident)?),+)? )
-            -> ( $($result:ident : $result_type:ty),* $(; $($right_out:ident $(: $right_out_kind:ident)?),+)? );
+            ( $($argument:ident : $argument_type:ty),* $(; $($right_in:ident $(: $right_in_kind:ident)?),+)? $([$memory_in:ident])? )
+            -> ( $($result:ident : $result_type:ty),* $(; $($right_out:ident $(: $right_out_kind:ident)?),+)? $([$memory_out:ident])? );
         )*
     ) => {
         use $crate::interface::Routine as _;
@@ -120,6 +139,8 @@ macro_rules! interface {
                 rights_in: &[$($(concat!(stringify!($right_in) $(, ": ", stringify!($right_in_kind))?)),+)?],
                 results: &[$((stringify!($result), stringify!($result_type))),*],
                 rights_out: &[$($(concat!(stringify!($right_out) $(, ": ", stringify!($right_out_kind))?)),+)?],
+                memory_in: &[$(stringify!($memory_in))?],
+                memory_out: &[$(stringify!($memory_out))?],
             },
         )*];
 
@@ -133,6 +154,8 @@ macro_rules! interface {
                 const NAME: &'static str = stringify!($routine);
                 const RIGHTS_IN: usize = 0 $($(+ { let _ = stringify!($right_in); 1 })+)?;
                 const RIGHTS_OUT: usize = 0 $($(+ { let _ = stringify!($right_out); 1 })+)?;
+                const MEMORY_IN: usize = 0 $(+ { let _ = stringify!($memory_in); 1 })?;
+                const MEMORY_OUT: usize = 0 $(+ { let _ = stringify!($memory_out); 1 })?;
                 type Arguments = arguments::$type;
                 type Results = results::$type;
             }
@@ -162,6 +185,15 @@ macro_rules! interface {
                 #[repr(C)]
                 pub struct $type { $(#[doc = "See the routine."] pub $result: $result_type,)* }
             )*
+        }
+
+        /// How many regions of memory the request with this id carries.
+        #[must_use]
+        pub const fn memory_in(id: u32) -> usize {
+            match id {
+                $( $type::ID => $type::MEMORY_IN, )*
+                _ => 0,
+            }
         }
 
         /// A request, decoded.
@@ -205,8 +237,9 @@ macro_rules! interface {
                 port: $crate::Name,
                 $($argument: $argument_type,)*
                 $($($right_in: $crate::message::Descriptor,)+)?
+                $($memory_in: $crate::message::Descriptor,)?
             ) -> $crate::Result<$crate::interface::Reply<$type>> {
-                transport.call::<$type>(port, &arguments::$type { $($argument,)* }, &[$($($right_in,)+)?])
+                transport.call::<$type>(port, &arguments::$type { $($argument,)* }, &[$($($right_in,)+)? $($memory_in,)?])
             }
         )*
     };

@@ -71,17 +71,33 @@ interface! {
     /// `InvalidAddress`: there is none.
     6 vm_region / VmRegion (address: u64) -> (info: RegionInfo);
 
-    /// Reads `size` bytes, at most [`INLINE_MAX`](crate::vm::INLINE_MAX), at any alignment; the
-    /// rest of `data` is zero.
+    /// Reads `size` bytes, at most [`INLINE_MAX`](crate::vm::INLINE_MAX), at any alignment, into
+    /// the reply itself; the rest of `data` is zero.
     ///
     /// `InvalidArgument`: size 0, or larger. `InvalidAddress`: not all mapped. `ProtectionFailure`:
     /// not readable. `ResourceShortage`: no memory for a page that is not there yet.
-    7 vm_read / VmRead (address: u64, size: u64) -> (data: [u8; INLINE_MAX]);
+    7 vm_peek / VmPeek (address: u64, size: u64) -> (data: [u8; INLINE_MAX]);
 
     /// Writes the first `size` bytes of `data`, at any alignment: all of them or none.
     ///
-    /// As for `vm_read`; `ProtectionFailure`: not writable.
-    8 vm_write / VmWrite (address: u64, size: u64, data: [u8; INLINE_MAX]) -> ();
+    /// As for `vm_peek`; `ProtectionFailure`: not writable.
+    8 vm_poke / VmPoke (address: u64, size: u64, data: [u8; INLINE_MAX]) -> ();
+
+    /// Reads `size` bytes, at any alignment: a copy of them comes out of line with the reply, and
+    /// is the receiver's. Of whole pages no bytes are copied, as for `vm_copy`. (Mach's `vm_read`.)
+    ///
+    /// `InvalidArgument`: size 0. `InvalidAddress`: not all mapped. `ProtectionFailure`: not
+    /// readable. `ResourceShortage`: the caller's account pays for the copy until it is received.
+    12 vm_read / VmRead (address: u64, size: u64) -> ([data]);
+
+    /// Writes the memory that comes with the request over that at `address`, at any alignment:
+    /// all of it or nothing. Of whole pages that are written over private memory no bytes are
+    /// copied. (Mach's `vm_write`.)
+    ///
+    /// `InvalidArgument`: no bytes. `InvalidAddress`: not all mapped. `ProtectionFailure`: not
+    /// writable. `ResourceShortage`: this task's account pays for the new pages before what was
+    /// there is given back. `BadArguments`: no memory came.
+    13 vm_write / VmWrite (address: u64 [data]) -> ();
 
     /// Copies `size` bytes from `source` over those at `target`, both of this task, of any
     /// alignment, and as if at one moment if they overlap. Of whole pages from private
@@ -98,8 +114,8 @@ interface! {
     10 vm_statistics / VmStatistics () -> (statistics: Statistics);
 }
 
-/// Most bytes that `vm_read` and `vm_write` carry.
-pub const INLINE_MAX: usize = 1024;
+/// Most bytes that `vm_peek` and `vm_poke` carry.
+pub const INLINE_MAX: usize = 64;
 
 /// What a child task gets of its parent's region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -19,20 +19,24 @@ mod vm;
 
 pub use host::statistics;
 
-use crate::ipc::message::{self, Carried, CarriedRight, Envelope, Rights};
+use crate::ipc::message::{self, Carried, CarriedRight, Content, Enclosure, Envelope, Rights};
 use crate::ipc::port::KernelObject;
 use crate::ipc::send::{self, Sent};
 use crate::ipc::{PortId, death, receive, right};
 use crate::kernel::Kernel;
 use crate::task::{AccountId, Caller, exception};
+use crate::vm::MapCopy;
 use crate::vm::copy::Window;
+use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use portolan_abi::interface::{REPLY_OFFSET, ReplyHead};
 use portolan_abi::{Error, Result, call, error};
 use zerocopy::{Immutable, IntoBytes};
 
 /// Most inline bytes that a request has.
-const REQUEST_MAX: usize = size_of::<portolan_abi::vm::arguments::VmWrite>();
+const REQUEST_MAX: usize = size_of::<portolan_abi::thread::arguments::SetFloatingPoint>();
+/// Bytes of a request that are read together: all that nearly every one has.
+const PART: usize = 96;
 /// Most inline bytes that a reply has.
 const REPLY_MAX: usize = size_of::<ReplyHead>() + size_of::<portolan_abi::host::results::Trace>();
 
@@ -40,6 +44,7 @@ const REPLY_MAX: usize = size_of::<ReplyHead>() + size_of::<portolan_abi::host::
 struct Answer {
     body: ArrayVec<u8, REPLY_MAX>,
     rights: Rights,
+    enclosures: Vec<Enclosure>,
     /// The port that the reply goes to.
     to: Option<PortId>,
 }
@@ -55,10 +60,28 @@ impl Answer {
         self.rights.try_reserve(rights).map_err(|_| Error::ResourceShortage)
     }
 
+    /// Puts in memory, for which there is room.
+    fn memory(&mut self, copy: MapCopy) {
+        self.enclosures.push(Enclosure {
+            descriptor: self.rights.len(),
+            memory: Some(copy),
+            content: Content::Bytes(None),
+        });
+    }
+
     /// Puts in a right, or null.
     fn right(&mut self, right: CarriedRight) {
         self.rights.push(Carried::from_kernel(right));
     }
+}
+
+/// What a request brings besides its arguments.
+struct Brought<'a> {
+    rights: &'a mut Rights,
+    /// What is left here is let go.
+    memory: &'a mut Option<MapCopy>,
+    /// Who asks.
+    payer: AccountId,
 }
 
 /// Handles a request and sends the reply.
@@ -71,29 +94,34 @@ pub fn serve(
     window: &Window,
     then: &Option<call::Receive>,
 ) -> Result<Sent> {
-    let mut bytes = [0; REQUEST_MAX];
-    let size = envelope.body_size.min(REQUEST_MAX);
-    window.read(&k.vm.memory, envelope.body_offset(), &mut bytes[..size]);
+    let bytes = read_body(k, envelope, window);
     // From here on the rights are the kernel's. The one that the request came through
     // is used up last: it may be what keeps the object alive.
     let payer = k.tasks[me.task].account;
     send::hand_over(k, me.task, envelope);
     send::unmap_moved(k, me.task, &envelope.enclosures);
-    let out_of_line = !envelope.enclosures.is_empty();
+    let fits = envelope.body_size <= REQUEST_MAX && memory_fits(object, envelope);
+    let mut memory = envelope.enclosures.first_mut().and_then(|enclosure| enclosure.memory.take());
     message::discard_memory(&mut k.vm, &mut k.accounts, &mut envelope.enclosures);
     let mut rights = core::mem::take(&mut envelope.rights);
     let to = send::port_of(&envelope.reply);
-    let mut answer = Answer { body: ArrayVec::new(), rights: Rights::new(), to };
+    let mut answer = Answer { body: ArrayVec::new(), rights: Rights::new(), enclosures: Vec::new(), to };
     answer.results(&ReplyHead::default());
     let result = match (object, envelope.destination.right) {
         // Of a kernel port there are no send-once rights but those to reply to exceptions.
         // A reply that is too long is none, nor is what is left of it.
         (KernelObject::Thread(thread), CarriedRight::SendOnce(_, Some(waiter))) => {
-            exception::reply(k, thread, waiter, envelope.id, &bytes[..size])
+            exception::reply(k, thread, waiter, envelope.id, &bytes)
         }
-        _ if envelope.body_size > REQUEST_MAX || out_of_line => Err(Error::BadArguments),
-        _ => handle(k, object, payer, envelope.id, &bytes[..size], &mut rights, &mut answer),
+        _ if !fits => Err(Error::BadArguments),
+        _ => {
+            let brought = Brought { rights: &mut rights, memory: &mut memory, payer };
+            handle(k, object, envelope.id, &bytes, brought, &mut answer)
+        }
     };
+    if let Some(memory) = memory {
+        memory.discard(&mut k.vm, &mut k.accounts);
+    }
     for carried in rights {
         right::discard(k, carried.right);
     }
@@ -101,21 +129,46 @@ pub fn serve(
     reply(k, me, envelope, result, answer, then)
 }
 
+/// The inline bytes of a request, or the first of them.
+fn read_body(k: &Kernel, envelope: &Envelope, window: &Window) -> ArrayVec<u8, REQUEST_MAX> {
+    let mut bytes = ArrayVec::new();
+    let size = envelope.body_size.min(REQUEST_MAX);
+    while bytes.len() < size {
+        let mut part = [0; PART];
+        let part = &mut part[..PART.min(size - bytes.len())];
+        window.read(&k.vm.memory, envelope.body_offset() + bytes.len(), part);
+        bytes.extend(part.iter().copied());
+    }
+    bytes
+}
+
+/// Whether a request brings the memory that it should, and no arrays of rights.
+fn memory_fits(object: KernelObject, envelope: &Envelope) -> bool {
+    let regions = envelope.enclosures.len();
+    let wanted = match object {
+        KernelObject::Task(_) => portolan_abi::vm::memory_in(envelope.id),
+        _ => 0,
+    };
+    regions == wanted && envelope.enclosures.iter().all(|enclosure| matches!(enclosure.content, Content::Bytes(_)))
+}
+
 fn handle(
     k: &mut Kernel,
     object: KernelObject,
-    payer: AccountId,
     id: u32,
     body: &[u8],
-    rights: &mut Rights,
+    brought: Brought<'_>,
     answer: &mut Answer,
 ) -> Result<()> {
+    if let KernelObject::Task(target) = object
+        && portolan_abi::vm::IDS.contains(&id)
+    {
+        return vm::handle(k, target, id, body, brought, answer);
+    }
+    let Brought { rights, payer, .. } = brought;
     match object {
         KernelObject::Task(target) if portolan_abi::port::IDS.contains(&id) => {
             port::handle(k, target, payer, id, body, rights, answer)
-        }
-        KernelObject::Task(target) if portolan_abi::vm::IDS.contains(&id) => {
-            vm::handle(k, target, id, body, rights, answer)
         }
         KernelObject::Task(target) => task::handle(k, target, id, body, rights, answer),
         KernelObject::Thread(target) => thread::handle(k, target, id, body, rights, answer),
@@ -147,6 +200,7 @@ fn reply(
     let mut envelope = Envelope::from_kernel(number, request.id.wrapping_add(REPLY_OFFSET), answer.body.len());
     envelope.cause = request.number;
     envelope.rights = answer.rights;
+    envelope.enclosures = answer.enclosures;
     let through = request.reply.right;
     if k.threads.get(me.thread).is_none() {
         // The caller has ended itself.

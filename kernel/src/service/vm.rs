@@ -1,7 +1,7 @@
 //! Routines on a task's memory, behind its kernel port. Reference: `abi::vm`.
 
-use super::Answer;
 use super::memory_object::{make_right, protection};
+use super::{Answer, Brought};
 use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{KernelObject, Owner};
 use crate::ipc::{pager, right};
@@ -23,9 +23,10 @@ pub(super) fn handle(
     target: TaskId,
     id: u32,
     body: &[u8],
-    rights: &mut Rights,
+    brought: Brought<'_>,
     answer: &mut Answer,
 ) -> Result<()> {
+    let Brought { rights, memory, payer } = brought;
     match Request::decode(id, body, rights.len())? {
         Request::VmMap(request) => {
             let address = vm_map(k, target, &request, rights)?;
@@ -57,11 +58,22 @@ pub(super) fn handle(
             let info = region_info(k, target, request.address)?;
             answer.results(&results::VmRegion { info });
         }
-        Request::VmRead(request) => {
-            let data = vm_read(k, target, &request)?;
-            answer.results(&results::VmRead { data });
+        Request::VmPeek(request) => {
+            let data = vm_peek(k, target, &request)?;
+            answer.results(&results::VmPeek { data });
         }
-        Request::VmWrite(request) => vm_write(k, target, &request)?,
+        Request::VmPoke(request) => vm_poke(k, target, &request)?,
+        Request::VmRead(request) => {
+            answer.enclosures.try_reserve(1).map_err(|_| Error::ResourceShortage)?;
+            let (map, vm, accounts) = memory_of(k, target);
+            let copy = MapCopy::take(vm, accounts, map, payer, request.address, request.size)?;
+            answer.memory(copy);
+        }
+        Request::VmWrite(request) => {
+            let copy = memory.take().ok_or(Error::InvalidArgument)?;
+            let (map, vm, accounts) = memory_of(k, target);
+            copy.overwrite(vm, accounts, map, request.address)?;
+        }
         Request::VmCopy(request) => vm_copy(k, target, &request)?,
         Request::VmStatistics(_) => answer.results(&results::VmStatistics { statistics: statistics(k, target) }),
         Request::MemoryObjectCreate(request) => {
@@ -211,14 +223,14 @@ fn region_info(k: &Kernel, target: TaskId, address: u64) -> Result<RegionInfo> {
     })
 }
 
-fn vm_read(k: &mut Kernel, target: TaskId, request: &arguments::VmRead) -> Result<[u8; INLINE_MAX]> {
+fn vm_peek(k: &mut Kernel, target: TaskId, request: &arguments::VmPeek) -> Result<[u8; INLINE_MAX]> {
     let mut data = [0; INLINE_MAX];
     let (window, size) = inline_window(k, target, request.address, request.size, Access::Read)?;
     window.read(&k.vm.memory, 0, &mut data[..size]);
     Ok(data)
 }
 
-fn vm_write(k: &mut Kernel, target: TaskId, request: &arguments::VmWrite) -> Result<()> {
+fn vm_poke(k: &mut Kernel, target: TaskId, request: &arguments::VmPoke) -> Result<()> {
     let (window, size) = inline_window(k, target, request.address, request.size, Access::Write)?;
     window.write(&mut k.vm.memory, 0, &request.data[..size]);
     Ok(())

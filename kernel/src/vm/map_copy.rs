@@ -160,7 +160,7 @@ impl MapCopy {
         map.require_access(pages, Access::Write)?;
         let whole = self.skip == 0 && pages == (Range { start: address, end: address + self.size });
         let private = |region: &Region| vm.objects[region.object].reach == Reach::Private;
-        if whole && vm.objects[self.object].account() == map.account() && map.regions.touching(pages).all(private) {
+        if whole && map.regions.touching(pages).all(private) {
             return self.exchange(vm, accounts, map, pages);
         }
         for page in (pages.start..pages.end).step_by(PAGE_SIZE) {
@@ -171,10 +171,14 @@ impl MapCopy {
         Ok(())
     }
 
-    /// Lets the regions of a range show the copy in place of what they do.
+    /// Lets the regions of a range show the copy in place of what they do, at their map's cost.
     fn exchange(&self, vm: &mut Vm, accounts: &mut Accounts, map: &mut Map, pages: Range) -> Result<()> {
-        map.cut_at_ends(vm, accounts, pages)?;
+        let payer = map.account();
+        vm.charge_again(accounts, self.object, payer)?;
+        let cut = map.cut_at_ends(vm, accounts, pages);
+        cut.inspect_err(|_| vm.credit_again(accounts, self.object, payer))?;
         // Nothing below may fail.
+        vm.change_payer(accounts, self.object, payer);
         let mut next = pages;
         while let Some(region) = map.regions.first_mut(next) {
             next.start = region.range.end;

@@ -2,7 +2,7 @@
 //! written after shows on the other side, and no bytes move before that.
 
 use crate::harness::{MEMORY, ORDINARY, System, Task, Thread, no_right};
-use portolan_abi::interface::Reply;
+use portolan_abi::interface::{Region, Reply};
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, CreateFlags, Limits};
 use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags, RegionInfo, Statistics};
@@ -87,13 +87,13 @@ fn end(by: &Task, child: Name) {
 }
 
 fn read(by: &Task, task: Name, address: u64, size: usize) -> Result<Vec<u8>> {
-    vm::vm_read(&**by, task, address, size as u64).map(|reply| reply.results.data[..size].to_vec())
+    vm::vm_peek(&**by, task, address, size as u64).map(|reply| reply.results.data[..size].to_vec())
 }
 
 fn write(by: &Task, task: Name, address: u64, bytes: &[u8]) -> Result<()> {
     let mut data = [0; INLINE_MAX];
     data[..bytes.len()].copy_from_slice(bytes);
-    vm::vm_write(&**by, task, address, bytes.len() as u64, data).map(|_| ())
+    vm::vm_poke(&**by, task, address, bytes.len() as u64, data).map(|_| ())
 }
 
 /// A task whose children can be paid for, and do not inherit its message buffers.
@@ -469,13 +469,71 @@ fn memory_of_another_task_is_read_and_written_through_its_port() {
     assert_eq!(write(&one, door, edge, b"across"), Ok(()));
     assert_eq!((other.load(edge, 6), read(&one, door, edge, 6)), (b"across".to_vec(), Ok(b"across".to_vec())));
     assert_eq!(read(&one, door, HERE + PAGE, INLINE_MAX).map(|data| data.len()), Ok(INLINE_MAX));
-    assert_eq!(vm::vm_read(&*one, door, HERE, INLINE_MAX as u64 + 1).map(|_| ()), Err(Error::InvalidArgument));
-    assert_eq!(vm::vm_read(&*one, door, HERE, u64::MAX).map(|_| ()), Err(Error::InvalidArgument));
+    assert_eq!(vm::vm_peek(&*one, door, HERE, INLINE_MAX as u64 + 1).map(|_| ()), Err(Error::InvalidArgument));
+    assert_eq!(vm::vm_peek(&*one, door, HERE, u64::MAX).map(|_| ()), Err(Error::InvalidArgument));
     assert_eq!(read(&one, door, HERE + 2 * PAGE - 4, 8), Err(Error::InvalidAddress));
     assert_eq!(read(&one, door, 1 << 63, 8), Err(Error::InvalidAddress));
     assert_eq!(write(&one, door, HERE + 2 * PAGE - 4, b"too long"), Err(Error::InvalidAddress));
     assert_eq!(other.load(HERE + 2 * PAGE - 4, 4), [0; 4], "all or nothing");
     assert_eq!(read(&one, door, HERE, 0), Err(Error::InvalidArgument));
+}
+
+#[test]
+fn memory_of_another_task_is_read_and_written_in_any_size_out_of_line() {
+    let system = System::boot();
+    let (one, two) = (parent(&system), parent(&system));
+    let door = two.give(&one, two.task_self(), Disposition::CopySend);
+    map_marked(&two, HERE, 100, 7);
+    let mut region = Region::default();
+    let moved = copies(&one, || {
+        region = vm::vm_read(&*one, door, HERE, 100 * PAGE).expect("memory").memory;
+    });
+    assert!(moved == 0 && region.size == 100 * PAGE && is_marked(&one, region.address, 100, 7));
+    two.store(HERE, &[9]).done();
+    assert!(is_marked(&one, region.address, 100, 7), "a copy");
+    one.store(region.address + PAGE, &[50]).done();
+    let written = copies(&one, || {
+        let bytes = Descriptor::memory(region.address, 50 * PAGE, 0);
+        vm::vm_write(&*one, door, HERE + 10 * PAGE, bytes).expect("written");
+    });
+    assert_eq!((written, two.load(HERE + 10 * PAGE, 2), two.load(HERE + 11 * PAGE, 2)), (0, vec![0, 7], vec![50, 7]));
+    assert_eq!(two.load(HERE + 60 * PAGE, 2), [60, 7], "nothing beyond");
+    let odd = Descriptor::memory(region.address + 3 * PAGE - 5, 11, 0);
+    vm::vm_write(&*one, door, HERE + 80 * PAGE + 1, odd).expect("written");
+    assert_eq!(two.load(HERE + 80 * PAGE, 8), [80, 0, 0, 0, 0, 0, 3, 7]);
+    unmap(&one, region.address, 100);
+    assert_eq!(vm::vm_read(&*one, door, HERE, 0).map(drop), Err(Error::InvalidArgument));
+    assert_eq!(vm::vm_read(&*one, door, HERE + 99 * PAGE, 2 * PAGE).map(drop), Err(Error::InvalidAddress));
+    let write = |descriptor| vm::vm_write(&*one, door, HERE, descriptor).map(drop);
+    assert_eq!(write(Descriptor::memory(MEMORY, 0, 0)), Err(Error::InvalidArgument));
+    assert_eq!(write(Descriptor::port(door, Disposition::CopySend as u8)), Err(Error::BadArguments));
+    protect(&two, HERE, 1, Protection::READ, 0).expect("protected");
+    assert_eq!(write(Descriptor::memory(MEMORY, 2 * PAGE, 0)), Err(Error::ProtectionFailure));
+}
+
+#[test]
+fn a_large_copy_is_shared_until_one_side_changes_it_and_paid_for_by_both() {
+    let system = System::boot();
+    let task = parent(&system);
+    map_marked(&task, HERE, 200, 1);
+    map(&task, THERE, 200);
+    let frames = statistics(&task).free_frames;
+    let moved = copies(&task, || copy(&task, HERE, 200 * PAGE, THERE).expect("copied"));
+    assert_eq!((moved, statistics(&task).free_frames), (0, frames), "no page is taken, let alone copied");
+    for page in [0, 17, 100, 199] {
+        assert_eq!(copies(&task, || drop(task.store(THERE + page * PAGE + 1, &[2]).done())), 1);
+        assert_eq!(task.load(HERE + page * PAGE, 2), [page as u8, 1]);
+    }
+    unmap(&task, THERE + 20 * PAGE, 70);
+    assert!(is_marked(&task, HERE, 200, 1));
+    unmap(&task, HERE, 50);
+    assert_eq!(task.load(THERE + 17 * PAGE, 2), [17, 2]);
+    assert!((1..17).all(|page| task.load(THERE + page * PAGE, 2) == [page as u8, 1]));
+    copy(&task, HERE + 55 * PAGE, 30 * PAGE, THERE + 101 * PAGE).expect("of another alignment");
+    assert_eq!(task.load(THERE + 110 * PAGE, 2), [64, 1]);
+    unmap(&task, HERE, 200);
+    assert_eq!(copies(&task, || drop(task.store(THERE + 110 * PAGE, &[3]).done())), 0, "nobody else has it now");
+    unmap(&task, THERE, 200);
 }
 
 #[test]

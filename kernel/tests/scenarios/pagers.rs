@@ -418,7 +418,7 @@ fn a_thread_that_waits_can_be_suspended_and_aborted_and_ended() {
 fn a_routine_does_not_wait_for_a_page() {
     let stage = Stage::new();
     let (client, own) = (&stage.client, stage.client.task_self());
-    assert_eq!(vm::vm_read(&**client, own, HERE, 8).map(drop), Err(Error::MemoryError));
+    assert_eq!(vm::vm_peek(&**client, own, HERE, 8).map(drop), Err(Error::MemoryError));
     assert_eq!(vm::vm_copy(&**client, own, HERE, PAGE, HERE + PAGE).map(drop), Err(Error::MemoryError));
     assert_eq!(vm::vm_copy(&**client, own, HERE + 8, 16, HERE + PAGE).map(drop), Err(Error::MemoryError));
     let limits = Limits { memory: 100_000, ports: 10, frames: 100 };

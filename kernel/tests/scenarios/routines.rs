@@ -303,8 +303,13 @@ const ROUTINES: &[Entry] = &[
     (vm::VmProtect::ID, |s| vm::vm_protect(&*s.mailbox.sender, s.own, HERE + PAGE, PAGE, 1, 0).map(drop)),
     (vm::VmInherit::ID, |s| vm::vm_inherit(&*s.mailbox.sender, s.own, HERE + PAGE, PAGE, SHARE, 0).map(drop)),
     (vm::VmRegion::ID, |s| vm::vm_region(&*s.mailbox.sender, s.own, HERE).map(drop)),
+    (vm::VmPeek::ID, |s| vm::vm_peek(&*s.mailbox.sender, s.own, HERE + PAGE - 9, 50).map(drop)),
+    (vm::VmPoke::ID, |s| vm::vm_poke(&*s.mailbox.sender, s.own, HERE + PAGE - 9, 50, [7; vm::INLINE_MAX]).map(drop)),
     (vm::VmRead::ID, |s| vm::vm_read(&*s.mailbox.sender, s.own, HERE + PAGE - 9, 100).map(drop)),
-    (vm::VmWrite::ID, |s| vm::vm_write(&*s.mailbox.sender, s.own, HERE + PAGE - 9, 100, [7; vm::INLINE_MAX]).map(drop)),
+    (vm::VmWrite::ID, |s| {
+        let bytes = Descriptor::memory(HERE + 9, PAGE, 0);
+        vm::vm_write(&*s.mailbox.sender, s.own, HERE + PAGE - 9, bytes).map(drop)
+    }),
     (vm::VmCopy::ID, |s| vm::vm_copy(&*s.mailbox.sender, s.own, HERE, PAGE, HERE + 2 * PAGE).map(drop)),
     (vm::VmStatistics::ID, |s| vm::vm_statistics(&*s.mailbox.sender, s.own).map(drop)),
     (vm::MemoryObjectCreate::ID, |s| vm::memory_object_create(&*s.mailbox.sender, s.own, PAGE).map(drop)),

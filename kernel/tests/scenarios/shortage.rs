@@ -209,7 +209,7 @@ fn while_memory_and_arrays_are_sent() {
         |mailbox| {
             let sent = send_stored(&mailbox.sender, size.get()).expect("the sender lives");
             assert!(sent.is_ok() || sent == Err(Error::SendNoBuffer), "{sent:?}");
-            let moved = vm::vm_read(&*mailbox.sender, mailbox.sender.task_self(), HERE + 100 * PAGE, 1);
+            let moved = vm::vm_peek(&*mailbox.sender, mailbox.sender.task_self(), HERE + 100 * PAGE, 1);
             assert_eq!(moved.is_err(), sent.is_ok(), "all or nothing");
         },
     );
@@ -318,12 +318,34 @@ fn while_memory_is_copied() {
                 granted(vm::vm_inherit(sender, own, THERE + PAGE, PAGE, Inheritance::Share as u32, 0));
                 let here = if copied.is_some() && skip == 0 { 1 } else { 2 };
                 if copied.is_none() || skip == 0 {
-                    let read = vm::vm_read(sender, own, THERE + 60 * PAGE, 1).expect("the page is there");
+                    let read = vm::vm_peek(sender, own, THERE + 60 * PAGE, 1).expect("the page is there");
                     assert_eq!(read.results.data[0], here, "all or nothing");
                 }
             },
         );
     }
+}
+
+#[test]
+fn while_memory_is_read_and_written() {
+    at_every_allocation(
+        |mailbox| {
+            map_spread(&mailbox.receiver, HERE, 1);
+            map_spread(&mailbox.sender, HERE, 2);
+        },
+        |mailbox| {
+            let door = mailbox.receiver.give(&mailbox.sender, mailbox.receiver.task_self(), Disposition::CopySend);
+            let sender = &*mailbox.sender;
+            if let Some(reply) = granted(vm::vm_read(sender, door, HERE + 7, 60 * PAGE)) {
+                assert_eq!(reply.memory.size, 60 * PAGE);
+                granted(vm::vm_deallocate(sender, mailbox.sender.task_self(), reply.memory.address - 7, 61 * PAGE));
+            }
+            let written = vm::vm_write(sender, door, HERE, Descriptor::memory(HERE, 64 * PAGE, 0));
+            let first = granted(written).map_or(1, |_| 2);
+            let seen = granted(vm::vm_peek(sender, door, HERE, 1)).map_or(first, |reply| reply.results.data[0]);
+            assert_eq!(seen, first);
+        },
+    );
 }
 
 #[test]
@@ -343,7 +365,7 @@ fn while_memory_is_inherited() {
             let inherit = routine::CreateFlags::INHERIT.bits();
             for _ in 0..2 {
                 if let Some(child) = granted(routine::create(sender, own, [b'x'; 32], limits, inherit, 0, no_right())) {
-                    granted(vm::vm_write(sender, child.rights[0], HERE, 1, [9; vm::INLINE_MAX]));
+                    granted(vm::vm_poke(sender, child.rights[0], HERE, 1, [9; vm::INLINE_MAX]));
                     assert_eq!(routine::terminate(sender, child.rights[0]).map(|_| ()), Ok(()));
                 }
             }

@@ -12,7 +12,7 @@ use crate::reply::ReplyPort;
 use crate::right::Right;
 use crate::trap;
 use portolan_abi::error::result_of;
-use portolan_abi::interface::{REPLY_OFFSET, REPLY_RIGHTS_MAX, Reply, ReplyHead, Routine, Transport};
+use portolan_abi::interface::{REPLY_OFFSET, REPLY_RIGHTS_MAX, Region, Reply, ReplyHead, Routine, Transport};
 use portolan_abi::message::{Descriptor, Header, Options, received_size};
 use portolan_abi::{Disposition, Error, Name};
 use zerocopy::{FromBytes, IntoBytes};
@@ -31,37 +31,38 @@ const SHORT: usize = 32;
 const LONG: usize = 512;
 
 impl Transport for MsgRpc {
-    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>> {
-        call::<R>(port, arguments, rights, Options::empty(), 0)
+    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, descriptors: &[Descriptor]) -> Result<Reply<R>> {
+        call::<R>(port, arguments, descriptors, Options::empty(), 0)
     }
 }
 
 impl Transport for MsgRpcWithin {
-    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>> {
-        call::<R>(port, arguments, rights, Options::SEND_TIMEOUT | Options::RCV_TIMEOUT, self.0)
+    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, descriptors: &[Descriptor]) -> Result<Reply<R>> {
+        call::<R>(port, arguments, descriptors, Options::SEND_TIMEOUT | Options::RCV_TIMEOUT, self.0)
     }
 }
 
 fn call<R: Routine>(
     port: Name,
     arguments: &R::Arguments,
-    rights: &[Descriptor],
+    descriptors: &[Descriptor],
     options: Options,
     ms: u32,
 ) -> Result<Reply<R>> {
     const { assert!(words::<R>() <= LONG, "the routine's messages fit the long buffer") };
     const { assert!(R::RIGHTS_OUT <= REPLY_RIGHTS_MAX, "the routine's reply has no more rights than any") };
     if words::<R>() <= SHORT {
-        exchange::<R, SHORT>(port, arguments, rights, options, ms)
+        exchange::<R, SHORT>(port, arguments, descriptors, options, ms)
     } else {
-        exchange::<R, LONG>(port, arguments, rights, options, ms)
+        exchange::<R, LONG>(port, arguments, descriptors, options, ms)
     }
 }
 
 /// Words of buffer that a routine's request and its reply take.
 const fn words<R: Routine>() -> usize {
-    let request = size_of_message(R::RIGHTS_IN, size_of::<R::Arguments>());
-    let reply = received_size(size_of_message(R::RIGHTS_OUT, size_of::<ReplyHead>() + size_of::<R::Results>()));
+    let request = size_of_message(R::RIGHTS_IN + R::MEMORY_IN, size_of::<R::Arguments>());
+    let reply = size_of_message(R::RIGHTS_OUT + R::MEMORY_OUT, size_of::<ReplyHead>() + size_of::<R::Results>());
+    let reply = received_size(reply);
     let larger = if request > reply { request } else { reply };
     larger.div_ceil(size_of::<u64>())
 }
@@ -69,7 +70,7 @@ const fn words<R: Routine>() -> usize {
 fn exchange<R: Routine, const WORDS: usize>(
     port: Name,
     arguments: &R::Arguments,
-    rights: &[Descriptor],
+    descriptors: &[Descriptor],
     options: Options,
     ms: u32,
 ) -> Result<Reply<R>> {
@@ -77,7 +78,7 @@ fn exchange<R: Routine, const WORDS: usize>(
     let mut buffer = [0; WORDS];
     let to = Address::new(port, Disposition::CopySend);
     let header = Header { id: R::ID, ..addressed(to, reply_port.address()) };
-    write(&mut buffer, header, rights, arguments.as_bytes());
+    write(&mut buffer, header, descriptors, arguments.as_bytes());
     trap::msg_rpc(&mut buffer, reply_port.name(), options, ms, ms).0?;
     reply_port.give_back();
     open::<R>(&buffer)
@@ -99,14 +100,16 @@ fn decode<R: Routine>(id: u32, bytes: &[u8], descriptors: &[Descriptor]) -> Resu
         return Err(Error::Failure);
     }
     result_of(head.code)?;
-    if descriptors.len() != R::RIGHTS_OUT {
+    if descriptors.len() != R::RIGHTS_OUT + R::MEMORY_OUT {
         return Err(Error::Failure);
     }
+    let (arrived, memory) = descriptors.split_at(R::RIGHTS_OUT);
     let mut rights = [Name::NULL; REPLY_RIGHTS_MAX];
-    for (name, descriptor) in rights.iter_mut().zip(descriptors) {
+    for (name, descriptor) in rights.iter_mut().zip(arrived) {
         *name = descriptor.name;
     }
-    Ok(Reply { results: R::Results::read_from_bytes(results).map_err(|_| Error::Failure)?, rights })
+    let memory = memory.first().map_or(Region::default(), |&Descriptor { address, size, .. }| Region { address, size });
+    Ok(Reply { results: R::Results::read_from_bytes(results).map_err(|_| Error::Failure)?, rights, memory })
 }
 
 /// A server's answer to a request of routine `R`: its results and the rights it gives.

@@ -7,13 +7,14 @@ use crate::Result;
 use crate::interface::MsgRpc;
 use crate::layout::{Address, addressed, write};
 use crate::lock::Once;
+use crate::memory::Memory;
 use crate::memory_object::MemoryObject;
 use crate::right::{Right, SendRight};
 use crate::thread::Thread;
 use crate::trap;
 use alloc::vec::Vec;
 use portolan_abi::interface::Routine;
-use portolan_abi::message::Options;
+use portolan_abi::message::{Descriptor, Options};
 use portolan_abi::task::{CreateFlags, Limits, REGISTERED_PORTS, SpecialPort, THREADS_LISTED, TaskInfo, ThreadFlags};
 use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags, RegionInfo, Statistics};
 use portolan_abi::{Disposition, Error, Name, Protection, RightKind, port, task};
@@ -278,28 +279,33 @@ impl Task {
         Ok(vm::vm_region(&MsgRpc, self.port(), address)?.results.info)
     }
 
-    /// Fills `into` from the task's memory. If it fails, a part may have been read.
+    /// Fills `into` from the task's memory: a few bytes with the reply itself, more out of line.
     ///
     /// # Errors
     /// `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`.
     pub fn read(&self, address: u64, into: &mut [u8]) -> Result<()> {
-        for (at, part) in (address..).step_by(INLINE_MAX).zip(into.chunks_mut(INLINE_MAX)) {
-            let read = vm::vm_read(&MsgRpc, self.port(), at, part.len() as u64)?;
-            part.copy_from_slice(&read.results.data[..part.len()]);
+        let size = into.len() as u64;
+        if into.len() > INLINE_MAX {
+            let region = vm::vm_read(&MsgRpc, self.port(), address, size)?.memory;
+            into.copy_from_slice(&Memory::arrived(&Descriptor::memory(region.address, region.size, 0)));
+        } else if size > 0 {
+            into.copy_from_slice(&vm::vm_peek(&MsgRpc, self.port(), address, size)?.results.data[..into.len()]);
         }
         Ok(())
     }
 
-    /// Writes to the task's memory, in parts of [`INLINE_MAX`] bytes. If it fails, those
-    /// before may have been written.
+    /// Writes to the task's memory, all of `from` or nothing.
     ///
     /// # Errors
     /// `InvalidAddress`, `ProtectionFailure`, `ResourceShortage`.
     pub fn write(&self, address: u64, from: &[u8]) -> Result<()> {
-        for (at, part) in (address..).step_by(INLINE_MAX).zip(from.chunks(INLINE_MAX)) {
+        if from.len() > INLINE_MAX {
+            let region = Descriptor::memory(from.as_ptr().addr() as u64, from.len() as u64, 0);
+            vm::vm_write(&MsgRpc, self.port(), address, region)?;
+        } else if !from.is_empty() {
             let mut data = [0; INLINE_MAX];
-            data[..part.len()].copy_from_slice(part);
-            vm::vm_write(&MsgRpc, self.port(), at, part.len() as u64, data)?;
+            data[..from.len()].copy_from_slice(from);
+            vm::vm_poke(&MsgRpc, self.port(), address, from.len() as u64, data)?;
         }
         Ok(())
     }

@@ -68,14 +68,14 @@ fn region(address: u64) -> Result<RegionInfo> {
 
 /// A word of a task's memory.
 fn word(task: Name, address: u64) -> Result<u64> {
-    let data = vm::vm_read(&MsgRpc, task, address, 8)?.results.data;
+    let data = vm::vm_peek(&MsgRpc, task, address, 8)?.results.data;
     Ok(u64::from_le_bytes(core::array::from_fn(|at| data[at])))
 }
 
 fn set_word(task: Name, address: u64, value: u64) -> Result<()> {
     let mut data = [0; INLINE_MAX];
     data[..8].copy_from_slice(&value.to_le_bytes());
-    vm::vm_write(&MsgRpc, task, address, 8, data).map(drop)
+    vm::vm_poke(&MsgRpc, task, address, 8, data).map(drop)
 }
 
 /// A child of a task, with inherited memory; the runner ends it if the case does not.
@@ -240,7 +240,7 @@ fn memory_is_read_and_written_through_the_port() -> Verdict {
     same!(word(peer.task, there + 2 * PAGE - 4), Err(Error::InvalidAddress));
     same!(set_word(peer.task, there + 2 * PAGE - 4, u64::MAX), Err(Error::InvalidAddress));
     same!(word(peer.task, there + 2 * PAGE - 8), Ok(0));
-    let read = |size| vm::vm_read(&MsgRpc, peer.task, there, size).map(drop);
+    let read = |size| vm::vm_peek(&MsgRpc, peer.task, there, size).map(drop);
     same!((read(INLINE_MAX as u64), read(INLINE_MAX as u64 + 1)), (Ok(()), Err(Error::InvalidArgument)));
     vm::vm_protect(&MsgRpc, peer.task, there, PAGE, Protection::READ.bits(), 0)?;
     same!(set_word(peer.task, there, 1), Err(Error::ProtectionFailure));

@@ -89,7 +89,7 @@ fn space_around(memory: &Memory) -> Result<Vec<u8>, Error> {
         let mut bytes = Vec::new();
         for at in (from..from + size).step_by(vm::INLINE_MAX) {
             let size = (from + size - at).min(vm::INLINE_MAX);
-            let data = vm::vm_read(&MsgRpc, trap::task_self(), at as u64, size as u64)?.results.data;
+            let data = vm::vm_peek(&MsgRpc, trap::task_self(), at as u64, size as u64)?.results.data;
             bytes.extend_from_slice(&data[..size]);
         }
         Ok(bytes)
@@ -220,16 +220,16 @@ fn a_peer_sends_memory() -> Verdict {
     let address = mapped.results.address;
     let mut data = [0; vm::INLINE_MAX];
     data[..4].copy_from_slice(b"peer");
-    vm::vm_write(&MsgRpc, peer.task, address + PAGE_SIZE as u64 - 2, 4, data)?;
+    vm::vm_poke(&MsgRpc, peer.task, address + PAGE_SIZE as u64 - 2, 4, data)?;
     let region = Descriptor::memory(address + PAGE_SIZE as u64 - 2, 4, Descriptor::MOVE);
     peer.hand.send(&with(Message::copy_to(to), region), Options::empty(), 0)?;
     let message = crate::message::receive(name)?;
     let memory = message.rights[0];
     same!((memory.kind, memory.size), (Descriptor::MEMORY, 4));
-    let read = vm::vm_read(&MsgRpc, trap::task_self(), memory.address, 4)?.results.data;
+    let read = vm::vm_peek(&MsgRpc, trap::task_self(), memory.address, 4)?.results.data;
     same!(&read[..4], b"peer");
     vm::vm_deallocate(&MsgRpc, trap::task_self(), memory.address - 4094, 2 * PAGE_SIZE as u64)?;
-    holds!(vm::vm_read(&MsgRpc, peer.task, address, 4).is_err());
+    holds!(vm::vm_peek(&MsgRpc, peer.task, address, 4).is_err());
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use super::message::{Message, Received, WhenFull};
 use super::{Board, program};
 use portolan_abi::boot::Startup;
 use portolan_abi::call::{Receive, Send};
-use portolan_abi::interface::{REPLY_OFFSET, REPLY_RIGHTS_MAX, Reply, ReplyHead, Routine, Transport};
+use portolan_abi::interface::{REPLY_OFFSET, REPLY_RIGHTS_MAX, Region, Reply, ReplyHead, Routine, Transport};
 use portolan_abi::message::{Descriptor, Options};
 use portolan_abi::name::Disposition;
 use portolan_abi::port::{self, NameType, Status};
@@ -580,9 +580,12 @@ fn read_reply<R: Routine>(reply: &Received) -> Result<Reply<R>> {
     let (head, results) = ReplyHead::read_from_prefix(&reply.body).expect("a reply's head");
     error::result_of(head.code)?;
     let mut names = [Name::NULL; REPLY_RIGHTS_MAX];
-    assert_eq!(reply.rights.len(), R::RIGHTS_OUT, "the rights of {}", R::NAME);
-    names.iter_mut().zip(&reply.rights).for_each(|(name, right)| *name = right.name);
-    Ok(Reply { results: R::Results::read_from_bytes(results).expect("the routine's results"), rights: names })
+    assert_eq!(reply.rights.len(), R::RIGHTS_OUT + R::MEMORY_OUT, "the rights of {}", R::NAME);
+    let (rights, memory) = reply.rights.split_at(R::RIGHTS_OUT);
+    names.iter_mut().zip(rights).for_each(|(name, right)| *name = right.name);
+    let memory = memory.first().map_or(Region::default(), |&Descriptor { address, size, .. }| Region { address, size });
+    let results = R::Results::read_from_bytes(results).expect("the routine's results");
+    Ok(Reply { results, rights: names, memory })
 }
 
 fn call_action(call: Call) -> Action {

@@ -78,12 +78,14 @@ impl Actor {
             }
             Deed::Request { to, reply, request } => {
                 let chosen = request.chosen();
+                let memory = request.memory().map(|bytes| Descriptor::memory(bytes.address(), bytes.size(), 0));
                 let (id, body, rights) = request.encode(|name| self.name(name));
                 let to = to.map_or((self.names[0], Disposition::CopySend), |Given(to, how)| (self.name(to), how));
                 let reply =
                     reply.map_or((self.replies, Disposition::MakeSendOnce), |Given(to, how)| (self.name(to), how));
                 let mut message = Message::by(to.0, to.1).reply(reply.0, reply.1).id(id).text(body);
                 message.rights = self.descriptors(&rights);
+                message.rights.extend(memory);
                 self.receiving.push(thread.rpc_with(message, WhenFull::Wait, self.replies, Some(0), 1024));
                 self.names.extend(chosen);
             }

@@ -163,7 +163,9 @@ pub enum Request {
     Protect(Pages, Protection, bool),
     Inherit(Pages, Inheritance),
     Read(Bytes),
-    Write(Bytes),
+    Write(Bytes, u64),
+    Peek(Bytes),
+    Poke(Bytes),
     Copy(Bytes, u64),
     Region(Pages),
     Statistics,
@@ -232,6 +234,14 @@ impl Request {
             Request::InsertAs(Chosen(name), _)
             | Request::AllocateName(Chosen(name), ..)
             | Request::Rename(_, Chosen(name)) => Some(*name).filter(|name| name.is_valid()),
+            _ => None,
+        }
+    }
+
+    /// The memory that it brings.
+    pub fn memory(&self) -> Option<Bytes> {
+        match self {
+            Request::Write(bytes, _) => Some(*bytes),
             _ => None,
         }
     }
@@ -385,9 +395,13 @@ impl Request {
             Request::Read(bytes) => {
                 of::<vm::VmRead>(vm::arguments::VmRead { address: bytes.address(), size: bytes.size })
             }
-            Request::Write(bytes) => {
+            Request::Write(_, target) => of::<vm::VmWrite>(vm::arguments::VmWrite { address: WINDOW + target }),
+            Request::Peek(bytes) => {
+                of::<vm::VmPeek>(vm::arguments::VmPeek { address: bytes.address(), size: bytes.size })
+            }
+            Request::Poke(bytes) => {
                 let (address, size, data) = (bytes.address(), bytes.size, [0x77; INLINE_MAX]);
-                of::<vm::VmWrite>(vm::arguments::VmWrite { address, size, data })
+                of::<vm::VmPoke>(vm::arguments::VmPoke { address, size, data })
             }
             Request::Copy(bytes, target) => {
                 let (source, size, target) = (bytes.address(), bytes.size, WINDOW + target);
@@ -509,7 +523,9 @@ fn request() -> BoxedStrategy<Deed> {
             .prop_map(|(pages, protection, maximum)| Request::Protect(pages, protection, maximum)),
         (pages(), inheritance()).prop_map(|(pages, inheritance)| Request::Inherit(pages, inheritance)),
         bytes().prop_map(Request::Read),
-        bytes().prop_map(Request::Write),
+        (bytes(), offset()).prop_map(|(bytes, target)| Request::Write(bytes, target)),
+        few_bytes().prop_map(Request::Peek),
+        few_bytes().prop_map(Request::Poke),
         (bytes(), offset()).prop_map(|(bytes, target)| Request::Copy(bytes, target)),
         (bytes(), offset()).prop_map(|(bytes, target)| Request::Copy(bytes, target)),
         pages().prop_map(Request::Region),
@@ -654,6 +670,10 @@ fn offset() -> impl Strategy<Value = u64> {
 fn bytes() -> impl Strategy<Value = Bytes> {
     let size = prop_oneof![2 => (0..6u64).prop_map(|pages| pages * PAGE), 1 => 0..3 * PAGE, 1 => 0..1100u64];
     (offset(), size).prop_map(|(offset, size)| Bytes { offset, size })
+}
+
+fn few_bytes() -> impl Strategy<Value = Bytes> {
+    (offset(), 0..80u64).prop_map(|(offset, size)| Bytes { offset, size })
 }
 
 fn pages() -> impl Strategy<Value = Pages> {

@@ -102,7 +102,7 @@ impl World {
     fn write_to_child(&self, page: u64) {
         let Some(child) = self.children.front() else { return };
         let data = [0xcc; INLINE_MAX];
-        match vm::vm_write(&**self.system.first(), *child, deed::page_address(page) + 100, 50, data) {
+        match vm::vm_poke(&**self.system.first(), *child, deed::page_address(page) + 100, 50, data) {
             Ok(_) | Err(Error::InvalidAddress | Error::ProtectionFailure | Error::ResourceShortage) => {}
             Err(error) => panic!("{error:?}"),
         }
