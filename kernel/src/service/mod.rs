@@ -94,7 +94,8 @@ pub fn serve(
     window: &Window,
     then: &Option<call::Receive>,
 ) -> Result<Sent> {
-    let bytes = read_body(k, envelope, window);
+    let mut bytes = ArrayVec::new();
+    read_body(k, envelope, window, &mut bytes);
     // From here on the rights are the kernel's. The one that the request came through
     // is used up last: it may be what keeps the object alive.
     let payer = k.tasks[me.task].account;
@@ -129,17 +130,16 @@ pub fn serve(
     reply(k, me, envelope, result, answer, then)
 }
 
-/// The inline bytes of a request, or the first of them.
-fn read_body(k: &Kernel, envelope: &Envelope, window: &Window) -> ArrayVec<u8, REQUEST_MAX> {
-    let mut bytes = ArrayVec::new();
+/// Reads the inline bytes of a request, or the first of them. Only so much of the buffer is
+/// written as there are.
+fn read_body(k: &Kernel, envelope: &Envelope, window: &Window, bytes: &mut ArrayVec<u8, REQUEST_MAX>) {
     let size = envelope.body_size.min(REQUEST_MAX);
     while bytes.len() < size {
         let mut part = [0; PART];
         let part = &mut part[..PART.min(size - bytes.len())];
         window.read(&k.vm.memory, envelope.body_offset() + bytes.len(), part);
-        bytes.extend(part.iter().copied());
+        bytes.try_extend_from_slice(part).expect("no more than there is room for");
     }
-    bytes
 }
 
 /// Whether a request brings the memory that it should, and no arrays of rights.

@@ -33,6 +33,7 @@ cases!("copies":
     a_mapped_copy_is_a_snapshot,
     a_copy_needs_both_sides_mapped,
     memory_is_read_and_written_through_the_port,
+    memory_of_any_size_is_read_and_written_out_of_line,
     regions_tell_what_they_are,
     a_lowered_maximum_holds,
     a_child_runs_in_a_copy,
@@ -244,6 +245,35 @@ fn memory_is_read_and_written_through_the_port() -> Verdict {
     same!((read(INLINE_MAX as u64), read(INLINE_MAX as u64 + 1)), (Ok(()), Err(Error::InvalidArgument)));
     vm::vm_protect(&MsgRpc, peer.task, there, PAGE, Protection::READ.bits(), 0)?;
     same!(set_word(peer.task, there, 1), Err(Error::ProtectionFailure));
+    Ok(())
+}
+
+fn memory_of_any_size_is_read_and_written_out_of_line() -> Verdict {
+    let peer = Peer::start()?;
+    let there = space::map_place(peer.task, Name::NULL, Place::anywhere(40 * PAGE, Protection::READ_WRITE))?;
+    let ours = space::fresh(40 * PAGE)?;
+    space::mark(ours, 40, 6);
+    vm::vm_write(&MsgRpc, peer.task, there, Descriptor::memory(ours, 40 * PAGE, 0))?;
+    for page in [0, 15, 16, 39] {
+        same!(word(peer.task, there + page * PAGE), word(trap::task_self(), ours + page * PAGE));
+    }
+    let copies = || -> Result<u64> { Ok(vm::vm_statistics(&MsgRpc, peer.task)?.results.statistics.copies) };
+    let before = copies()?;
+    let read = vm::vm_read(&MsgRpc, peer.task, there, 40 * PAGE)?.memory;
+    same!((read.size, copies()? - before), (40 * PAGE, 0));
+    holds!(space::is_marked(read.address, 40, 6));
+    peer.hand.store(there + 20 * PAGE, 9)?.finish()?;
+    holds!(space::is_marked(read.address, 40, 6));
+    same!(word(peer.task, there + 20 * PAGE), Ok(9));
+    space::unmap(read.address, read.size)?;
+    let beyond = vm::vm_read(&MsgRpc, peer.task, there + PAGE, 40 * PAGE).map(drop);
+    same!(beyond, Err(Error::InvalidAddress));
+    let no_memory = Descriptor::port(peer.task, Disposition::CopySend as u8);
+    same!(vm::vm_write(&MsgRpc, peer.task, there, no_memory).map(drop), Err(Error::BadArguments));
+    vm::vm_protect(&MsgRpc, peer.task, there, PAGE, Protection::READ.bits(), 0)?;
+    let refused = vm::vm_write(&MsgRpc, peer.task, there, Descriptor::memory(ours, 2 * PAGE, 0)).map(drop);
+    same!(refused, Err(Error::ProtectionFailure));
+    space::unmap(ours, 40 * PAGE)?;
     Ok(())
 }
 
