@@ -34,7 +34,9 @@ use portolan_abi::task::Limits;
 use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::{Inheritance, USER_END};
 use portolan_abi::{Capacity, Error, Name, PAGE_SIZE, Protection};
-use portolan_machine::{Access, BootInfo, Console, CpuId, Instant, Interrupts, IoPorts, Machine, Memory};
+use portolan_machine::{
+    Access, BootInfo, Console, CpuId, Framebuffer, Instant, Interrupts, IoPorts, Machine, Memory, Taken,
+};
 use tar_no_std::TarArchiveRef;
 use zerocopy::IntoBytes;
 
@@ -126,6 +128,8 @@ struct Parts {
     claims: Claims,
     traces: ArrayVec<Ring, CPUS_MAX>,
     words: Words,
+    taken: Taken,
+    framebuffer: Option<Framebuffer>,
 }
 
 impl Parts {
@@ -143,14 +147,39 @@ impl Parts {
         let mut traces = ArrayVec::new();
         traces.push(Ring::new().ok_or(BootError::Memory)?);
         let claims = Claims::new().ok_or(BootError::Memory)?;
-        let (door, words) = (boot.door, Words::new()?);
-        Ok(Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces, words })
+        let (taken, framebuffer, door, words) = (boot.taken.clone(), boot.framebuffer, boot.door, Words::new()?);
+        Ok(Parts {
+            frames,
+            accounts,
+            root_account,
+            ports,
+            host_port,
+            host_privileged,
+            door,
+            claims,
+            traces,
+            words,
+            taken,
+            framebuffer,
+        })
     }
 }
 
 fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_ports: IoPorts, parts: Parts) -> Kernel {
-    let Parts { frames, accounts, root_account, ports, host_port, host_privileged, door, claims, traces, words } =
-        parts;
+    let Parts {
+        frames,
+        accounts,
+        root_account,
+        ports,
+        host_port,
+        host_privileged,
+        door,
+        claims,
+        traces,
+        words,
+        taken,
+        framebuffer,
+    } = parts;
     Kernel {
         vm: Vm {
             memory,
@@ -158,6 +187,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
             objects: Arena::default(),
             nodes: Nodes::default(),
             dead: List::default(),
+            taken,
             counters: Counters::default(),
         },
         pagers: Arena::default(),
@@ -181,6 +211,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         bindings: Default::default(),
         io_ports,
         claims,
+        framebuffer,
         door,
         current: None,
         armed: Instant(u64::MAX),

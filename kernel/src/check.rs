@@ -19,14 +19,14 @@ use crate::kernel::Kernel;
 use crate::task::account::AccountId;
 use crate::task::thread::{Receiving, Reply, Sending, State, Wait};
 use crate::task::{TASK_COST, THREAD_COST, TaskId, ThreadId, word};
-use crate::vm::ObjectId;
 use crate::vm::map::End;
 use crate::vm::map::REGION_COST;
 use crate::vm::object::{Reach, Supply};
 use crate::vm::page_tree::{NodeId, Size};
+use crate::vm::{ObjectId, device};
 use alloc::collections::{BTreeMap, BTreeSet};
 use portolan_abi::{AtFull, Disposition, Name, Protection};
-use portolan_machine::Frame;
+use portolan_machine::{Frame, FrameRange};
 
 /// Checks them all.
 pub fn all(k: &Kernel) {
@@ -43,6 +43,7 @@ pub fn all(k: &Kernel) {
     devices(k);
     pagers(k);
     memory(k);
+    device_memory(k);
     money(k);
 }
 
@@ -633,6 +634,15 @@ fn resident(k: &Kernel) -> u64 {
         assert_eq!(k.vm.frames.holders(*frame), Some(*found), "holders of {frame:?}");
     }
     frames.len() as u64
+}
+
+/// No device memory is claimed twice, or taken.
+fn device_memory(k: &Kernel) {
+    let mut claimed: alloc::vec::Vec<_> = k.vm.objects.iter().filter_map(|(_, object)| object.device()).collect();
+    claimed.sort_by_key(|range| range.start);
+    assert!(claimed.windows(2).all(|pair| pair[0].end <= pair[1].start), "device memory: {claimed:?}");
+    let is_taken = |range: &FrameRange| k.vm.taken.iter().any(|taken| device::overlap(*taken, *range));
+    assert!(!claimed.iter().any(is_taken), "device memory {claimed:?} is something else's");
 }
 
 /// Whether all frames below a node belong to nobody else.

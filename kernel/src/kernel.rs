@@ -23,7 +23,7 @@ use crate::vm::Vm;
 use arrayvec::ArrayVec;
 use portolan_abi::host::Door;
 use portolan_abi::trace::{Event, Step};
-use portolan_machine::{Console, CpuId, Instant, Interrupts, IoPorts, IoRange};
+use portolan_machine::{Console, CpuId, Framebuffer, Instant, Interrupts, IoPorts, IoRange};
 
 /// Most processors; one is in use so far.
 pub const CPUS_MAX: usize = 8;
@@ -70,6 +70,8 @@ pub struct Kernel {
     pub io_ports: IoPorts,
     /// Which of them have been given out.
     pub claims: Claims,
+    /// The screen, if the loader has set one up.
+    pub framebuffer: Option<Framebuffer>,
     /// How the kernel was loaded.
     pub door: Door,
     /// The thread that goes on without giving up its turn.

@@ -254,7 +254,7 @@ pub fn wake(k: &mut Kernel, thread: ThreadId, completion: Completion) {
 #[inline(never)]
 fn page_fault(k: &mut Kernel, me: &Caller, address: VirtAddr, access: Access) {
     let Kernel { vm, accounts, tasks, .. } = k;
-    let resolved = fault::resolve(vm, accounts, &mut tasks[me.task].map, address, access).map(drop);
+    let resolved = fault::touch(vm, accounts, &mut tasks[me.task].map, address, access).map(drop);
     let outcome = match resolved {
         Err(Fault::Absent(absent)) => pager::wait(k, me.thread, absent, Then::Touch(address), None),
         other => other,

@@ -75,6 +75,69 @@ interface! {
     /// `NoAccess`: through the plain port. `InvalidCapability`: the right is no send right to a
     /// task's kernel port.
     9 set_security_token / SetSecurityToken (user: u32, group: u32; task) -> ();
+
+    /// Claims `size` bytes of physical address space from `address` on, rounded up to whole pages,
+    /// where a device is and no memory. Returns a right to a memory object, which whoever asks pays for: it
+    /// is mapped as others are, for reading and writing, and not cached. The claim ends with the object's last right
+    /// and mapping. It is shared, and never copied: a copy of it, its inheritance as a copy, and a message from, to or with it are
+    /// refused (`ProtectionFailure`, `SendInvalidMemory`, `ReceiveInvalidMemory`), since the kernel
+    /// does not touch devices that are not its own.
+    ///
+    /// `NoAccess`: through the plain port; or a part of it is memory, whoever uses it, the
+    /// interrupt controller's, or beyond what the processor can address. `InvalidArgument`:
+    /// size 0, or address not at a page. `NoSpace`: a part of it is claimed. `ResourceShortage`.
+    10 device_memory / DeviceMemory (address: u64, size: u64) -> (; object);
+
+    /// Where the screen is that the loader has set up, and how it is laid out. Through either
+    /// port; to claim it takes the privileged one.
+    ///
+    /// `Failure`: there is none. (QEMU's `-kernel` sets up none; the boot images have one.)
+    11 framebuffer / GetFramebuffer () -> (framebuffer: Framebuffer);
+}
+
+/// A linear framebuffer, as [`framebuffer`] tells of it.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Default,
+    zerocopy::IntoBytes,
+    zerocopy::FromBytes,
+    zerocopy::KnownLayout,
+    zerocopy::Immutable,
+)]
+#[repr(C)]
+pub struct Framebuffer {
+    /// The physical address of its first byte, not always at a page.
+    pub address: u64,
+    /// Visible pixels of a line.
+    pub width: u32,
+    /// Lines.
+    pub height: u32,
+    /// Pixels from one line's start to the next one's.
+    pub stride: u32,
+    /// Bytes of a pixel.
+    pub bytes_per_pixel: u32,
+    /// A [`PixelFormat`]'s number.
+    pub format: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// What a pixel's bytes mean, in the order of the addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum PixelFormat {
+    /// Red, green, blue.
+    Rgb = 0,
+    /// Blue, green, red.
+    Bgr = 1,
+    /// One byte of grey.
+    Grey = 2,
+    /// Something else.
+    Unknown = 3,
 }
 
 /// What [`statistics`] returns.

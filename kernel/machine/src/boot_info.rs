@@ -10,14 +10,22 @@ use portolan_abi::host::Door;
 
 /// Most ranges of free memory that are passed on; the smallest ones beyond are dropped.
 pub(crate) const RANGES_MAX: usize = 32;
+/// Most ranges of what is taken; firmware has been seen to report more than a hundred.
+pub(crate) const TAKEN_MAX: usize = 192;
 /// Most bytes of the command line.
 pub(crate) const COMMAND_LINE_MAX: usize = 1024;
+
+/// Ranges of frames, in order.
+pub type Taken = ArrayVec<FrameRange, TAKEN_MAX>;
 
 /// What there is.
 #[derive(Debug)]
 pub struct BootInfo {
     /// Frames that belong to no one yet: what the frame allocator starts with.
     pub memory: ArrayVec<FrameRange, RANGES_MAX>,
+    /// What no driver may have as a device's: memory, whoever uses it, the kernel's own devices,
+    /// and what the processor cannot address.
+    pub taken: Taken,
     /// The frames that hold the boot archive, from its first byte.
     pub archive: FrameRange,
     /// Bytes of the archive; the rest of its last frame is zero.

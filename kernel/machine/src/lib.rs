@@ -53,7 +53,7 @@ use crate::x86_64 as backend;
 
 pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
 pub use backend::{Console, Context, Cpu, Interrupts, IoPorts, Machine, Memory, exit, heap_used};
-pub use boot_info::{BootInfo, Framebuffer, PixelFormat};
+pub use boot_info::{BootInfo, Framebuffer, PixelFormat, Taken};
 pub use boxed::try_box;
 pub use io::{IoRange, Width};
 pub use line::{Line, Lines};

@@ -4,12 +4,13 @@
 //! If there are more than fit, the smallest is given up: little memory is lost, none
 //! is used twice. Neighbours: the front doors fill one, start-up takes from it.
 
+use crate::boot_info::TAKEN_MAX;
 use crate::{Frame, FrameRange};
 use arrayvec::ArrayVec;
 use portolan_abi::PAGE_SIZE;
 
-/// Most ranges; firmware has been seen to report more than a hundred.
-const RANGES_MAX: usize = 192;
+/// Most ranges.
+const RANGES_MAX: usize = TAKEN_MAX;
 
 /// A set of frames, as ranges.
 #[derive(Clone, Debug, Default)]

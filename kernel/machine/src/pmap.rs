@@ -16,6 +16,8 @@ use portolan_abi::{PAGE_SIZE, Protection};
 const PRESENT: u64 = 1 << 0;
 const WRITABLE: u64 = 1 << 1;
 const USER: u64 = 1 << 2;
+/// Neither read from a cache nor kept in one: the frame is a device's.
+const DEVICE: u64 = 1 << 3 | 1 << 4;
 const NO_EXECUTE: u64 = 1 << 63;
 const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
 const TABLE: u64 = PRESENT | WRITABLE | USER;
@@ -104,7 +106,7 @@ impl Pmap {
     }
 
     /// The frame behind this address, if its page is mapped and allows the access: what
-    /// the processor itself would find.
+    /// the processor itself would find. A device's is none: the kernel never touches it.
     #[must_use]
     #[inline]
     pub fn translate(&mut self, memory: &Memory, address: VirtAddr, access: Access) -> Option<Frame> {
@@ -123,9 +125,9 @@ impl Pmap {
     fn walk(&mut self, memory: &Memory, page: VirtAddr, access: Access) -> Option<Frame> {
         let leaf = memory.read_u64(self.find_slot(memory, page)?);
         let (asked, wanted) = match access {
-            Access::Read => (PRESENT, PRESENT),
-            Access::Write => (PRESENT | WRITABLE, PRESENT | WRITABLE),
-            Access::Execute => (PRESENT | NO_EXECUTE, PRESENT),
+            Access::Read => (PRESENT | DEVICE, PRESENT),
+            Access::Write => (PRESENT | DEVICE | WRITABLE, PRESENT | WRITABLE),
+            Access::Execute => (PRESENT | DEVICE | NO_EXECUTE, PRESENT),
         };
         if leaf & asked != wanted {
             return None;
@@ -152,8 +154,35 @@ impl Pmap {
         protection: Protection,
         table: &mut dyn FnMut() -> Option<Frame>,
     ) -> Result<Option<Mapping>, NoTable> {
+        self.enter_leaf(memory, page, leaf(frame, protection), table)
+    }
+
+    /// Maps a page to a device's, as [`enter`](Pmap::enter) does to memory.
+    ///
+    /// # Errors
+    /// As for `enter`.
+    ///
+    /// # Panics
+    /// As `enter` does.
+    pub fn enter_device(
+        &mut self,
+        memory: &mut Memory,
+        page: VirtAddr,
+        frame: Frame,
+        protection: Protection,
+        table: &mut dyn FnMut() -> Option<Frame>,
+    ) -> Result<Option<Mapping>, NoTable> {
+        self.enter_leaf(memory, page, leaf(frame, protection) | DEVICE, table)
+    }
+
+    fn enter_leaf(
+        &mut self,
+        memory: &mut Memory,
+        page: VirtAddr,
+        leaf: u64,
+        table: &mut dyn FnMut() -> Option<Frame>,
+    ) -> Result<Option<Mapping>, NoTable> {
         assert!(is_user_page(page), "enter at {page:?}");
-        let leaf = leaf(frame, protection);
         let slot = self.make_slot(memory, page, table)?;
         Ok(self.replace(memory, page, slot, leaf))
     }
@@ -558,6 +587,20 @@ mod tests {
         assert_eq!(translate(&mut bench, PAGE, Access::Read), None, "nothing is there");
         assert_eq!(translate(&mut bench, next, Access::Read), Some(Frame(7)), "the neighbour's stays");
         assert_eq!(translate(&mut bench, VirtAddr(u64::MAX), Access::Read), None);
+    }
+
+    #[test]
+    fn a_devices_page_is_the_users_alone() {
+        let mut bench = Bench::new();
+        let entered =
+            bench.pmap.enter_device(&mut bench.memory, PAGE, Frame(9), READ_WRITE, &mut || bench.frames.pop());
+        assert_eq!((entered, bench.lookup(PAGE)), (Ok(None), to(9, READ_WRITE)));
+        for access in [Access::Read, Access::Write, Access::Execute] {
+            assert_eq!(bench.pmap.translate(&bench.memory, PAGE, access), None);
+        }
+        bench.pmap.limit(&mut bench.memory, PAGE, VirtAddr(PAGE.0 + 1), Protection::READ);
+        assert_eq!((bench.lookup(PAGE), bench.pmap.recent(PAGE, Access::Read)), (to(9, Protection::READ), None));
+        assert_eq!(bench.pmap.translate(&bench.memory, PAGE, Access::Read), None, "it stays a device's");
     }
 
     #[test]

@@ -1,17 +1,20 @@
 //! Routines behind the host ports. Reference: `abi::host`.
 
 use super::Answer;
+use super::memory_object::make_right;
 use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{HostAccess, KernelObject, Owner};
 use crate::ipc::{self, interrupt};
 use crate::kernel::Kernel;
 use crate::task::{AccountId, TaskId};
+use crate::vm::device;
 use portolan_abi::host::{
-    CLOCK_RESOLUTION, HostInfo, PROCESSORS_MAX, Processor, Request, Statistics, TRACE_EVENTS, results,
+    CLOCK_RESOLUTION, Framebuffer, HostInfo, PROCESSORS_MAX, PixelFormat, Processor, Request, Statistics, TRACE_EVENTS,
+    results,
 };
 use portolan_abi::message::SecurityToken;
 use portolan_abi::trace::Event;
-use portolan_abi::{Capacity, Error, PAGE_SIZE, Result};
+use portolan_abi::{Capacity, Error, PAGE_SIZE, Protection, Result};
 use portolan_machine::{IoRange, Line};
 
 pub(super) fn handle(
@@ -27,11 +30,20 @@ pub(super) fn handle(
         (Request::Info(_), _) => answer.results(&results::Info { info: info(k) }),
         (Request::Time(_), _) => answer.results(&results::Time { now: k.now.0, resolution: CLOCK_RESOLUTION }),
         (Request::Processors(_), _) => processors(k, answer),
+        (Request::GetFramebuffer(_), _) => {
+            let framebuffer = k.framebuffer.map(framebuffer).ok_or(Error::Failure)?;
+            answer.results(&results::GetFramebuffer { framebuffer });
+        }
         (_, HostAccess::Plain) => return Err(Error::NoAccess),
         (Request::GetStatistics(_), _) => answer.results(&results::GetStatistics { statistics: statistics(k) }),
         (Request::Trace(request), _) => trace(k, request.cpu, request.from, answer)?,
         (Request::InterruptBind(request), _) => answer.right(interrupt_bind(k, payer, request.line, rights)?),
         (Request::IoClaim(request), _) => answer.right(io_claim(k, payer, request.first, request.count)?),
+        (Request::DeviceMemory(request), _) => {
+            let range = device::range(request.address, request.size)?;
+            let object = k.vm.claim_device(&mut k.accounts, payer, range)?;
+            answer.right(make_right(k, payer, object, Protection::READ_WRITE)?);
+        }
         (Request::SetSecurityToken(request), _) => {
             let token = SecurityToken { user: request.user, group: request.group };
             let task = named_task(k, rights)?;
@@ -68,6 +80,24 @@ fn processors(k: &Kernel, answer: &mut Answer) {
         *processor = Processor { number, running: 1 };
     }
     answer.results(&results::Processors { count, reserved: 0, list });
+}
+
+fn framebuffer(found: portolan_machine::Framebuffer) -> Framebuffer {
+    let format = match found.format {
+        portolan_machine::PixelFormat::Rgb => PixelFormat::Rgb,
+        portolan_machine::PixelFormat::Bgr => PixelFormat::Bgr,
+        portolan_machine::PixelFormat::Grey => PixelFormat::Grey,
+        portolan_machine::PixelFormat::Unknown => PixelFormat::Unknown,
+    };
+    Framebuffer {
+        address: found.address.0,
+        width: found.width as u32,
+        height: found.height as u32,
+        stride: found.stride as u32,
+        bytes_per_pixel: found.bytes_per_pixel as u32,
+        format: format as u32,
+        reserved: 0,
+    }
 }
 
 fn interrupt_bind(k: &mut Kernel, payer: AccountId, line: u32, rights: &mut Rights) -> Result<CarriedRight> {

@@ -68,8 +68,24 @@ pub fn allows(protection: Protection, access: Access) -> bool {
     }
 }
 
-/// Makes the page around `address` present for `access` and returns its frame.
+/// Makes the page around `address` present for `access` of the kernel's own, and returns its
+/// frame. A device's is never the kernel's to touch.
 pub fn resolve(
+    vm: &mut Vm,
+    accounts: &mut Accounts,
+    map: &mut Map,
+    address: VirtAddr,
+    access: Access,
+) -> Result<Frame, Fault> {
+    let device = |object: ObjectId| vm.objects[object].device().is_some();
+    if map.region_at(address.page().0).is_some_and(|region| device(region.object)) {
+        return Err(Fault::Protection);
+    }
+    touch(vm, accounts, map, address, access)
+}
+
+/// Makes the page around `address` present for `access` of user code, and returns its frame.
+pub fn touch(
     vm: &mut Vm,
     accounts: &mut Accounts,
     map: &mut Map,
@@ -86,6 +102,7 @@ pub fn resolve(
     // No writing while others have it, too.
     let beyond = if alone { Protection::empty() } else { Protection::WRITE };
     let protection = region.protection.difference(beyond);
+    let device = vm.objects[region.object].device().is_some();
     let Vm { memory, frames, .. } = vm;
     let account = map.account();
     let mut tables = 0;
@@ -98,7 +115,10 @@ pub fn resolve(
         }
         frame
     };
-    let entered = map.pmap.enter(memory, page, frame, protection, &mut table);
+    let entered = match device {
+        false => map.pmap.enter(memory, page, frame, protection, &mut table),
+        true => map.pmap.enter_device(memory, page, frame, protection, &mut table),
+    };
     map.tables += tables;
     entered.map(|_| frame).map_err(|_| Fault::Shortage)
 }

@@ -316,6 +316,7 @@ mod tests {
                 objects: Arena::default(),
                 dead: Default::default(),
                 nodes: Nodes::default(),
+                taken: Default::default(),
                 counters: Counters::default(),
             };
             let mut accounts = Accounts::default();

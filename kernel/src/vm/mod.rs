@@ -16,6 +16,7 @@
 //! ports. Neighbours: `ipc` uses [`copy`] alone; `service` maps and unmaps.
 
 pub mod copy;
+pub mod device;
 pub mod fault;
 pub mod frame;
 pub mod map;
@@ -34,7 +35,7 @@ pub use object::{MemoryObject, ObjectId};
 use crate::arena::Arena;
 use crate::list::List;
 use page_tree::Nodes;
-use portolan_machine::Memory;
+use portolan_machine::{Memory, Taken};
 
 /// What virtual memory stands on, machine-wide.
 pub struct Vm {
@@ -48,6 +49,8 @@ pub struct Vm {
     pub dead: List<MemoryObject, object::InDead>,
     /// Which pages these have.
     pub nodes: Nodes,
+    /// What no driver may have as device memory.
+    pub taken: Taken,
     /// What has been done, since start.
     pub counters: Counters,
 }

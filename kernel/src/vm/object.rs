@@ -91,6 +91,8 @@ pub(super) enum Backing {
     Zero(PageTree),
     /// In frames that were there before the kernel and stay after the object.
     Fixed(FrameRange),
+    /// In a device.
+    Device(FrameRange),
 }
 
 /// What an object costs its account, apart from its pages.
@@ -117,6 +119,7 @@ impl MemoryObject {
         match self.backing {
             Backing::Zero(_) => self.paid.pages,
             Backing::Fixed(_) => self.page_count(),
+            Backing::Device(_) => 0,
         }
     }
 
@@ -138,7 +141,15 @@ impl MemoryObject {
     fn tree(&self) -> Option<&PageTree> {
         match &self.backing {
             Backing::Zero(tree) => Some(tree),
-            Backing::Fixed(_) => None,
+            Backing::Fixed(_) | Backing::Device(_) => None,
+        }
+    }
+
+    /// The range, if it is device memory.
+    pub fn device(&self) -> Option<FrameRange> {
+        match self.backing {
+            Backing::Device(range) => Some(range),
+            Backing::Zero(_) | Backing::Fixed(_) => None,
         }
     }
 
@@ -188,7 +199,7 @@ impl Vm {
         self.insert_object(accounts, account, range.len() as u64, Reach::Shared, Backing::Fixed(range))
     }
 
-    fn insert_object(
+    pub(super) fn insert_object(
         &mut self,
         accounts: &mut Accounts,
         account: AccountId,
@@ -228,7 +239,9 @@ impl Vm {
                 let found = tree.find(&self.nodes, page)?;
                 Some(Page { frame: found.frame, alone: !found.in_common && !self.frames.is_shared(found.frame) })
             }
-            Backing::Fixed(range) => Some(Page { frame: Frame(range.start.0 + page as u32), alone: false }),
+            Backing::Fixed(range) | Backing::Device(range) => {
+                Some(Page { frame: Frame(range.start.0 + page as u32), alone: object.device().is_some() })
+            }
         }
     }
 
@@ -237,17 +250,20 @@ impl Vm {
         let object = &self.objects[id];
         match &object.backing {
             Backing::Zero(tree) => tree.next(&self.nodes, pages.start..pages.end.min(object.page_count())),
-            Backing::Fixed(_) => {
+            Backing::Fixed(_) | Backing::Device(_) => {
                 self.frame(id, pages.start).filter(|_| !pages.is_empty()).map(|frame| (pages.start, frame))
             }
         }
     }
 
-    /// Sees that a copy of these pages would have all of them.
+    /// Sees that these pages can be copied, and that a copy would have all of them.
     fn require_all(&self, id: ObjectId, mut pages: Range<u64>) -> Result<(), Fault> {
         let object = &self.objects[id];
         if pages.end > object.page_count() {
             return Err(Fault::BeyondEnd);
+        }
+        if object.device().is_some() {
+            return Err(Fault::Protection);
         }
         if object.supply == Supply::Zeros {
             return Ok(());
@@ -443,9 +459,7 @@ impl Vm {
     ) -> Result<(), Fault> {
         let (id, page) = source;
         self.require_all(id, page..page + 1)?;
-        let Some(frame) = self.frame(id, page) else {
-            return self.objects[id].absence(id, page, Access::Read).map_or(Ok(()), Err);
-        };
+        let Some(frame) = self.frame(id, page) else { return Ok(()) };
         let part = self.fill(accounts, target.0, target.1)?;
         self.memory.copy(frame.start().plus(bytes.start), part.start().plus(bytes.start), bytes.len());
         Ok(())
@@ -538,7 +552,7 @@ impl Vm {
         let Vm { objects, nodes, frames, .. } = self;
         let more = match &mut objects[id].backing {
             Backing::Zero(tree) => tree.prune(nodes, frames),
-            Backing::Fixed(_) => false,
+            Backing::Fixed(_) | Backing::Device(_) => false,
         };
         self.settle(accounts, id);
         if more {

@@ -19,7 +19,7 @@ impl Vm {
     /// Sees that an object may have this size, as far as it can say itself.
     pub fn check_size(&self, id: ObjectId, size: u64) -> Result<()> {
         let object = &self.objects[id];
-        if matches!(object.backing, Backing::Fixed(_)) || object.supply != Supply::Zeros {
+        if !matches!(object.backing, Backing::Zero(_)) || object.supply != Supply::Zeros {
             return Err(Error::Failure);
         }
         let against = if size < object.size { Seals::SHRINK } else { Seals::GROW };

@@ -10,6 +10,7 @@ mod capacity;
 mod copies;
 mod deadlock;
 mod death;
+mod device_memory;
 mod exceptions;
 mod explore;
 mod faults;

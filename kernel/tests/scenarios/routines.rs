@@ -212,6 +212,16 @@ const ROUTINES: &[Entry] = &[
         let first = s.mailbox.system.first();
         claim(first, 0x300).and_then(|right| first.port_deallocate(right))
     }),
+    (host::DeviceMemory::ID, |s| {
+        let first = s.mailbox.system.first();
+        let screen = host::framebuffer(&**first, first.host_port())?.results.framebuffer;
+        let claimed = host::device_memory(&**first, first.host_port(), screen.address, PAGE)?;
+        first.port_deallocate(claimed.rights[0])
+    }),
+    (host::GetFramebuffer::ID, |s| {
+        let first = s.mailbox.system.first();
+        host::framebuffer(&**first, first.host_port()).map(drop)
+    }),
     (host::SetSecurityToken::ID, |s| {
         let first = s.mailbox.system.first();
         let task = Descriptor::port(first.kernel_port(), Disposition::CopySend as u8);

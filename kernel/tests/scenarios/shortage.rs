@@ -488,6 +488,27 @@ fn while_io_ports_are_claimed() {
 }
 
 #[test]
+fn while_device_memory_is_claimed_and_mapped() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let first = mailbox.system.first();
+            let Some(screen) = granted(host::framebuffer(&**first, first.host_port())) else { return };
+            let address = screen.results.framebuffer.address;
+            let Some(claimed) = granted(host::device_memory(&**first, first.host_port(), address, PAGE)) else {
+                return;
+            };
+            let object = Descriptor::port(claimed.rights[0], Disposition::CopySend as u8);
+            let (own, usable) = (first.task_self(), Protection::READ_WRITE.bits());
+            if granted(vm::vm_map(&**first, own, HERE, PAGE, 0, usable, usable, COPY, 0, object)).is_some() {
+                granted(vm::vm_deallocate(&**first, own, HERE, PAGE));
+            }
+            first.port_deallocate(claimed.rights[0]).expect("ours");
+        },
+    );
+}
+
+#[test]
 fn while_tasks_die() {
     at_every_allocation(
         |mailbox| {

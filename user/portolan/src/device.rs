@@ -1,4 +1,4 @@
-//! Devices, for drivers: interrupts and I/O ports.
+//! Devices, for drivers: interrupts, I/O ports and device memory.
 //!
 //! Each is had from the privileged host port, by whoever was given that; the rights can be
 //! handed to a driver, which then needs nothing else. Neighbours:
@@ -6,8 +6,10 @@
 
 use crate::Result;
 use crate::interface::MsgRpc;
+use crate::memory_object::MemoryObject;
 use crate::receive::Received;
 use crate::right::{Right, SendRight};
+use portolan_abi::host::Framebuffer;
 use portolan_abi::interrupt::{Arrived, INTERRUPT, InterruptInfo};
 use portolan_abi::{Error, host, interrupt, io_ports};
 
@@ -58,6 +60,24 @@ impl Interrupt {
 #[must_use]
 pub fn interrupt_in(message: &Received) -> Option<Arrived> {
     (message.is_from_kernel() && message.id() == INTERRUPT).then(|| message.value().ok()).flatten()
+}
+
+/// Claims device memory: `size` bytes, rounded up to whole pages, from a physical address on, to be
+/// mapped as any object is. The claim ends with the last right and mapping.
+///
+/// # Errors
+/// Those of [`device_memory`](host::device_memory).
+pub fn memory(host: &SendRight, address: u64, size: u64) -> Result<MemoryObject> {
+    let claimed = host::device_memory(&MsgRpc, host.name(), address, size)?;
+    Ok(MemoryObject::from_right(SendRight::from_name(claimed.rights[0])))
+}
+
+/// Where the screen is that the loader has set up. Any host port will do.
+///
+/// # Errors
+/// `Failure`: there is none.
+pub fn framebuffer(host: &SendRight) -> Result<Framebuffer> {
+    Ok(host::framebuffer(&MsgRpc, host.name())?.results.framebuffer)
 }
 
 /// A range of I/O ports; each is named by its distance from the first.

@@ -1,13 +1,16 @@
 //! Devices as ports: the interval timer's interrupt, the ports it is programmed by, and the
 //! serial line's scratch register.
 
+use crate::asm;
 use crate::case::Verdict;
 use crate::protocol::{self, routine};
+use crate::space::{self, PAGE, Place};
 use crate::{cases, holds, same};
-use portolan::abi::host;
-use portolan::device::{Interrupt, IoPorts, interrupt_in};
+use portolan::abi::vm::{self, MapFlags};
+use portolan::abi::{Protection, host};
+use portolan::device::{self, Interrupt, IoPorts, interrupt_in};
 use portolan::interface::MsgRpc;
-use portolan::{Capacity, Error, ReceiveRight, Result, Right, SendRight};
+use portolan::{Capacity, Error, ReceiveRight, Result, Right, SendRight, trap};
 
 cases!("device":
     a_device_interrupts,
@@ -15,8 +18,13 @@ cases!("device":
     a_device_ends_with_its_rights,
     ports_of_the_kernel_are_refused,
     a_register_holds_what_is_written,
+    device_memory_is_claimed_once_and_mapped_as_it_is,
+    device_memory_is_not_the_kernels_to_touch,
 );
 
+/// The screen's text memory, in every PC: two bytes a character.
+const TEXT: u64 = 0xb_8000;
+const LETTERS: u64 = u64::from_le_bytes(*b"P\x07o\x07r\x07t\x07");
 /// The interval timer: its line, its ports, its ticks in a millisecond.
 const TIMER_LINE: u32 = 0;
 const TIMER: (u32, u32) = (0x40, 4);
@@ -112,6 +120,53 @@ fn a_register_holds_what_is_written() -> Verdict {
         same!(line.read(SCRATCH), Ok(value));
     }
     same!(line.read(8), Err(Error::InvalidArgument));
-    same!(portolan::trap::debug_write(b"not seen\n"), Err(Error::NoAccess));
+    same!(trap::debug_write(b"not seen\n"), Err(Error::NoAccess));
+    Ok(())
+}
+
+fn device_memory_is_claimed_once_and_mapped_as_it_is() -> Verdict {
+    let host = host()?;
+    let text = device::memory(&host, TEXT, 8 * PAGE)?;
+    same!(device::memory(&host, TEXT + 7 * PAGE, PAGE).map(drop), Err(Error::NoSpace));
+    same!(device::memory(&host, TEXT + 1, PAGE).map(drop), Err(Error::InvalidArgument));
+    // Memory, the local interrupt controller, and what no processor can address.
+    for taken in [0x10_0000, 0xfee0_0000, (1 << 44) - 2 * PAGE] {
+        same!(device::memory(&host, taken, PAGE).map(drop), Err(Error::NoAccess));
+    }
+    let plain = portolan::host::this()?.name();
+    same!(host::device_memory(&MsgRpc, plain, TEXT, PAGE).map(drop), Err(Error::NoAccess));
+    let info = text.info()?;
+    same!((info.size, info.resident, info.protection), (8 * PAGE, 0, Protection::READ_WRITE.bits()));
+    let [one, other] = [(); 2].map(|()| space::map(text.right().name(), Protection::READ_WRITE));
+    let (one, other) = (one?, other?);
+    asm::store(one + 4 * PAGE, LETTERS);
+    let seen = vm::vm_region(&MsgRpc, trap::task_self(), one)?.results.info;
+    same!((seen.object_mappings, seen.shared, seen.object_resident), (2, 1, 0));
+    same!(asm::load(other + 4 * PAGE), LETTERS);
+    drop(text);
+    space::unmap(one, 8 * PAGE)?;
+    same!(device::memory(&host, TEXT, PAGE).map(drop), Err(Error::NoSpace));
+    space::unmap(other, 8 * PAGE)?;
+    drop(device::memory(&host, TEXT, PAGE)?);
+    Ok(())
+}
+
+fn device_memory_is_not_the_kernels_to_touch() -> Verdict {
+    let text = device::memory(&host()?, TEXT, PAGE)?;
+    let here = space::map(text.right().name(), Protection::READ_WRITE)?;
+    let memory = space::fresh(PAGE)?;
+    asm::store(here, LETTERS);
+    for (source, target) in [(here, memory), (memory, here)] {
+        let copied = vm::vm_copy(&MsgRpc, trap::task_self(), source, 64, target);
+        same!(copied.map(drop), Err(Error::ProtectionFailure));
+    }
+    same!(vm::vm_peek(&MsgRpc, trap::task_self(), here, 8).map(drop), Err(Error::ProtectionFailure));
+    same!(vm::vm_read(&MsgRpc, trap::task_self(), here, PAGE).map(drop), Err(Error::ProtectionFailure));
+    let flags = (MapFlags::ANYWHERE | MapFlags::COPY).bits();
+    let copy = Place { flags, ..Place::anywhere(PAGE, Protection::READ) };
+    same!(space::map_place(trap::task_self(), text.right().name(), copy), Err(Error::ProtectionFailure));
+    same!(asm::load(here), LETTERS);
+    space::unmap(here, PAGE)?;
+    space::unmap(memory, PAGE)?;
     Ok(())
 }

@@ -28,7 +28,7 @@ pub use io_ports::IoPorts;
 pub use memory::Memory;
 pub(crate) use mmu::{flush, flush_all, share_kernel_half, unload};
 
-use crate::{BootInfo, Frame, FrameRange};
+use crate::{BootInfo, Frame, FrameRange, Framebuffer, PixelFormat};
 use arrayvec::{ArrayString, ArrayVec};
 use portolan_abi::PAGE_SIZE;
 use portolan_abi::host::Door;
@@ -58,6 +58,8 @@ pub struct Hardware {
 
 /// Memory begins here and not at 0, so that a frame's number is never its index.
 const FIRST_FRAME: u32 = 0x100;
+/// Frames behind memory that are a device's: the screen's.
+const DEVICE_FRAMES: u32 = 2;
 
 impl Hardware {
     /// A machine as the kernel finds it. The archive lies in the middle of memory.
@@ -67,15 +69,24 @@ impl Hardware {
     #[must_use]
     pub fn power_on(&self) -> (Machine, BootInfo, Cpu) {
         let [low, archive, high] = self.layout();
-        let mut memory = Memory::new(FrameRange { start: low.start, end: high.end });
+        let device = FrameRange { start: high.end, end: Frame(high.end.0 + DEVICE_FRAMES) };
+        let mut memory = Memory::new(FrameRange { start: low.start, end: device.end });
         memory.install(archive, &self.archive);
         let boot = BootInfo {
             memory: [low, high].into_iter().filter(|range| !range.is_empty()).collect::<ArrayVec<_, _>>(),
+            taken: [FrameRange { start: Frame(0), end: high.end }].into_iter().collect(),
             archive,
             archive_size: self.archive.len(),
             command_line: ArrayString::from(self.command_line).expect("a command line that fits"),
             rsdp: None,
-            framebuffer: None,
+            framebuffer: Some(Framebuffer {
+                address: device.start.start(),
+                width: 60,
+                height: 32,
+                stride: 64,
+                bytes_per_pixel: 4,
+                format: PixelFormat::Bgr,
+            }),
             door: Door::Simulation,
         };
         let interrupts = Interrupts::default();

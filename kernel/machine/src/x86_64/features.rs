@@ -6,10 +6,12 @@
 //! (PCE) are off, and so are hardware breakpoints; user code may read the time stamp counter (TSD is off).
 
 use super::Refusal;
+use crate::Frame;
 use ::x86_64::registers::control::{Cr0, Cr0Flags, Cr4, Cr4Flags};
 use ::x86_64::registers::debug::{Dr7, Dr7Value};
 use ::x86_64::registers::model_specific::{Efer, EferFlags};
 use core::arch::x86_64::{__cpuid, __cpuid_count, CpuidResult};
+use portolan_abi::PAGE_SIZE;
 
 /// Paging and protection on, x87 and SSE present, writes to read-only pages refused in
 /// the kernel too, alignment checked for users who ask.
@@ -114,4 +116,12 @@ fn require() -> Result<(), Refusal> {
         Some((_, why)) => Err(Refusal(why)),
         None => Ok(()),
     }
+}
+
+/// The first frame that the processor cannot address.
+pub(super) fn physical_limit() -> Frame {
+    const ADDRESS_SIZES: u32 = 0x8000_0008;
+    let known = __cpuid(0x8000_0000).eax >= ADDRESS_SIZES;
+    let bits = if known { __cpuid(ADDRESS_SIZES).eax & 0xff } else { 36 };
+    Frame(u32::try_from((1_u64 << bits) / PAGE_SIZE as u64).unwrap_or(u32::MAX))
 }

@@ -13,8 +13,8 @@ use super::layout::{self, APIC, PRIVATE, Section, frame_of, physmap};
 use super::memory::Memory;
 use super::per_cpu::PerCpu;
 use super::tables::{GLOBAL, LARGE_PAGES, NO_EXECUTE, PRESENT, Tables, UNCACHED, WRITABLE, WRITE_THROUGH, translate};
-use super::{Refusal, apic, stacks};
-use crate::boot_info::RANGES_MAX;
+use super::{Refusal, apic, features, stacks};
+use crate::boot_info::{RANGES_MAX, Taken};
 use crate::memory_map::{MemoryMap, frames_touching};
 use crate::{BootInfo, Frame, FrameRange};
 use core::iter::successors;
@@ -44,6 +44,7 @@ pub(super) fn build(cpu: &PerCpu, handover: Handover) -> Result<(BootInfo, Regio
     let image = Image::find()?;
     let apic = apic::address()?;
     let (memory, private) = share_out(&handover, &image)?;
+    let taken = taken(&handover, &image, &[private, frames_touching(apic.0, apic.0 + 1)], &memory);
 
     let mut tables = Tables::new(private);
     image.map(&mut tables);
@@ -57,7 +58,7 @@ pub(super) fn build(cpu: &PerCpu, handover: Handover) -> Result<(BootInfo, Regio
     let Handover { archive, archive_size, command_line, rsdp, framebuffer, door, .. } = handover;
     clear_tail(archive, archive_size);
     let memory = memory.ranges().iter().copied().collect();
-    let boot = BootInfo { memory, archive, archive_size, command_line, rsdp, framebuffer, door };
+    let boot = BootInfo { memory, taken, archive, archive_size, command_line, rsdp, framebuffer, door };
     Ok((boot, heap(private, tables.count())))
 }
 
@@ -77,6 +78,19 @@ fn share_out(handover: &Handover, image: &Image) -> Result<(MemoryMap, FrameRang
     ours.remove(private);
     ours.keep_largest(RANGES_MAX);
     Ok((ours, private))
+}
+
+/// What is no device's: what the kernel stands on, `own` included, and all other memory.
+fn taken(handover: &Handover, image: &Image, own: &[FrameRange], memory: &MemoryMap) -> Taken {
+    let mut taken = memory.clone();
+    own.iter().for_each(|range| taken.insert(*range));
+    taken.insert(handover.archive);
+    image.frames().for_each(|frame| taken.insert(FrameRange { start: frame, end: Frame(frame.0 + 1) }));
+    taken.insert(FrameRange { start: features::physical_limit(), end: Frame(u32::MAX) });
+    for map in [&handover.free, &handover.loader] {
+        map.ranges().iter().for_each(|range| taken.insert(*range));
+    }
+    taken.ranges().iter().copied().collect()
 }
 
 /// Takes frames in a row for the kernel's tables and heap: as many as the heap's part of
