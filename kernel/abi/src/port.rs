@@ -200,10 +200,12 @@ interface! {
     /// is written into `room` bytes of the task's memory at `address` as it could be sent
     /// again, and its size is returned. Rights that were moved come back under their old
     /// names, or, where such a name is in use or the port is known by another, under the one
-    /// in the message; to a receive right that comes back no thread waits any more.
+    /// in the message; to a receive right that comes back no thread waits any more. Memory, and
+    /// the names of an array, come back in a place of their own, as they were when the message was
+    /// sent: the task's, and to be moved if the message is sent again.
     ///
-    /// `InvalidName`, `InvalidRight`, `Failure` as for [`port_cached`], and `Failure`, too, if it
-    /// carries memory or an array of rights. `NoSpace`: there is too little room.
+    /// `InvalidName`, `InvalidRight`, `Failure` as for [`port_cached`]. `NoSpace`: there is too
+    /// little room, or none in the address space for the memory.
     /// `InvalidAddress`: no memory there, or not at a multiple of 8; `ProtectionFailure`;
     /// `ResourceShortage`.
     24 port_cached_take_back / PortCachedTakeBack (name: Name, thread: Name, address: u64, room: u32, reserved: u32)

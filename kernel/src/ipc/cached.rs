@@ -7,18 +7,21 @@
 //! there is a chain. Invariant: a cached message is in the chain of the name that it says,
 //! if any, and no other in that chain has its slot. Neighbours: `send` caches, `receive` accepts, `right` renames.
 
-use super::message::{self, Carried, CarriedRight, Envelope, Message, MessageId, Messages, Source};
+use super::message::{self, Carried, CarriedRight, Content, Enclosure, Envelope, Message, MessageId, Messages, Source};
 use super::port::{PortId, living};
 use super::receive;
 use super::{right, send};
 use crate::kernel::Kernel;
 use crate::task::TaskId;
 use crate::task::thread::ThreadId;
+use crate::vm::MapCopy;
 use crate::vm::copy::Window;
+use crate::vm::map::Place;
+use crate::vm::map_copy::Reserved;
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN};
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::trace::Step;
-use portolan_abi::{Disposition, Error, Name, Result, call};
+use portolan_abi::{Disposition, Error, Name, Result, RightKind, call};
 use portolan_machine::Access;
 use zerocopy::IntoBytes;
 
@@ -160,18 +163,18 @@ pub fn tell(k: &mut Kernel, slot: CacheSlot, left: &Message, kind: Kind, id: u32
 /// As `port::port_cached_take_back` says; nothing has changed then.
 pub fn take_back(k: &mut Kernel, task: TaskId, name: Name, thread: Option<ThreadId>, to: Buffer) -> Result<u32> {
     let id = look(k, task, name, thread)?;
-    let window = open_for(k, task, id, to)?;
+    let (window, room) = open_for(k, task, id, to)?;
     // Nothing below may fail.
     let port = send::port_of(&k.messages[id].envelope.destination).ok_or(Error::Failure)?;
     k.trace_message(Step::TakeBack, id, port, None);
     let Kernel { ports, messages, .. } = k;
     ports[port].queue.remove(messages, id);
     ports[port].cached -= 1;
-    let message = k.messages.remove(id).ok_or(Error::Failure)?;
+    let mut message = k.messages.remove(id).ok_or(Error::Failure)?;
     if let Some(slot) = message.cached_for {
         free(k, slot);
     }
-    let size = restore(k, task, name, &message, &window);
+    let size = restore(k, task, name, &mut message, &window, room);
     message::release(&mut k.vm, &mut k.accounts, &message);
     send::admit(k, port);
     Ok(size)
@@ -194,34 +197,35 @@ pub fn replace(
     let destination = k.messages[id].envelope.destination.right;
     let half = call::Send { address: from.address, size: from.size, timeout: 0 };
     let new = send::keep_for(k, task, name, destination, &half)?;
-    let window = match open_for(k, task, id, to) {
-        Ok(window) => window,
+    let (window, room) = match open_for(k, task, id, to) {
+        Ok(opened) => opened,
         Err(error) => {
             send::return_message(k, task, new);
             return Err(error);
         }
     };
     // Nothing below may fail.
-    send::leave_sender(k, task, new);
     let Some(new) = k.messages.remove(new) else { return Err(Error::Failure) };
+    send::let_go(k, task, &new.envelope);
     let place = &mut k.messages[id];
     let (queue, cached_for) = (core::mem::take(&mut place.queue), place.cached_for);
-    let old = core::mem::replace(place, Message { queue, cached_for, ..new });
+    let mut old = core::mem::replace(place, Message { queue, cached_for, ..new });
     if let Some(port) = send::port_of(&k.messages[id].envelope.destination) {
         k.trace_message(Step::Cache, id, port, None);
     }
-    let size = restore(k, task, name, &old, &window);
+    let size = restore(k, task, name, &mut old, &window, room);
     message::release(&mut k.vm, &mut k.accounts, &old);
+    // Last, as the buffer may lie there.
+    let enclosures = core::mem::take(&mut k.messages[id].envelope.enclosures);
+    send::unmap_moved(k, task, &enclosures);
+    k.messages[id].envelope.enclosures = enclosures;
     Ok(size)
 }
 
-/// Sees that a cached message can go back to its sender: opens the window on the buffer.
-fn open_for(k: &mut Kernel, task: TaskId, id: MessageId, to: Buffer) -> Result<Window> {
+/// Sees that a cached message can go back to its sender: opens the window on the buffer, and
+/// reserves room for what it brings out of line.
+fn open_for(k: &mut Kernel, task: TaskId, id: MessageId, to: Buffer) -> Result<(Window, Option<Reserved>)> {
     let envelope = &k.messages[id].envelope;
-    if !envelope.enclosures.is_empty() {
-        // Its memory, and the arrays of its rights, have no old place to go to.
-        return Err(Error::Failure);
-    }
     let (size, rights) = (envelope.size(), envelope.rights.len() as u32);
     if (to.size as usize) < size {
         return Err(Error::NoSpace);
@@ -230,20 +234,38 @@ fn open_for(k: &mut Kernel, task: TaskId, id: MessageId, to: Buffer) -> Result<W
         return Err(Error::InvalidAddress);
     }
     let mut window = Window::default();
-    let Kernel { vm, accounts, tasks, .. } = k;
+    let Kernel { vm, accounts, tasks, messages, .. } = k;
     let task = &mut tasks[task];
     window.open(vm, accounts, &mut task.map, to.address, size, Access::Write)?;
     task.space.reserve(accounts, rights + 1)?;
-    Ok(window)
+    let copies = message::copies(&messages[id].envelope.enclosures);
+    if copies.clone().next().is_none() {
+        return Ok((window, None));
+    }
+    let room = MapCopy::reserve(copies, vm, accounts, &mut task.map, Place::Anywhere)?;
+    Ok((window, Some(room)))
 }
 
-/// Writes a message as its sender could send it again, and puts its rights back.
-fn restore(k: &mut Kernel, task: TaskId, name: Name, message: &Message, window: &Window) -> u32 {
+/// Writes a message as its sender could send it again, and puts its rights and memory back.
+fn restore(
+    k: &mut Kernel,
+    task: TaskId,
+    name: Name,
+    message: &mut Message,
+    window: &Window,
+    mut room: Option<Reserved>,
+) -> u32 {
     let Message { envelope, body, .. } = message;
-    let offset = message::body_offset(envelope.rights.len());
+    let count = envelope.descriptors();
+    let offset = message::body_offset(count);
     message::copy_body(&mut k.vm.memory, Source::Kept(body), offset, envelope.body_size, window, offset);
-    for (number, carried) in envelope.rights.iter().enumerate() {
-        let descriptor = restore_right(k, task, carried);
+    let mut rights = envelope.rights.iter();
+    let mut enclosures = envelope.enclosures.iter_mut().peekable();
+    for number in 0..count {
+        let descriptor = match enclosures.next_if(|enclosure| enclosure.descriptor == number) {
+            Some(enclosure) => restore_enclosure(k, task, enclosure, &mut rights, &mut room),
+            None => rights.next().map_or(Descriptor::default(), |carried| restore_right(k, task, carried)),
+        };
         window.write(&mut k.vm.memory, message::body_offset(number), descriptor.as_bytes());
     }
     let reply = restore_right(k, task, &envelope.reply);
@@ -261,10 +283,51 @@ fn restore(k: &mut Kernel, task: TaskId, name: Name, message: &Message, window: 
         remote: name,
         local: reply.name,
         id: envelope.id,
-        descriptors: envelope.rights.len() as u32,
+        descriptors: count as u32,
     };
     window.write(&mut k.vm.memory, 0, header.as_bytes());
     header.size
+}
+
+/// Places memory, and the names of an array, in the task's map anew: what was there may be gone,
+/// or have changed since.
+fn restore_enclosure<'a>(
+    k: &mut Kernel,
+    task: TaskId,
+    enclosure: &mut Enclosure,
+    rights: &mut impl Iterator<Item = &'a Carried>,
+    room: &mut Option<Reserved>,
+) -> Descriptor {
+    let memory = enclosure.memory.take();
+    let size = memory.as_ref().map_or(0, MapCopy::size);
+    let mut how = None;
+    if let (Content::Rights(count, _), Some(page)) = (&enclosure.content, &memory) {
+        for (place, carried) in rights.take(*count).enumerate() {
+            how = how.or(carried.how);
+            let name = restore_right(k, task, carried).name;
+            page.write(&mut k.vm, place * size_of::<Name>(), name.as_bytes());
+        }
+    }
+    let address = match (memory, room) {
+        (Some(memory), Some(room)) => {
+            let Kernel { vm, accounts, tasks, .. } = k;
+            memory.place(vm, accounts, &mut tasks[task].map, room, receive::OUT_OF_LINE)
+        }
+        _ => 0,
+    };
+    match enclosure.content {
+        Content::Bytes(_) => Descriptor::memory(address, size, Descriptor::MOVE),
+        Content::Rights(count, kind) => Descriptor::ports(address, count as u64, how.unwrap_or(moving(kind)) as u8),
+    }
+}
+
+/// How a right of a kind is moved: for an array in which no right is left, or none was.
+fn moving(kind: RightKind) -> Disposition {
+    match kind {
+        RightKind::Receive => Disposition::MoveReceive,
+        RightKind::SendOnce => Disposition::MoveSendOnce,
+        RightKind::Send | RightKind::PortSet | RightKind::DeadName => Disposition::MoveSend,
+    }
 }
 
 /// Puts a right back that a message has taken: under its old name, if that is vacant and the

@@ -553,7 +553,7 @@ fn unpack(
 }
 
 /// What may be done with memory that a message has brought.
-const OUT_OF_LINE: Terms =
+pub const OUT_OF_LINE: Terms =
     Terms { protection: Protection::READ_WRITE, maximum: Protection::all(), inheritance: Inheritance::Copy };
 
 /// Answers the caller of a kernel routine in the same trap, if its reply is what it

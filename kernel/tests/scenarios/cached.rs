@@ -1,10 +1,10 @@
 //! The cached message in its sender's hand: looked at, replaced, taken back; and whose it is.
 
-use crate::harness::{Mailbox, Message, Task, Thread, WhenFull};
+use crate::harness::{Mailbox, Message, Task, Thread, WhenFull, no_right};
 use portolan_abi::message::{Descriptor, Header, Options};
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::port::{port_cached, port_cached_replace, port_cached_take_back};
-use portolan_abi::{Capacity, Disposition, Error, Name, Result};
+use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, vm};
 use zerocopy::FromBytes;
 
 const ONE: Capacity = Capacity::Bounded(1);
@@ -230,4 +230,100 @@ fn cached_messages_of_a_name_that_goes_stay_and_say_no_name() {
     assert_eq!(mailbox.take_all().len(), 3);
     let told = [(); 2].map(|()| notice(sender).expect("a notice").1);
     assert_eq!(told.map(|notice| (notice.name, notice.count)), [(Name::NULL, 1), (Name::NULL, 2)]);
+}
+
+const HERE: u64 = 0x5000_0000;
+const PAGE: u64 = PAGE_SIZE as u64;
+
+fn map(task: &Task, address: u64, pages: u64, mark: u8) {
+    let (own, usable) = (task.task_self(), Protection::READ_WRITE.bits());
+    vm::vm_map(&**task, own, address, pages * PAGE, 0, usable, usable, 1, 0, no_right()).expect("a mapping");
+    (0..pages).for_each(|page| drop(task.store(address + page * PAGE, &[mark, page as u8]).done()));
+}
+
+fn unmap(task: &Task, region: &Descriptor) {
+    let end = (region.address + region.size).next_multiple_of(PAGE);
+    let start = region.address - region.address % PAGE;
+    vm::vm_deallocate(&**task, task.task_self(), start, end - start).expect("unmapped");
+}
+
+/// A message with a moved region, a copied one, an array of two rights, a right and an empty region.
+fn laden(mailbox: &Mailbox, mark: u8) -> (Message, [Name; 3]) {
+    let sender = &mailbox.sender;
+    map(sender, HERE, 20, mark);
+    map(sender, HERE + 100 * PAGE, 3, mark + 1);
+    let ports = [(); 3].map(|()| sender.port(ONE));
+    let names: Vec<u8> = ports[..2].iter().flat_map(|name| name.0.to_le_bytes()).collect();
+    sender.store(place(sender) + 0x400, &names).done();
+    let message = Message::to(mailbox.to)
+        .text("laden")
+        .descriptor(Descriptor::memory(HERE + 5, 20 * PAGE - 5, Descriptor::MOVE))
+        .descriptor(Descriptor::ports(place(sender) + 0x400, 2, Disposition::MoveReceive as u8))
+        .right(ports[2], Disposition::MoveReceive)
+        .descriptor(Descriptor::memory(HERE + 100 * PAGE, 2 * PAGE, 0))
+        .descriptor(Descriptor::memory(0, 0, 0));
+    (message, ports)
+}
+
+/// Whether it is all there again.
+fn is_laden(sender: &Task, descriptors: &[Descriptor], ports: [Name; 3], mark: u8) {
+    let [moved, array, right, copied, empty] = descriptors else { panic!("{descriptors:?}") };
+    assert_eq!((moved.size, moved.address % PAGE, moved.flags), (20 * PAGE - 5, 5, Descriptor::MOVE));
+    assert_eq!((copied.size, copied.flags, empty.size), (2 * PAGE, Descriptor::MOVE, 0));
+    assert_eq!((array.size, array.disposition), (2, Disposition::MoveReceive as u8));
+    let names = sender.load(array.address, 8);
+    assert_eq!(names, ports[..2].iter().flat_map(|name| name.0.to_le_bytes()).collect::<Vec<_>>());
+    assert_eq!(right.name, ports[2]);
+    assert!(ports.iter().all(|port| sender.port_type(*port).expect("ours again").receive == 1));
+    assert_eq!(sender.load(moved.address + PAGE - 5, 2), [mark, 1]);
+    assert_eq!(sender.load(moved.address + 19 * PAGE - 5, 2), [mark, 19]);
+    assert_eq!(sender.load(copied.address + PAGE, 2), [mark + 1, 1]);
+}
+
+#[test]
+fn memory_and_arrays_come_back_in_a_place_of_their_own() {
+    let mailbox = Mailbox::full(ONE);
+    let (sender, to) = (&mailbox.sender, mailbox.to);
+    let (message, ports) = laden(&mailbox, 10);
+    assert_eq!(cache(sender, message), Err(Error::SendWillNotify));
+    sender.store(HERE + 100 * PAGE, &[99]).done();
+    let (_, descriptors, body) = take_back(sender, to, Name::NULL).expect("the message");
+    assert_eq!(body, b"laden");
+    is_laden(sender, &descriptors, ports, 10);
+    assert_eq!(sender.load(descriptors[3].address, 1), [11], "as it was when it was sent");
+    // And as it is now, it can be sent again.
+    let again = Message::to(to).text("laden");
+    let again = descriptors.iter().fold(again, |message, descriptor| message.descriptor(*descriptor));
+    assert_eq!(cache(sender, again), Err(Error::SendWillNotify));
+    let (_, descriptors, _) = take_back(sender, to, Name::NULL).expect("the message");
+    is_laden(sender, &descriptors, ports, 10);
+    [0, 1, 3].iter().for_each(|number| unmap(sender, &page_of(&descriptors[*number])));
+}
+
+/// The memory that a descriptor tells of, in bytes.
+fn page_of(descriptor: &Descriptor) -> Descriptor {
+    let of_names = descriptor.size == 2;
+    Descriptor::memory(descriptor.address, if of_names { PAGE } else { descriptor.size }, 0)
+}
+
+#[test]
+fn a_message_with_memory_is_replaced_by_another_whose_memory_the_buffer_lies_in() {
+    let mailbox = Mailbox::full(ONE);
+    let (sender, to) = (&mailbox.sender, mailbox.to);
+    let (message, ports) = laden(&mailbox, 20);
+    assert_eq!(cache(sender, message), Err(Error::SendWillNotify));
+    map(sender, HERE + 200 * PAGE, 4, 7);
+    let new = Message::to(to).id(2).descriptor(Descriptor::memory(HERE + 200 * PAGE, 4 * PAGE, Descriptor::MOVE));
+    let (place, bytes) = (place(sender), new.bytes());
+    sender.store(place, &bytes).done();
+    let size = bytes.len() as u32;
+    // The old one is written where nobody sees it; its memory and rights are there all the same.
+    let old = HERE + 202 * PAGE;
+    port_cached_replace(&**sender, sender.task_self(), to, Name::NULL, place, size, ROOM, old).expect("replaced");
+    assert!(ports.iter().all(|port| sender.port_type(*port).expect("ours again").receive == 1));
+    mailbox.take().expect("the one before");
+    let arrived = mailbox.receiver.receive_now(mailbox.port).done().expect("the new one");
+    let region = arrived.rights[0];
+    assert_eq!((arrived.header.id, region.size), (2, 4 * PAGE));
+    assert_eq!(mailbox.receiver.load(region.address + 2 * PAGE, 2), [7, 2], "as it was sent");
 }
