@@ -44,6 +44,7 @@ mod names;
 mod notice;
 mod notify;
 mod out_of_line;
+mod pager;
 mod peer;
 mod policies;
 mod port;
@@ -86,6 +87,7 @@ const CASES: &[&[Case]] = &[
     vm::CASES,
     copies::CASES,
     out_of_line::CASES,
+    pager::CASES,
     fault::CASES,
     exception::CASES,
     cpu::CASES,
