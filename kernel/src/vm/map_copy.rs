@@ -55,7 +55,7 @@ impl MapCopy {
         let start = best_start(vm, map, pages);
         let object = vm.create_object(accounts, payer, start + pages.size() / PAGE, Reach::Private)?;
         let filled = fill(vm, accounts, map, object, start, pages, bytes);
-        filled.inspect_err(|_| vm.release_object(accounts, object))?;
+        filled.inspect_err(|_| vm.undo_copy(accounts, object))?;
         // Nothing below may fail.
         map.keep_from_writing(vm, pages);
         vm.objects[object].detached = true;
@@ -69,7 +69,7 @@ impl MapCopy {
     pub fn of_zeros(vm: &mut Vm, accounts: &mut Accounts, payer: AccountId, size: usize) -> Result<MapCopy> {
         let object = vm.create_object(accounts, payer, 1, Reach::Private)?;
         let filled = vm.object_page(accounts, object, 0, Access::Write);
-        filled.inspect_err(|_| vm.release_object(accounts, object))?;
+        filled.inspect_err(|_| vm.undo_copy(accounts, object))?;
         vm.objects[object].detached = true;
         Ok(MapCopy { object, start: 0, skip: 0, size: size as u64 })
     }

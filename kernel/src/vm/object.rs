@@ -380,7 +380,7 @@ impl Vm {
         let start = page_tree::best_start(pages.start, count);
         let copy = self.create_object(accounts, payer, start + count, Reach::Private)?;
         let copied = self.copy_pages(accounts, source, pages, copy, start);
-        copied.inspect_err(|_| self.release_object(accounts, copy))?;
+        copied.inspect_err(|_| self.undo_copy(accounts, copy))?;
         Ok((copy, start))
     }
 
@@ -535,6 +535,12 @@ impl Vm {
         if !self.end_object(accounts, id) {
             self.dead.push_back(&mut self.objects, id);
         }
+    }
+
+    /// Ends a copy that has failed half-way, at once: nobody has been kept from writing to what
+    /// it shares. It takes no longer than making it did.
+    pub(super) fn undo_copy(&mut self, accounts: &mut Accounts, id: ObjectId) {
+        while !self.end_object(accounts, id) {}
     }
 
     /// Lets go of a node, and of what is in it, of the first object that is dead. `None`: there is none.

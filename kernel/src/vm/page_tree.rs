@@ -672,6 +672,27 @@ mod tests {
     }
 
     #[test]
+    fn a_tree_that_grows_keeps_its_pages_and_pays_for_each_level() {
+        const LEVEL: u64 = FANOUT as u64;
+        let mut bench = Bench::new(&[LEVEL, LEVEL]);
+        let growth = |bench: &Bench, pages| bench.trees[0].growth_of_room(pages).nodes;
+        assert_eq!(growth(&bench, 1 << 20), 0, "an empty one is only to be higher");
+        let frame = bench.set(0, LEVEL - 1);
+        assert_eq!([LEVEL, LEVEL + 1, LEVEL.pow(3)].map(|pages| growth(&bench, pages)), [0, 1, 2]);
+        // Its root, then no longer one, may be another tree's, too.
+        bench.copy(0..LEVEL, 0);
+        let before = bench.trees[0].size(&bench.nodes);
+        bench.trees[0].make_room(&mut bench.nodes, LEVEL.pow(3)).unwrap();
+        bench.check();
+        assert_eq!(bench.trees[0].size(&bench.nodes), before + Size { pages: 0, nodes: 2 });
+        assert_eq!((bench.get(0, LEVEL - 1), bench.get(0, 2 * LEVEL - 1)), (Some(frame), None));
+        bench.set(0, LEVEL.pow(3) - 1);
+        assert_eq!(bench.next(0, LEVEL, LEVEL.pow(3)), Some(LEVEL.pow(3) - 1));
+        bench.trees[0].make_room(&mut bench.nodes, 1).unwrap();
+        assert_eq!((growth(&bench, LEVEL.pow(3)), bench.get(1, LEVEL - 1)), (0, Some(frame)));
+    }
+
+    #[test]
     fn a_small_object_needs_one_node() {
         let missing = |pages| PageTree::new(pages).missing(&Nodes::default(), pages - 1, LEAF).nodes;
         assert_eq!([1, 16, 17, 256, 257].map(missing), [1, 1, 2, 2, 3]);

@@ -45,7 +45,7 @@ fn size(task: &Task, object: Name) -> u64 {
 
 /// What the kernel says of reading there on the task's behalf: what its own reading would come to.
 fn look(task: &Task, address: u64) -> Result<u8> {
-    vm::vm_read(&**task, task.task_self(), address, 1).map(|reply| reply.results.data[0])
+    vm::vm_peek(&**task, task.task_self(), address, 1).map(|reply| reply.results.data[0])
 }
 
 #[test]
