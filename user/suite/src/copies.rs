@@ -361,12 +361,12 @@ fn a_child_does_not_get_what_is_kept() -> Verdict {
 }
 
 fn a_child_outlives_its_parent() -> Verdict {
-    let peer = Peer::start()?;
+    let peer = Peer::with_limits(Limits { frames: 3000, ..protocol::PEER_LIMITS })?;
     let there = space::map_place(peer.task, Name::NULL, Place::anywhere(8 * PAGE, Protection::READ_WRITE))?;
     for page in 0..8 {
         set_word(peer.task, there + page * PAGE, 30 + page)?;
     }
-    let limits = Limits { memory: 400_000, ports: 8, frames: 500 };
+    let limits = Limits { memory: 400_000, ports: 8, frames: 1500 };
     let child = heir_of(peer.task, limits)?;
     peer.hand.store(there, 1)?.finish()?;
     set_word(child, there + PAGE, 2)?;
