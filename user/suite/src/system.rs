@@ -36,7 +36,7 @@ impl System {
         let (port, control) = (mailbox()?, mailbox()?);
         let servers = Servers::from_right(control.make_send()?);
         protocol::start_program("first", words, LIMITS, Right::MakeSend(&port))?;
-        let system = System { servers, port: port };
+        let system = System { servers, port };
         system.answer::<Archive>(archive()?)?;
         system.answer::<Host>(host()?)?;
         system.answer::<CheckIn>(control)?;
