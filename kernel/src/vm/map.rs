@@ -10,7 +10,7 @@
 use super::fault::allows;
 use super::object::Reach;
 use super::regions::Regions;
-use super::{ObjectId, Vm};
+use super::{MemoryObject, ObjectId, Vm};
 use crate::piece::{HEAP, Units};
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::vm::{ANYWHERE_START, Inheritance, USER_END, USER_START};
@@ -210,9 +210,12 @@ impl Map {
         let mut part = region.range;
         for _ in 0..PART {
             let mapped = self.pmap.next_mapped(&vm.memory, VirtAddr(part.start), VirtAddr(part.end));
-            let held = match vm.objects[region.object].reach {
-                Reach::Private => vm.next_page(region.object, region.pages(part)),
-                Reach::Shared => None,
+            // With its only mapping the object goes, which has pieces of its own.
+            let held = match &vm.objects[region.object] {
+                MemoryObject { reach: Reach::Private, mappings: 2.., .. } => {
+                    vm.next_page(region.object, region.pages(part))
+                }
+                _ => None,
             };
             let held = held.map(|(page, _)| region.base().wrapping_add(page * PAGE));
             let Some(first) = mapped.map(|page| page.0).into_iter().chain(held).min() else { return part.end };
