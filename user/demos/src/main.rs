@@ -11,6 +11,7 @@
 
 extern crate alloc;
 
+mod alpc;
 mod capacities;
 mod counter;
 mod deadlock;
@@ -37,7 +38,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 11] = [
+const DEMOS: [Demo; 12] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -69,6 +70,7 @@ const DEMOS: [Demo; 11] = [
         role: deadlock::role,
     },
     Demo { name: "fork", title: "a task copies itself", lead: fork::lead, role: fork::role },
+    Demo { name: "alpc", title: "a connection, as Windows has it", lead: alpc::lead, role: alpc::role },
 ];
 
 /// Played only by its name.

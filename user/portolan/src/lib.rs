@@ -6,7 +6,7 @@
 //! trap                               the calls, by their classic names
 //! right                              owned rights: SendRight, SendOnceRight, ReceiveRight
 //! port, message, send, receive       ports; messages built, sent and received
-//! port_set                           one place to receive from many ports
+//! port_set, answer                   one place to receive from many ports; answers that fail and are kept
 //! notification                       what the kernel tells, asked or unasked
 //! classic                            the calls by the names of Mach's manuals
 //! interface, reply, layout           stubs of kernel routines and servers, beneath
@@ -31,6 +31,7 @@
 
 extern crate alloc;
 
+pub mod answer;
 pub mod archive;
 pub mod bootstrap;
 pub mod classic;
@@ -72,6 +73,7 @@ pub mod thread;
 pub mod trap;
 pub mod word;
 
+pub use answer::Unanswered;
 pub use archive::Archive;
 pub use exception::{Decision, Exception};
 pub use fork::{Fork, fork};

@@ -7,7 +7,7 @@
 
 use crate::Result;
 use crate::memory_object::MemoryObject;
-use crate::task::{Place, Task};
+use crate::task::{Place, Task, Terms};
 use core::sync::atomic::{AtomicU64, Ordering};
 use portolan_abi::{Error, PAGE_SIZE, Protection};
 
@@ -31,6 +31,16 @@ impl Mapping {
         let size = size.checked_next_multiple_of(PAGE_SIZE as u64).ok_or(Error::InvalidArgument)?;
         let address = Task::this().map(object, size, protection, Place::Anywhere)?;
         Ok(Mapping { address, size, protection })
+    }
+
+    /// Maps `size` bytes of the object, rounded up to whole pages, on these terms.
+    ///
+    /// # Errors
+    /// Those of [`Task::map_on`].
+    pub fn on(object: &MemoryObject, size: u64, terms: Terms) -> Result<Mapping> {
+        let size = size.checked_next_multiple_of(PAGE_SIZE as u64).ok_or(Error::InvalidArgument)?;
+        let address = Task::this().map_on(Some(object), size, Place::Anywhere, terms)?;
+        Ok(Mapping { address, size, protection: terms.protection })
     }
 
     /// Where it is.

@@ -10,6 +10,7 @@ use crate::receive::{self, Answer, Received};
 use crate::right::{ReceiveRight, modify};
 use crate::trap;
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use portolan_abi::message::Options;
 use portolan_abi::{Name, RightKind, port};
 
@@ -29,10 +30,21 @@ impl PortSet {
         Ok(PortSet(made.results.name))
     }
 
+    /// Takes over the set that the task has under `name`.
+    pub const fn from_name(name: Name) -> PortSet {
+        PortSet(name)
+    }
+
     /// Its name in this task.
     #[must_use]
     pub const fn name(&self) -> Name {
         self.0
+    }
+
+    /// Leaves the set to the caller: nothing dissolves it any more.
+    #[must_use]
+    pub fn into_name(self) -> Name {
+        ManuallyDrop::new(self).0
     }
 
     /// Puts a port into the set, out of the one it was in.

@@ -35,6 +35,7 @@ const LOAD: u32 = 2;
 const STORE: u32 = 3;
 const REPORT: u32 = 4;
 const SERVE_QUEUES: u32 = 5;
+const ACT: u32 = 6;
 
 /// What a hand is told; bytes for its sending buffer follow.
 #[derive(Clone, Copy, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
@@ -226,6 +227,11 @@ impl Hand {
         self.order(Order { kind: SERVE_QUEUES, number: port.0.into(), ..Order::default() }, &[])
     }
 
+    /// Starts to play a part of [`alpc`](crate::alpc::act).
+    pub(crate) fn act(&self, part: u64, arguments: [u64; 6]) -> Result<Pending> {
+        self.order(Order { kind: ACT, number: part, arguments, ..Order::default() }, &[])
+    }
+
     /// What the hand's thread does now.
     pub(crate) fn info(&self) -> Result<ThreadInfo> {
         Ok(thread::info(&MsgRpc, self.thread)?.results.info)
@@ -310,6 +316,7 @@ fn obey(order: &Received, sends: &mut Buffer, receives: &Buffer) -> Vec<u8> {
     let (code, value) = match order.kind {
         TRAP => asm::trap(order.number, order.arguments),
         LOAD => (0, asm::load(order.number)),
+        ACT => (0, crate::alpc::act(order.number, order.arguments)),
         STORE => {
             asm::store(order.number, order.arguments[0]);
             (0, 0)

@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend fork state thread account host device server console services words posix_sync posix_mq bad_input meta   the cases
+//! task suspend fork state thread account host device server console services words posix_sync posix_mq bad_input alpc meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -20,6 +20,7 @@
 extern crate alloc;
 
 mod account;
+mod alpc;
 mod asm;
 mod bad_input;
 mod bare;
@@ -106,6 +107,7 @@ const CASES: &[&[Case]] = &[
     posix_mq::CASES,
     services::CASES,
     bad_input::CASES,
+    alpc::CASES,
 ];
 
 fn main() -> portolan::Result<u32> {
