@@ -108,14 +108,20 @@ pub struct Held<R> {
 }
 
 impl<R: Served> Held<R> {
-    /// Whether anyone waits for the answer: the client may have gone before the request was received.
-    #[must_use]
-    pub fn is_awaited(&self) -> bool {
-        matches!(self.client, Right::Send(_) | Right::SendOnce(_))
+    /// Asks to be told, by a dead name, when the client waits no more. (A send-once right's end is told only
+    /// to who has asked.)
+    ///
+    /// # Errors
+    /// `InvalidCapability`: it does not wait now. `ResourceShortage`.
+    pub fn request_dead_name(&self, to: Right<'_>) -> crate::Result<()> {
+        match &self.client {
+            Right::SendOnce(client) => client.request_dead_name(to).map(drop),
+            Right::Send(client) => client.request_dead_name(to).map(drop),
+            _ => Err(Error::InvalidCapability),
+        }
     }
 
-    /// Whether the right to answer has this name. When its client goes, that becomes a dead name, and the
-    /// server is told so on its notify port.
+    /// Whether the right to answer has this name.
     #[must_use]
     pub fn answers_through(&self, name: Name) -> bool {
         self.client.address().name == name

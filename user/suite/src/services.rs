@@ -34,6 +34,7 @@ cases!("services":
     who_waits_for_a_name_gets_it,
     a_wait_for_a_name_ends_in_time,
     a_task_has_so_many_names_and_waits,
+    a_client_that_has_gone_waits_no_more,
     names_are_listed_in_order,
     a_declared_name_is_reserved,
     a_declared_service_answers,
@@ -294,6 +295,17 @@ fn a_task_has_so_many_names_and_waits() -> Verdict {
         Some(Error::ReceiveTimedOut) => Ok(true),
         other => Err(other.unwrap_or(Error::Failure)),
     })
+}
+
+fn a_client_that_has_gone_waits_no_more() -> Verdict {
+    let (_system, mine) = (System::start()?, mailbox()?);
+    // As many as a task may have: if one were kept, the others would be refused.
+    for _ in 0..2 * EACH_MAX {
+        same!(name_server::wait_for("never", 1).err(), Some(Error::ReceiveTimedOut));
+    }
+    let _registration = name_server::register("never", &mine.make_send()?)?;
+    drop(name_server::look_up("never")?);
+    Ok(())
 }
 
 fn names_are_listed_in_order() -> Verdict {

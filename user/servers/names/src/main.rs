@@ -105,9 +105,10 @@ impl protocol::Server for Names {
             return Err(Error::NoSpace.into());
         }
         let request = call.hold();
-        // Of the death of who has gone already nobody would tell.
-        if request.is_awaited() {
-            self.waiting.push(Waiting { name, task, request });
+        // Without word of its end, a client that has gone would be kept for ever.
+        match request.request_dead_name(Right::Null) {
+            Ok(()) => self.waiting.push(Waiting { name, task, request }),
+            Err(error) => drop(request.answer(Err(error))),
         }
         Err(Unanswered::Later)
     }
