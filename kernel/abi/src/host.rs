@@ -11,6 +11,7 @@
 
 use crate::interface;
 use crate::trace::Event;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Events in one reply of [`trace`].
 pub const TRACE_EVENTS: usize = 64;
@@ -96,18 +97,7 @@ interface! {
 }
 
 /// A linear framebuffer, as [`framebuffer`] tells of it.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Framebuffer {
     /// The physical address of its first byte, not always at a page.
@@ -141,18 +131,7 @@ pub enum PixelFormat {
 }
 
 /// What [`statistics`] returns.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Statistics {
     /// Frames that belong to no one.
@@ -186,18 +165,7 @@ pub struct Statistics {
 }
 
 /// What [`info`] returns.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct HostInfo {
     /// The kernel's name: ASCII, padded with zeros.
@@ -229,18 +197,7 @@ pub enum Door {
 }
 
 /// A processor, as [`processors`] tells of it.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Processor {
     /// Its number, as in [`trace`].

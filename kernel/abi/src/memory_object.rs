@@ -11,6 +11,7 @@
 //! Neighbour: `task`, whose `memory_object_create` and `vm_map` make and use them.
 
 use crate::interface;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Largest memory object, in bytes.
 pub const SIZE_MAX: u64 = 1 << 40;
@@ -64,18 +65,7 @@ interface! {
 }
 
 /// What [`info`] returns.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct ObjectInfo {
     /// Bytes.
@@ -93,18 +83,7 @@ pub struct ObjectInfo {
 }
 
 /// A task that maps an object.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Mapper {
     /// Its id.

@@ -9,6 +9,7 @@
 
 use crate::interface;
 use crate::name::Name;
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 interface! {
     base 2000;
@@ -153,18 +154,7 @@ bitflags::bitflags! {
 }
 
 /// What an account may spend.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct Limits {
     /// Bytes of kernel memory: threads, names, queued messages, map entries.
@@ -176,18 +166,7 @@ pub struct Limits {
 }
 
 /// What [`info`] returns.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct TaskInfo {
     /// Identifies the task for ever; what trailers call the sender.

@@ -5,6 +5,7 @@
 use crate::interface;
 use crate::name::Name;
 use crate::registers::{FloatingPoint, Registers};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The highest priority; 0 is the lowest. Among equals, threads take turns.
 pub const PRIORITY_MAX: u32 = 31;
@@ -95,18 +96,7 @@ interface! {
 pub const REFUSED_MAX: usize = 32;
 
 /// A wait among those that nobody will end.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct RefusedWait {
     /// The task whose thread waits, as its `info` has it.
@@ -191,18 +181,7 @@ pub enum State {
 }
 
 /// What [`info`] returns.
-#[derive(
-    Clone,
-    Copy,
-    Debug,
-    PartialEq,
-    Eq,
-    Default,
-    zerocopy::IntoBytes,
-    zerocopy::FromBytes,
-    zerocopy::KnownLayout,
-    zerocopy::Immutable,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct ThreadInfo {
     /// Identifies the thread for ever; threads made later have higher ones.
