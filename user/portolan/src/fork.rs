@@ -21,7 +21,6 @@ use crate::{MsgRpc, Result, reply, trap};
 use portolan_abi::message::Descriptor;
 use portolan_abi::port::{self, NameType};
 use portolan_abi::task::{Limits, SpecialPort};
-use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::{Capacity, Disposition, Error, Name, RightKind};
 
 /// How the child's call ends.
@@ -51,8 +50,10 @@ pub fn fork(name: &'static str, limits: Limits, bootstrap: SendRight) -> Result<
     let hidden = [door.name(), bootstrap.name()];
     let maker = spawn(move || {
         let mut request = port.receive()?;
-        let child = make(&caller, name, limits, &bootstrap, hidden)?;
-        request.answer(Message::new(0).right(child.right()))
+        let (child, thread) = make(&caller, name, limits, &bootstrap, hidden)?;
+        request.answer(Message::new(0).right(child.right()))?;
+        // From here on the child may end at any time: the right to it had to be on its way before.
+        thread.resume()
     })?;
     match door.rpc(Message::new(0)).map_err(|failure| failure.error) {
         Err(IN_THE_CHILD) => {
@@ -64,14 +65,23 @@ pub fn fork(name: &'static str, limits: Limits, bootstrap: SendRight) -> Result<
         Err(lost) => Err(maker.join()?.err().unwrap_or(lost)),
         Ok(mut answer) => {
             let child = Task::from_right(answer.take_send(0)?);
-            maker.join()??;
+            if let Err(error) = maker.join()? {
+                let _ = child.terminate();
+                return Err(error);
+            }
             Ok(Fork::Parent(child))
         }
     }
 }
 
 /// Makes the child, whose thread goes on where `caller` is. What has been begun ends if something fails.
-fn make(caller: &Thread, name: &str, limits: Limits, bootstrap: &SendRight, hidden: [Name; 2]) -> Result<Task> {
+fn make(
+    caller: &Thread,
+    name: &str,
+    limits: Limits,
+    bootstrap: &SendRight,
+    hidden: [Name; 2],
+) -> Result<(Task, Thread)> {
     let (child, _) = Task::this().create_heir(name, limits, Right::Null)?;
     let made = copy_names(&child, hidden)
         .and_then(|()| set_bootstrap(&child, bootstrap))
@@ -79,7 +89,7 @@ fn make(caller: &Thread, name: &str, limits: Limits, bootstrap: &SendRight, hidd
     if made.is_err() {
         let _ = child.terminate();
     }
-    made.map(|()| child)
+    made.map(|thread| (child, thread))
 }
 
 /// Gives the child every name of this task.
@@ -137,13 +147,13 @@ fn set_bootstrap(child: &Task, bootstrap: &SendRight) -> Result<()> {
     child.set_special_port(SpecialPort::Bootstrap, bootstrap.into())
 }
 
-/// Gives the child the thread that waits for this one.
-fn copy_thread(caller: &Thread, child: &Task) -> Result<()> {
+/// Gives the child the thread that waits for this one, suspended.
+fn copy_thread(caller: &Thread, child: &Task) -> Result<Thread> {
     let mut registers = caller.registers()?;
     (registers.rax, registers.rdx) = (u64::from(IN_THE_CHILD.code().cast_unsigned()), 0);
     let floating_point = caller.floating_point()?;
-    let thread = child.thread_create_suspended(registers.rip, registers.rsp, 0, PRIORITY_DEFAULT)?;
+    let thread = child.thread_create_suspended(registers.rip, registers.rsp, 0, caller.info()?.priority)?;
     thread.set_registers(registers)?;
     thread.set_floating_point(floating_point)?;
-    thread.resume()
+    Ok(thread)
 }

@@ -7,6 +7,7 @@ use alloc::vec;
 use core::hint::black_box;
 use portolan::abi::interface::Routine;
 use portolan::abi::task::Limits;
+use portolan::abi::thread::PRIORITY_DEFAULT;
 use portolan::abi::{Capacity, Error};
 use portolan::bootstrap::routine::{Exit, arguments};
 use portolan::{Fork, Mapping, MemoryObject, Message, Protection, ReceiveRight, Task, exit, fork, thread};
@@ -18,6 +19,7 @@ cases!("fork":
     the_child_can_ask_and_make_ports,
     a_child_of_the_child,
     a_thread_that_is_not_the_first_forks,
+    a_child_that_ends_before_anyone_looks,
     too_small_limits_leave_nothing,
 );
 
@@ -101,6 +103,13 @@ fn a_child_of_the_child() -> Verdict {
 fn a_thread_that_is_not_the_first_forks() -> Verdict {
     let forked = thread::spawn(|| code_of(LIMITS, || 4).ok())?;
     same!(forked.join()?, Some(4));
+    Ok(())
+}
+
+fn a_child_that_ends_before_anyone_looks() -> Verdict {
+    // As important as its parent, it runs before the thread that has made it goes on.
+    thread::this()?.set_priority(PRIORITY_DEFAULT + 1)?;
+    same!(code_of(LIMITS, || 3)?, 3);
     Ok(())
 }
 
