@@ -15,7 +15,7 @@
 mod barrier;
 mod condition;
 mod errno;
-mod mode;
+pub mod mode;
 mod mutex;
 mod object_name;
 mod once;

@@ -5,6 +5,11 @@
 
 use portolan::abi::message::SecurityToken;
 
+/// Reading, in a digit of a mode.
+pub const READ: u32 = 0o4;
+/// Writing, in a digit of a mode.
+pub const WRITE: u32 = 0o2;
+
 /// The nine permission bits of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mode(u32);
@@ -22,8 +27,8 @@ impl Wish {
     /// Its bits, in one digit of a mode.
     const fn bits(self) -> u32 {
         match self {
-            Wish::Read => 0o4,
-            Wish::ReadWrite => 0o6,
+            Wish::Read => READ,
+            Wish::ReadWrite => READ | WRITE,
         }
     }
 }
@@ -41,17 +46,23 @@ impl Mode {
         self.0
     }
 
-    /// Whether `asker` may do this with an object of `owner`. One digit alone decides: the
-    /// owner's, else the group's, else that of all others. User 0 may do all.
+    /// What `asker` may do with an object of `owner`: [`READ`], [`WRITE`], and the bit for running it. One digit
+    /// alone decides: the owner's, else the group's, else that of all others. User 0 may read and write all.
     #[must_use]
-    pub fn allows(self, wish: Wish, owner: SecurityToken, asker: SecurityToken) -> bool {
+    pub fn permitted(self, owner: SecurityToken, asker: SecurityToken) -> u32 {
         let digit = match asker {
-            SecurityToken { user: 0, .. } => return true,
+            SecurityToken { user: 0, .. } => return READ | WRITE,
             SecurityToken { user, .. } if user == owner.user => self.0 >> 6,
             SecurityToken { group, .. } if group == owner.group => self.0 >> 3,
             _ => self.0,
         };
-        digit & wish.bits() == wish.bits()
+        digit & 7
+    }
+
+    /// Whether `asker` may do this with an object of `owner`.
+    #[must_use]
+    pub fn allows(self, wish: Wish, owner: SecurityToken, asker: SecurityToken) -> bool {
+        self.permitted(owner, asker) & wish.bits() == wish.bits()
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! Neighbours: the server; `errno`.
 
+use crate::object_name::NAME_MAX;
 use crate::time::deadline;
 use crate::{Errno, Result, Time};
 use core::mem::size_of;
@@ -18,8 +19,6 @@ use portolan::interface::MsgRpc;
 use portolan::{Error, Message, Name, Received, SendOnceRight, SendRight};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-/// Most bytes of a name, the slash not counted (`NAME_MAX`).
-pub const NAME_MAX: usize = 255;
 /// Priorities are below this (`MQ_PRIO_MAX`).
 pub const PRIORITY_MAX: u32 = 32_768;
 /// Most messages that a queue can be made for.

@@ -31,12 +31,13 @@ use portolan::notification::Notice as KernelNotice;
 use portolan::server::{Call, Outcome};
 use portolan::trap::clock_get;
 use portolan::{Answer, Capacity, Error, Message, PortSet, ReceiveRight, Received, Right};
+use portolan_posix::mode::{READ, WRITE};
 use portolan_posix::queue::protocol::{
     self, ARRIVED, CREATE, EXCLUSIVE, GetAttributes, NONBLOCK, Notify, Open, RECEIVE, RECEIVE_ACCESS, ReceiveHead,
     SEND, SEND_ACCESS, SendHead, SetFlags, Unlink,
 };
 use portolan_posix::queue::{Attributes, MESSAGES_MAX, PRIORITY_MAX, QueueName, SIZE_MAX};
-use portolan_posix::{Errno, Result};
+use portolan_posix::{Errno, Mode, Result};
 use queue::{Entry, Notice, Queue};
 use waiting::{Waiting, answer, message_of, refuse};
 use zerocopy::FromBytes;
@@ -51,10 +52,6 @@ const ROOM_MAX: usize = 4 << 20;
 const WAITING_MAX: usize = 128;
 /// Whoever is this user may do everything.
 const PRIVILEGED: u32 = 0;
-
-const READ: u32 = 4;
-const WRITE: u32 = 2;
-const MODE: u32 = 0o777;
 
 /// Serves queues at a port, until its receive right is gone.
 ///
@@ -263,7 +260,7 @@ impl Queues {
         let queue = self.queues[place].as_ref().ok_or(Errno::NoEntry)?;
         let wanted =
             if access & RECEIVE_ACCESS != 0 { READ } else { 0 } | if access & SEND_ACCESS != 0 { WRITE } else { 0 };
-        if allowed(self.caller, queue.owner, queue.mode) & wanted == wanted { Ok(place) } else { Err(Errno::Access) }
+        if queue.mode.permitted(queue.owner, self.caller) & wanted == wanted { Ok(place) } else { Err(Errno::Access) }
     }
 
     fn create(&mut self, name: &QueueName, mode: u32, wanted: Attributes) -> Result<usize> {
@@ -276,7 +273,7 @@ impl Queues {
         if self.room + room > ROOM_MAX {
             return Err(Errno::NoSpace);
         }
-        let queue = Queue::new(self.caller, mode & MODE, wanted.messages as usize, wanted.size as usize)?;
+        let queue = Queue::new(self.caller, Mode::new(mode, 0), wanted.messages as usize, wanted.size as usize)?;
         self.room += room;
         self.queues[place] = Some(queue);
         self.names.push((*name, place));
@@ -336,16 +333,6 @@ impl Queues {
 /// Bytes that a queue has room for.
 fn room_of(attributes: &Attributes) -> usize {
     attributes.messages as usize * attributes.size as usize
-}
-
-/// What a mode allows somebody with what another owns: [`READ`] and [`WRITE`].
-fn allowed(who: SecurityToken, owner: SecurityToken, mode: u32) -> u32 {
-    match () {
-        () if who.user == PRIVILEGED => READ | WRITE,
-        () if who.user == owner.user => mode >> 6 & 7,
-        () if who.group == owner.group => mode >> 3 & 7,
-        () => mode & 7,
-    }
 }
 
 /// Sends, unless that has to wait.
@@ -484,6 +471,7 @@ mod tests {
     fn a_mode_is_the_owners_the_groups_or_the_others() {
         let owner = SecurityToken { user: 5, group: 50 };
         let token = |user, group| SecurityToken { user, group };
+        let allowed = |who, owner, mode| Mode::new(mode, 0).permitted(owner, who);
         assert_eq!(allowed(token(5, 99), owner, 0o640), 6);
         assert_eq!(allowed(token(6, 50), owner, 0o640), 4);
         assert_eq!(allowed(token(6, 99), owner, 0o640), 0);

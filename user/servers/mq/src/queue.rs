@@ -9,7 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use portolan::SendOnceRight;
 use portolan::abi::message::SecurityToken;
-use portolan_posix::{Errno, Result, queue::Attributes};
+use portolan_posix::{Errno, Mode, Result, queue::Attributes};
 
 /// A message in its place.
 pub(crate) struct Entry {
@@ -26,7 +26,7 @@ pub(crate) struct Notice {
 /// A queue.
 pub(crate) struct Queue {
     pub(crate) owner: SecurityToken,
-    pub(crate) mode: u32,
+    pub(crate) mode: Mode,
     pub(crate) size: usize,
     /// How often it is open.
     pub(crate) openings: u32,
@@ -46,7 +46,7 @@ impl Queue {
     ///
     /// # Errors
     /// `NoSpace`: no memory for its messages.
-    pub(crate) fn new(owner: SecurityToken, mode: u32, places: usize, size: usize) -> Result<Queue> {
+    pub(crate) fn new(owner: SecurityToken, mode: Mode, places: usize, size: usize) -> Result<Queue> {
         let (mut messages, mut spare) = (Vec::new(), Vec::new());
         messages.try_reserve_exact(places).map_err(|_| Errno::NoSpace)?;
         spare.try_reserve_exact(places).map_err(|_| Errno::NoSpace)?;
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     fn queue(places: usize) -> Queue {
-        Queue::new(SecurityToken::default(), 0o600, places, 8).expect("memory")
+        Queue::new(SecurityToken::default(), Mode::new(0o600, 0), places, 8).expect("memory")
     }
 
     fn take_all(queue: &mut Queue) -> Vec<(u32, Vec<u8>)> {
