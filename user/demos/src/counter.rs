@@ -89,15 +89,10 @@ fn count(server: &SendRight) -> Outcome {
 }
 
 pub(crate) fn lead(mut stage: Stage) -> Outcome {
-    stage.enter("server", "")?;
-    let mut greeting = stage.request()?;
-    check(greeting.id() == HERE_I_AM, "the server begins with something else")?;
-    let server = greeting.take_send(0)?;
+    let server = stage.enter_reachable("server", HERE_I_AM)?;
     for client in ["waits", "adds"] {
         stage.enter("client", client)?;
-        let mut request = stage.request()?;
-        check(request.id() == SERVER, "a client asks for something else")?;
-        request.answer(Message::new(SERVER).right(&server))?;
+        stage.give(SERVER, &server)?;
     }
     stage.wait_until_playing(1)
 }

@@ -95,14 +95,8 @@ fn patient() -> Outcome {
 }
 
 pub(crate) fn lead(mut stage: Stage) -> Outcome {
-    stage.enter("handler", "")?;
-    let mut greeting = stage.request()?;
-    check(greeting.id() == HERE_I_AM, "the handler begins with something else")?;
-    let handler = greeting.take_send(0)?;
-
+    let handler = stage.enter_reachable("handler", HERE_I_AM)?;
     stage.enter("patient", "")?;
-    let mut request = stage.request()?;
-    check(request.id() == HANDLER, "the patient asks for something else")?;
-    request.answer(Message::new(HANDLER).right(handler))?;
+    stage.give(HANDLER, &handler)?;
     stage.wait_until_playing(0)
 }

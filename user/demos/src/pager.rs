@@ -71,14 +71,8 @@ fn text_of(page: u64) -> String {
 }
 
 pub(crate) fn lead(mut stage: Stage) -> Outcome {
-    stage.enter("pager", "")?;
-    let mut greeting = stage.request()?;
-    check(greeting.id() == OBJECT, "the pager begins with something else")?;
-    let book = greeting.take_send(0)?;
-
+    let book = stage.enter_reachable("pager", OBJECT)?;
     stage.enter("reader", "")?;
-    let mut request = stage.request()?;
-    check(request.id() == BOOK, "the reader asks for something else")?;
-    request.answer(Message::new(BOOK).right(book))?;
+    stage.give(BOOK, &book)?;
     stage.wait_until_playing(0)
 }

@@ -71,25 +71,14 @@ fn client_of_a_dying_server(server: &SendRight) -> Outcome {
 }
 
 pub(crate) fn lead(mut stage: Stage) -> Outcome {
-    stage.enter("server", "")?;
-    let mut greeting = stage.request()?;
-    check(greeting.id() == HERE_I_AM, "the server begins with something else")?;
-    let server = greeting.take_send(0)?;
-
+    let server = stage.enter_reachable("server", HERE_I_AM)?;
     stage.enter("client", "1")?;
     stage.enter("client", "2")?;
-    introduce(&mut stage, &server)?;
-    introduce(&mut stage, &server)?;
+    stage.give(SERVER, &server)?;
+    stage.give(SERVER, &server)?;
     stage.wait_until_playing(1)?;
 
     stage.enter("client", "3")?;
-    introduce(&mut stage, &server)?;
+    stage.give(SERVER, &server)?;
     stage.wait_until_playing(0)
-}
-
-/// Gives the server to the client that asks next.
-fn introduce(stage: &mut Stage, server: &SendRight) -> Outcome {
-    let mut request = stage.request()?;
-    check(request.id() == SERVER, "a client asks for something else")?;
-    Ok(request.answer(Message::new(SERVER).right(server))?)
 }

@@ -91,14 +91,8 @@ fn slot_of(message: &Received, id: u32) -> Outcome<(usize, usize)> {
 }
 
 pub(crate) fn lead(mut stage: Stage) -> Outcome {
-    stage.enter("consumer", "")?;
-    let mut greeting = stage.request()?;
-    check(greeting.id() == HERE_I_AM, "the consumer begins with something else")?;
-    let consumer = greeting.take_send(0)?;
-
+    let consumer = stage.enter_reachable("consumer", HERE_I_AM)?;
     stage.enter("producer", "")?;
-    let mut request = stage.request()?;
-    check(request.id() == CONSUMER, "the producer asks for something else")?;
-    request.answer(Message::new(CONSUMER).right(consumer))?;
+    stage.give(CONSUMER, &consumer)?;
     stage.wait_until_playing(0)
 }

@@ -102,6 +102,21 @@ impl Stage {
         Ok(())
     }
 
+    /// Starts a role that others ask. It begins by telling, with this message, where it can be reached.
+    pub(crate) fn enter_reachable(&mut self, role: &str, here_i_am: u32) -> Outcome<SendRight> {
+        self.enter(role, "")?;
+        let mut greeting = self.request()?;
+        check(greeting.id() == here_i_am, "a role begins with something else than where it can be reached")?;
+        Ok(greeting.take_send(0)?)
+    }
+
+    /// Gives a right to the role that asks for it next, with this message.
+    pub(crate) fn give(&mut self, id: u32, right: &SendRight) -> Outcome {
+        let mut request = self.request()?;
+        check(request.id() == id, "a role asks for something else than it should")?;
+        Ok(request.answer(Message::new(id).right(right))?)
+    }
+
     /// The next request of a role.
     pub(crate) fn request(&mut self) -> Outcome<Received> {
         loop {
