@@ -10,20 +10,21 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 17] = [
+const CRATES: [(&str, &[&str]); 18] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
     ("portolan", &["portolan-abi"]),
     ("portolan-posix", &["portolan"]),
     ("portolan-alpc", &["portolan"]),
-    ("portolan-mq", &["portolan", "portolan-posix"]),
+    ("portolan-queues", &["portolan", "portolan-posix"]),
+    ("portolan-mq", &["portolan", "portolan-posix", "portolan-queues"]),
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),
     ("portolan-console", &["portolan"]),
     ("portolan-names", &["portolan"]),
     ("portolan-demos", &["portolan-abi", "portolan", "portolan-alpc"]),
-    ("portolan-suite", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix", "portolan-mq"]),
+    ("portolan-suite", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix"]),
     ("portolan-bench", &["portolan-abi", "portolan"]),
     ("portolan-boot", &[]),
     ("portolan-tests", &["portolan", "portolan-abi", "portolan-boot"]),

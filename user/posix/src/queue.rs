@@ -1,9 +1,10 @@
 //! Message queues: `mq_open` and what follows.
 //!
-//! The queues are kept by a server (`user/servers/mq`), so that who may send to one cannot read or
+//! The queues are kept by a server (`user/servers/mq`, found by [`server`]), so that who may send to one cannot read or
 //! spoil what others have sent. An open queue is a send right, and is closed when that is
 //! given up, or dies with its task. A call that has to wait is a request that the server
-//! answers later. If the server dies, calls end with `InputOutput`.
+//! answers later. If the server dies its queues do, too: calls end with `InputOutput`, and the one that is started in
+//! its place has none.
 //!
 //! Neighbours: the server; `errno`.
 
@@ -16,9 +17,12 @@ use portolan::abi::interface::Reply;
 use portolan::abi::message::Descriptor;
 use portolan::abi::word::NEVER;
 use portolan::interface::MsgRpc;
+use portolan::name_server;
 use portolan::{Error, Message, Name, Received, SendOnceRight, SendRight};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+/// The name by which the server is found.
+pub const SERVICE: &str = "mq";
 /// Priorities are below this (`MQ_PRIO_MAX`).
 pub const PRIORITY_MAX: u32 = 32_768;
 /// Most messages that a queue can be made for.
@@ -190,12 +194,23 @@ pub enum Create {
     New(u32, Attributes),
 }
 
+/// The server of this system's queues, as the name server knows it.
+///
+/// # Errors
+/// `NoSystem`: there is none. `InputOutput`: the name server cannot be asked.
+pub fn server() -> Result<SendRight> {
+    name_server::look_up(SERVICE).map_err(|error| match error {
+        Error::InvalidName | Error::InvalidCapability => Errno::NoSystem,
+        _ => failed(error),
+    })
+}
+
 /// An open queue. Dropped, it is closed (`mq_close`).
 #[derive(Debug)]
 pub struct MessageQueue(SendRight);
 
 impl MessageQueue {
-    /// Opens a queue that the server keeps (`mq_open`).
+    /// Opens a queue that a server keeps, by custom [`server`]'s (`mq_open`).
     ///
     /// # Errors
     /// Those of [`QueueName::new`]. `NoEntry`: there is none. `Exists`: there is one, and it was to be new. `Access`: its

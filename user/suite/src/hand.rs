@@ -16,13 +16,13 @@ use crate::message::{Buffer, Message, NONE, PATIENCE, Received, receive, receive
 use crate::{holds, port};
 use alloc::vec::Vec;
 use portolan::abi::call::{Call, Receive, Send};
-use portolan::abi::error::{code_of, result_of};
+use portolan::abi::error::result_of;
 use portolan::abi::message::{Descriptor, Options};
 use portolan::abi::thread::{self, PRIORITY_DEFAULT, State, ThreadInfo};
 use portolan::abi::vm::{Inheritance, MapFlags};
 use portolan::abi::{Capacity, Disposition, Error, Name, Protection, Result, notification, port as routine, task, vm};
 use portolan::interface::MsgRpc;
-use portolan::{ReceiveRight, trap};
+use portolan::trap;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// Bytes of an ordinary hand's two buffers, each.
@@ -34,7 +34,6 @@ const TRAP: u32 = 1;
 const LOAD: u32 = 2;
 const STORE: u32 = 3;
 const REPORT: u32 = 4;
-const SERVE_QUEUES: u32 = 5;
 const ACT: u32 = 6;
 
 /// What a hand is told; bytes for its sending buffer follow.
@@ -222,11 +221,6 @@ impl Hand {
         self.order(Order { kind: STORE, number: address, arguments: [value, 0, 0, 0, 0, 0], ..Order::default() }, &[])
     }
 
-    /// Has the hand be a server of message queues at a port of its task, for as long as that lives.
-    pub(crate) fn serve_queues(&self, port: Name) -> Result<Pending> {
-        self.order(Order { kind: SERVE_QUEUES, number: port.0.into(), ..Order::default() }, &[])
-    }
-
     /// Starts to play a part of [`alpc`](crate::alpc::act).
     pub(crate) fn act(&self, part: u64, arguments: [u64; 6]) -> Result<Pending> {
         self.order(Order { kind: ACT, number: part, arguments, ..Order::default() }, &[])
@@ -320,10 +314,6 @@ fn obey(order: &Received, sends: &mut Buffer, receives: &Buffer) -> Vec<u8> {
         STORE => {
             asm::store(order.number, order.arguments[0]);
             (0, 0)
-        }
-        SERVE_QUEUES => {
-            let served = portolan_mq::serve(&ReceiveRight::from_name(Name(order.number as u32)));
-            (code_of(&served), 0)
         }
         _ => (0, 0),
     };

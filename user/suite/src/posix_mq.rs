@@ -4,19 +4,24 @@ use crate::case::{Failure, Verdict};
 use crate::clock::{Stopwatch, deadline};
 use crate::peer::Peer;
 use crate::protocol::{self, routine};
+use crate::system::System;
 use crate::{cases, holds, same};
 use alloc::format;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
+use portolan::abi::interface::Routine;
 use portolan::abi::message::SecurityToken;
 use portolan::abi::task::Limits;
 use portolan::abi::thread::State;
+use portolan::bootstrap::routine::CheckIn;
 use portolan::interface::MsgRpc;
+use portolan::server::Served;
 use portolan::thread::{JoinHandle, spawn, yield_now};
-use portolan::{Capacity, Error, Message, Notice, ReceiveRight, SendRight, Task, host, trap};
+use portolan::{Capacity, Error, Message, Notice, ReceiveRight, Right, SendRight, Task, host, trap};
 use portolan_posix::queue::{
-    Access, Attributes, Blocking, Create, MESSAGES_MAX, PRIORITY_MAX, QueueName, SIZE_MAX, protocol as queue,
+    Access, Attributes, Blocking, Create, MESSAGES_MAX, PRIORITY_MAX, QueueName, SERVICE, SIZE_MAX, protocol as queue,
+    server as find_server,
 };
 use portolan_posix::{Errno, MessageQueue, Result, Time};
 
@@ -41,6 +46,9 @@ cases!("posix_mq":
     an_arrival_at_a_receiver_is_not_told,
     a_mode_says_who_may_open,
     a_server_that_dies_is_told,
+    a_server_that_cannot_pay_says_so,
+    a_system_has_one_server,
+    a_killed_server_comes_back_empty,
     nonsense_is_refused_and_the_server_goes_on,
     a_queue_is_a_bounded_buffer,
 );
@@ -49,19 +57,29 @@ const SMALL: Attributes = Attributes { messages: 2, size: 16, ..Attributes::DEFA
 const MODE: u32 = 0o600;
 /// What a server can spend: enough for all that it keeps.
 const LIMITS: Limits = Limits { memory: 1 << 20, ports: 1024, frames: 3072 };
+const PATIENCE_MS: u32 = 5000;
 
-/// A server in a task of its own.
+/// A server of a case's own.
 struct Server {
-    peer: Peer,
+    task: Task,
     right: SendRight,
+    /// Its bootstrap port.
+    _port: ReceiveRight,
 }
 
 impl Server {
     fn start() -> core::result::Result<Server, Failure> {
-        let peer = Peer::with_limits(LIMITS)?;
-        let (there, here) = peer.open(Capacity::DEFAULT)?;
-        peer.hand.serve_queues(there)?;
-        Ok(Server { peer, right: SendRight::from_name(here) })
+        Server::with_limits(LIMITS)
+    }
+
+    fn with_limits(limits: Limits) -> core::result::Result<Server, Failure> {
+        let (port, service) = (ReceiveRight::allocate(Capacity::DEFAULT)?, ReceiveRight::allocate(Capacity::DEFAULT)?);
+        let right = service.make_send()?;
+        let task = protocol::start_program("mq", "", limits, Right::MakeSend(&port))?;
+        let mut asked = port.receive_within(PATIENCE_MS)?;
+        same!(asked.id(), CheckIn::ID);
+        asked.answer(CheckIn::answer(service))?;
+        Ok(Server { task, right, _port: port })
     }
 
     fn open(&self, name: &[u8], access: Access, create: Create) -> Result<MessageQueue> {
@@ -448,12 +466,75 @@ fn a_server_that_dies_is_told() -> Verdict {
     let server = Server::start()?;
     let queue = Arc::new(server.small()?);
     let reader = waiting(&queue, next)?;
-    server.peer.terminate()?;
+    server.task.terminate()?;
     same!(reader.join()?, Err(Errno::InputOutput));
     same!((queue.send(b"x", 0), next(&queue)), (Err(Errno::InputOutput), Err(Errno::InputOutput)));
     same!((queue.attributes(), queue.notify(None)), (Err(Errno::InputOutput), Err(Errno::InputOutput)));
     same!(server.open(b"/small", Access::Both, Create::No).err(), Some(Errno::InputOutput));
     same!(MessageQueue::unlink(&server.right, b"/small"), Err(Errno::InputOutput));
+    Ok(())
+}
+
+fn a_server_that_cannot_pay_says_so() -> Verdict {
+    // Room for those who may wait, and for little more.
+    let server = Server::with_limits(Limits { frames: 960, ..LIMITS })?;
+    let large = Attributes { messages: 64, size: SIZE_MAX, ..Attributes::DEFAULT };
+    same!(server.open(b"/large", Access::Both, Create::New(MODE, large)).err(), Some(Errno::NoSpace));
+    same!(server.open(b"/large", Access::Both, Create::No).err(), Some(Errno::NoEntry));
+    let mut queues = Vec::new();
+    let usual = Attributes { messages: 8, size: SIZE_MAX, ..Attributes::DEFAULT };
+    let full = loop {
+        let name = format!("/{}", queues.len());
+        match server.open(name.as_bytes(), Access::Both, Create::New(MODE, usual)) {
+            Ok(queue) => queues.push(Arc::new(queue)),
+            Err(errno) => break errno,
+        }
+    };
+    same!(full, Errno::NoSpace);
+    // What was promised can be kept, all of it at once.
+    let text = [7; SIZE_MAX as usize];
+    holds!(!queues.is_empty());
+    for queue in &queues {
+        for _ in 0..usual.messages {
+            same!(queue.send(&text, 0), Ok(()));
+        }
+    }
+    let waits = (0..16).map(|_| waiting(&queues[0], move |queue| queue.send(&text, 0)));
+    let waits = waits.collect::<core::result::Result<Vec<_>, Failure>>()?;
+    for _ in 0..usual.messages + 16 {
+        same!(next(&queues[0]).map(|(bytes, _)| bytes.len()), Ok(text.len()));
+    }
+    for wait in waits {
+        same!(wait.join()?, Ok(()));
+    }
+    Ok(())
+}
+
+fn a_system_has_one_server() -> Verdict {
+    same!(find_server().err(), Some(Errno::NoSystem));
+    let _system = System::start()?;
+    let open =
+        || MessageQueue::open(&find_server()?, b"/q", Access::Both, Create::IfAbsent(MODE, SMALL), Blocking::Wait);
+    let (mine, again) = (open().map_err(of)?, open().map_err(of)?);
+    same!((mine.send(b"x", 3), next(&again)), (Ok(()), Ok((b"x".to_vec(), 3))));
+    Ok(())
+}
+
+fn a_killed_server_comes_back_empty() -> Verdict {
+    let system = System::start()?;
+    let server = find_server().map_err(of)?;
+    let open = |create| MessageQueue::open(&server, b"/q", Access::Both, create, Blocking::Wait);
+    let queue = Arc::new(open(Create::New(MODE, SMALL)).map_err(of)?);
+    let reader = waiting(&queue, next)?;
+    system.servers.kill(SERVICE)?;
+    same!(reader.join()?, Err(Errno::InputOutput));
+    same!(queue.send(b"x", 0), Err(Errno::InputOutput));
+    // The same right reaches the next one.
+    same!(open(Create::No).err(), Some(Errno::NoEntry));
+    let queue = open(Create::New(MODE, SMALL)).map_err(of)?;
+    same!((queue.send(b"y", 0), next(&queue)), (Ok(()), Ok((b"y".to_vec(), 0))));
+    system.servers.stop(SERVICE)?;
+    same!(open(Create::No).err(), Some(Errno::InputOutput));
     Ok(())
 }
 

@@ -14,7 +14,7 @@
 //! is not sent, and what it would have received is the next one's.
 //!
 //! Invariants: nobody waits for a message that is there, or for a place that is free; what the server keeps for
-//! others has a bound. Neighbour: `portolan_posix::queue`, the client's side.
+//! others has a bound, and is paid for before it is promised. Neighbour: `portolan_posix::queue`, the client's side.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -25,12 +25,13 @@ mod waiting;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use portolan::abi::PAGE_SIZE;
 use portolan::abi::message::SecurityToken;
 use portolan::abi::word::NEVER;
 use portolan::notification::Notice as KernelNotice;
 use portolan::server::{Call, Outcome};
 use portolan::trap::clock_get;
-use portolan::{Answer, Capacity, Error, Message, PortSet, ReceiveRight, Received, Right};
+use portolan::{Answer, Capacity, Error, Message, PortSet, ReceiveRight, Received, Right, Task};
 use portolan_posix::mode::{READ, WRITE};
 use portolan_posix::queue::protocol::{
     self, ARRIVED, CREATE, EXCLUSIVE, GetAttributes, NONBLOCK, Notify, Open, RECEIVE, RECEIVE_ACCESS, ReceiveHead,
@@ -46,10 +47,13 @@ use zerocopy::FromBytes;
 const QUEUES_MAX: usize = 64;
 /// Most open queues.
 const OPENINGS_MAX: usize = 256;
-/// Most bytes that all queues have room for. The server's account has to have as many, and a few for who waits.
+/// Most bytes that all queues have room for.
 const ROOM_MAX: usize = 4 << 20;
 /// Most requests that wait.
 const WAITING_MAX: usize = 128;
+/// Frames that a new queue leaves to the account: for all who may wait, each with the largest message, and for the
+/// server itself.
+const FRAMES_KEPT: u64 = (WAITING_MAX * (SIZE_MAX as usize / PAGE_SIZE + 1) + 64) as u64;
 /// Whoever is this user may do everything.
 const PRIVILEGED: u32 = 0;
 
@@ -270,7 +274,7 @@ impl Queues {
         }
         let place = self.queues.iter().position(Option::is_none).ok_or(Errno::TablesFull)?;
         let room = room_of(&wanted);
-        if self.room + room > ROOM_MAX {
+        if self.room + room > ROOM_MAX || !can_pay(room) {
             return Err(Errno::NoSpace);
         }
         let queue = Queue::new(self.caller, Mode::new(mode, 0), wanted.messages as usize, wanted.size as usize)?;
@@ -328,6 +332,12 @@ impl Queues {
         }
         Ok(before)
     }
+}
+
+/// Whether the account has the frames for this many bytes, and those to be kept.
+fn can_pay(bytes: usize) -> bool {
+    let needed = bytes.div_ceil(PAGE_SIZE) as u64 + FRAMES_KEPT;
+    Task::this().info().is_ok_and(|info| info.limits.frames - info.used.frames >= needed)
 }
 
 /// Bytes that a queue has room for.

@@ -53,6 +53,9 @@ impl Queue {
         for _ in 0..places {
             let mut bytes = Vec::new();
             bytes.try_reserve_exact(size).map_err(|_| Errno::NoSpace)?;
+            // A page is had, and paid for, when it is first touched.
+            bytes.resize(size, 0);
+            bytes.clear();
             spare.push(bytes);
         }
         let (senders, receivers) = (VecDeque::new(), VecDeque::new());
