@@ -4,7 +4,8 @@ use crate::case::{Failure, Verdict};
 use crate::message;
 use crate::peer::Peer;
 use crate::protocol::{self, routine};
-use crate::{cases, same};
+use crate::system::System;
+use crate::{cases, holds, same};
 use alloc::string::String;
 use alloc::vec::Vec;
 use portolan::abi::Disposition;
@@ -16,6 +17,7 @@ use portolan::device::IoPorts;
 use portolan::interface::MsgRpc;
 use portolan::program::LIMITS_SMALL;
 use portolan::server::Served;
+use portolan::servers::State;
 use portolan::thread::sleep_ms;
 use portolan::{Capacity, Error, Message, Notice, ReceiveRight, Result, Right, SendRight, Task, trap};
 use zerocopy::IntoBytes;
@@ -34,6 +36,7 @@ cases!("console":
     lines_of_two_tasks_do_not_mix,
     a_server_that_dies_leaves_the_kernels_console,
     a_line_that_nobody_serves_is_given_back,
+    output_goes_on_when_the_server_is_killed,
 );
 
 const PATIENCE_MS: u32 = 5000;
@@ -259,5 +262,31 @@ fn a_line_that_nobody_serves_is_given_back() -> Verdict {
     same!(console.write(b"nobody\n"), Err(Error::SendInvalidPort));
     same!(trap::debug_write(b"the kernel has its console again\n"), Ok(()));
     drop(Serial::claim(&host, Right::MakeSend(&mailbox()?))?);
+    Ok(())
+}
+
+fn output_goes_on_when_the_server_is_killed() -> Verdict {
+    let (system, mine) = (System::with("servers=suite.conf")?, mailbox()?);
+    let console = Console::from_right(system.servers.service(console::SERVICE)?);
+    console.write(b"a console server writes, and is killed on purpose:\n")?;
+    let first = system.servers.info(console::SERVICE)?;
+    let arguments = arguments::Read { most: READ_MAX as u32, reserved: 0 };
+    console.right().send(Message::new(Read::ID).value(arguments).reply_to(Right::MakeSendOnce(&mine)))?;
+    // When this is answered the server has the request to read in its hand.
+    console.flush()?;
+    system.servers.kill(console::SERVICE)?;
+    same!(mine.receive_within(PATIENCE_MS)?.notice(), Some(Notice::SendOnce));
+    same!(console.write(b"this is the next one.\n"), Ok(()));
+    console.flush()?;
+    let next = system.servers.info(console::SERVICE)?;
+    same!((next.restarts, next.state()), (1, Some(State::Running)));
+    holds!(next.task != first.task, next.task);
+    // The line is the new server's alone.
+    same!(trap::debug_write(b"refused while a server has the line\n"), Err(Error::NoAccess));
+    system.servers.stop(console::SERVICE)?;
+    // Asked before the port has died, or after that.
+    let refused = console.write(b"nobody\n");
+    holds!(matches!(refused, Err(Error::ReceiveReplyLost | Error::SendInvalidPort)), refused);
+    same!(trap::debug_write(b"the kernel has its console again\n"), Ok(()));
     Ok(())
 }
