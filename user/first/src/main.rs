@@ -7,9 +7,10 @@
 //! ```
 //!
 //! It starts the servers that the configuration `servers=` names (`portolan::configuration`), then the
-//! program that `run=` names, and ends the machine with the program's exit code. A server gets, when it
-//! asks, what its line of the configuration says; the program gets everything. With `console=kernel` the
-//! console server is left out.
+//! program that `run=` names, or several, one after the other (`run=producer,consumer`), and ends the
+//! machine with the exit code of the last, or of the first that fails. A server gets, when it asks, what
+//! its line of the configuration says; the program gets everything. With `console=kernel` the console
+//! server is left out.
 //!
 //! It serves on its own notify port, and so hears in one place what is asked, exit reports, and deaths. It
 //! never waits for a server, as the server may be waiting for it: what it tells them it sends without
@@ -64,12 +65,8 @@ macro_rules! tell {
 fn main() -> Result<u32> {
     let Some(mut first) = First::take()? else { return Ok(1) };
     first.start_servers();
-    if let Some(name) = argument("run").or(is_first_task().then_some(RUN_DEFAULT)) {
-        let Some(program) = first.machine.program(name) else { return Ok(1) };
-        first.start_program(&program, name)?;
-    }
-    first.serve()?;
-    Ok(first.close())
+    let code = first.run(argument("run").or(is_first_task().then_some(RUN_DEFAULT)))?;
+    Ok(first.close(code))
 }
 
 fn is_first_task() -> bool {
@@ -211,8 +208,39 @@ impl First {
         Child::of(program.start(launch)?)
     }
 
+    /// Runs programs to their ends, one after the other, until one fails; without programs, the servers run
+    /// until the end is ordered. The exit code.
+    fn run(&mut self, programs: Option<&str>) -> Result<u32> {
+        let Some(programs) = programs else {
+            self.serve()?;
+            return Ok(0);
+        };
+        for name in programs.split(',') {
+            let code = self.run_program(name)?;
+            if code != 0 || self.shutting_down.is_some() {
+                return Ok(code);
+            }
+        }
+        Ok(0)
+    }
+
+    fn run_program(&mut self, name: &str) -> Result<u32> {
+        let Some(program) = self.machine.program(name) else { return Ok(1) };
+        self.start_program(&program, name)?;
+        self.serve()?;
+        if self.shutting_down.is_some() {
+            return Ok(0);
+        }
+        let code = self.exit_code();
+        // It has reported, and may still have threads: what it has is for the next one.
+        if let Some(program) = self.program.take() {
+            program.end();
+        }
+        Ok(code)
+    }
+
     fn start_program(&mut self, program: &Program<'_>, name: &str) -> Result<()> {
-        let arguments = format!("{} first={}", arguments(), entered());
+        let arguments = format!("program={name} first={} {}", entered(), arguments());
         let launch = Launch::new(name, &arguments);
         let names = self.service(name_server::SERVICE).or(launch.names);
         let bootstrap = Right::MakeSend(notification::port());
@@ -233,16 +261,13 @@ impl First {
     }
 
     /// The end; the exit code. The first task's is the machine's, and ends all others.
-    fn close(&mut self) -> u32 {
-        if let Some(request) = self.shutting_down.take() {
+    fn close(&mut self, code: u32) -> u32 {
+        if !is_first_task() || self.shutting_down.is_some() {
             self.end_all();
+        }
+        if let Some(request) = self.shutting_down.take() {
             // Whoever has gone needs no answer.
             let _ = request.answer(Ok(()));
-            return 0;
-        }
-        let code = self.exit_code();
-        if !is_first_task() {
-            self.end_all();
         }
         code
     }
@@ -260,7 +285,7 @@ impl First {
         {
             let _ = routine::dispatch(self, &mut message);
         }
-        self.exit.unwrap_or_else(|| {
+        self.exit.take().unwrap_or_else(|| {
             tell!("the program died without an exit report");
             1
         })
