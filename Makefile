@@ -11,6 +11,8 @@ files := user/servers/servers.conf user/suite/suite.conf
 RUN       ?= demos#    run: which program of the archive
 DEMO      ?=#          run: one demo by its name, instead of all
 NAME      ?=#          new-task: what it is called
+PROGRAM   ?=#          run: C or Rust files of your own, each a program, one after the other
+ARGUMENTS ?=#          run: words for the programs that PROGRAM names
 T         ?=#          test: one guest test by its name, instead of everything
 FIRMWARE  ?=#          run: boot the disk image by bios or uefi, instead of the kernel itself
 ACCEL     ?= tcg#      how QEMU runs instructions: tcg, or kvm
@@ -29,8 +31,14 @@ boot  := target/debug/portolan-boot
 guest := target/x86_64-unknown-none
 build := build --quiet --target x86_64-unknown-none
 
+# What PROGRAM names, by the names that the programs get.
+own   := $(basename $(notdir $(PROGRAM)))
+comma := ,
+space := $(subst ,, )
+
 # Tests and benchmarks have the machine to themselves, without servers; their cases start their own.
-words := $(strip run=$(RUN) $(DEMO:%=demo=%) $(if $(filter suite bench,$(RUN)),,servers=servers.conf console=$(CONSOLE)))
+run   := $(or $(subst $(space),$(comma),$(strip $(own))),$(RUN))
+words := $(strip run=$(run) $(DEMO:%=demo=%) $(if $(filter suite bench,$(run)),,servers=servers.conf console=$(CONSOLE)) $(if $(ARGUMENTS),-- $(ARGUMENTS)))
 vm    := --accel $(ACCEL) --memory $(MEM)
 
 help: ## list the verbs
@@ -39,7 +47,7 @@ help: ## list the verbs
 
 run: run-$(or $(FIRMWARE),kernel) ## boot Portolan in QEMU and show the demos
 
-run-kernel: $(guest)/release/archive.tar qemu
+run-kernel: $(if $(PROGRAM),target/programs/archive.tar,$(guest)/release/archive.tar) qemu
 	@$(boot) run --kernel $(guest)/release/portolan --archive $< --words "$(words)" $(vm)
 
 run-bios: image qemu
@@ -48,7 +56,7 @@ run-bios: image qemu
 run-uefi: image qemu ovmf
 	@$(boot) run --disk target/image/portolan-uefi.img --uefi-variables target/image/variables.fd $(vm)
 
-test: $(guest)/checked/archive.tar qemu ## test on the host, then in QEMU
+test: $(guest)/checked/tests.tar qemu ## test on the host, then in QEMU
 ifeq ($(T),)
 	cargo test --quiet --no-fail-fast
 endif
@@ -83,7 +91,7 @@ check: | target/toolchain/ready ## formatting, lints, and which part may use whi
 	cargo fmt --all --check
 	cargo fmt --manifest-path boot/image/Cargo.toml --check
 	cargo clippy --quiet --all-targets -- --deny warnings
-	$(bare)-clippy clippy --quiet --target x86_64-unknown-none -p portolan-kernel $(PROGRAMS:%=-p portolan-%) -- --deny warnings
+	$(bare)-clippy clippy --quiet --target x86_64-unknown-none -p portolan-kernel $(PROGRAMS:%=-p portolan-%) -p portolan-c -- --deny warnings
 	cargo test --quiet -p portolan-tests --test layers
 
 clean: ## remove what was built, but not the toolchain
@@ -92,7 +100,7 @@ clean: ## remove what was built, but not the toolchain
 doctor: ## say which tools are here, and how to get the missing ones
 	@setup/doctor
 
-.PHONY: help run run-kernel run-bios run-uefi test bench image test-image gdb new-task book docs check clean doctor qemu ovmf FORCE
+.PHONY: c own-programs help run run-kernel run-bios run-uefi test bench image test-image gdb new-task book docs check clean doctor qemu ovmf FORCE
 .SECONDARY:
 
 # The kernel, the programs, and the archive that the kernel finds in memory; the stem is the build profile.
@@ -109,10 +117,33 @@ $(guest)/%/archive.tar: $(guest)/%/portolan $(addprefix $(guest)/%/,$(PROGRAMS))
 $(boot): FORCE | target/toolchain/ready
 	@cargo build --quiet -p portolan-boot
 
+# The tests of the C library are one C program. Without builtins, as the library is tested, not the compiler.
+$(guest)/checked/c-tests: $(wildcard user/c/tests/*) user/c/cc target/c/checked
+	@PROFILE=checked user/c/cc -O2 -g -fno-builtin -Wall -Wextra -Werror -o $@ $(filter %.c,$^)
+
+$(guest)/checked/tests.tar: $(guest)/checked/archive.tar $(guest)/checked/c-tests
+	@$(boot) pack --out $@ --words "run=suite" --kernel $(guest)/checked/portolan \
+		$(addprefix $(guest)/checked/,$(PROGRAMS)) $(guest)/checked/c-tests $(files)
+
 # The images carry their command line with them.
-target/image/archive.tar: $(guest)/release/archive.tar FORCE
+target/image/archive.tar: $(guest)/release/archive.tar $(if $(PROGRAM),own-programs) FORCE
 	@mkdir -p $(@D)
-	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/portolan $(addprefix $(guest)/release/,$(PROGRAMS)) $(files)
+	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/portolan \
+		$(addprefix $(guest)/release/,$(filter-out $(own),$(PROGRAMS))) $(addprefix target/programs/,$(own)) $(files)
+
+target/programs/archive.tar: $(guest)/release/archive.tar own-programs
+	@$(boot) pack --out $@ --words "$(words)" --kernel $(guest)/release/portolan \
+		$(addprefix $(guest)/release/,$(filter-out $(own),$(PROGRAMS))) $(addprefix target/programs/,$(own)) $(files)
+
+# What a person's own files are built with, and the files.
+own-programs: $(if $(filter %.c,$(PROGRAM)),c) $(guest)/release/archive.tar
+	@user/program release target/programs $(PROGRAM)
+
+c: target/c/release ## build what user/c/cc makes C programs with
+
+target/c/%: FORCE | target/toolchain/ready
+	@$(bare) $(build) --profile $* -p portolan-c
+	@setup/c $(guest)/$*/libportolan_c.a
 
 target/image/portolan-bios.img: $(guest)/release/portolan target/image/archive.tar target/bootloader/portolan-image
 	@target/bootloader/portolan-image --kernel $< --archive target/image/archive.tar --out $(@D)

@@ -10,7 +10,7 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 18] = [
+const CRATES: [(&str, &[&str]); 19] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
@@ -19,6 +19,7 @@ const CRATES: [(&str, &[&str]); 18] = [
     ("portolan-alpc", &["portolan"]),
     ("portolan-queues", &["portolan", "portolan-posix"]),
     ("portolan-mq", &["portolan", "portolan-posix", "portolan-queues"]),
+    ("portolan-c", &["portolan", "portolan-posix"]),
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),
     ("portolan-console", &["portolan"]),
@@ -36,7 +37,8 @@ const PROGRAM: &[&str] = &["portolan", "portolan-abi", "portolan-posix", "portol
 
 /// The crates that may contain `unsafe`: the hardware, a task's way into the kernel, programs about
 /// instructions themselves, a C interface.
-const UNSAFE: [&str; 5] = ["portolan-machine", "portolan", "portolan-suite", "portolan-bench", "portolan-counter"];
+const UNSAFE: [&str; 6] =
+    ["portolan-machine", "portolan", "portolan-c", "portolan-suite", "portolan-bench", "portolan-counter"];
 
 /// What `ipc` may use: of memory, copying, what travels in messages, and the pages that pagers supply.
 const IPC: [&str; 18] = [

@@ -1,8 +1,9 @@
 //! `guest`: tests in QEMU, one line a case.
 //!
-//! Three boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), and
-//! a conversation with the console server, in which this program types.
-//! `--test NAME` runs one case, of the suite unless its name starts with `kernel::`.
+//! Four boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), the
+//! tests of the C library, themselves in C (`run=c-tests`), and a conversation with the console server, in
+//! which this program types. `--test NAME` runs one case, or those whose names begin so, of the suite unless
+//! the name starts with `kernel::` or `c::`.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,9 @@ use std::process::ExitCode;
 /// No case is silent for longer; the suite itself gives up a case far sooner.
 const SILENCE: u64 = 60;
 const TOTAL: u64 = 900;
+
+/// The command line of the tests in C: with a console and a name server, as a person's programs run.
+const C_TESTS: &str = "run=c-tests servers=servers.conf console=kernel";
 
 /// The name of the conversation.
 const CONVERSATION: &str = "typed::a_name_is_shown_and_read";
@@ -37,11 +41,12 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
     options::nothing_left(arguments)?;
 
     let boots = match &only {
-        None => vec![("selftest", "selftest".into()), ("suite", "run=suite".into())],
+        None => vec![("selftest", "selftest".into()), ("suite", "run=suite".into()), ("c", C_TESTS.into())],
         Some(name) if name == CONVERSATION => vec![],
         Some(name) if name.starts_with("kernel::") => {
             vec![("selftest", format!("selftest test={name}"))]
         }
+        Some(name) if name.starts_with("c::") => vec![("c", format!("{C_TESTS} -- {name}"))],
         Some(name) => vec![("suite", format!("run=suite test={name}"))],
     };
     let (mut passed, mut failed) = (0, 0);

@@ -126,8 +126,21 @@ impl Console {
     /// # Errors
     /// Those of [`read`](protocol::read); `SendInvalidPort` and `ReceiveReplyLost` when the server has died.
     pub fn read(&self) -> Result<Vec<u8>> {
-        let read = protocol::read(&MsgRpc, self.0.name(), READ_MAX as u32, 0)?.results;
-        Ok(read.bytes.get(..read.count as usize).ok_or(Error::Failure)?.to_vec())
+        let mut bytes = [0; READ_MAX];
+        let count = self.read_into(&mut bytes)?;
+        Ok(bytes[..count].to_vec())
+    }
+
+    /// The same into memory of one's own, and not more than fits there; how many bytes.
+    ///
+    /// # Errors
+    /// As for [`read`](Console::read).
+    pub fn read_into(&self, into: &mut [u8]) -> Result<usize> {
+        let most = into.len().min(READ_MAX);
+        let read = protocol::read(&MsgRpc, self.0.name(), most as u32, 0)?.results;
+        let bytes = read.bytes[..most].get(..read.count as usize).ok_or(Error::Failure)?;
+        into[..bytes.len()].copy_from_slice(bytes);
+        Ok(bytes.len())
     }
 
     /// Sets what becomes of what is typed.

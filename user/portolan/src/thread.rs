@@ -248,17 +248,23 @@ impl Drop for Running {
     }
 }
 
-/// A stack; below it, a page that cannot be touched, so that an overflow is a fault.
-struct Stack(Mapping);
+/// A stack; below it, a page that cannot be touched, so that an overflow is a fault. Dropped, it is unmapped.
+pub struct Stack(Mapping);
 
 impl Stack {
-    fn new(size: usize) -> Result<Stack> {
+    /// A stack of `size` bytes, rounded up to whole pages, which get their frames when they are touched.
+    ///
+    /// # Errors
+    /// Those of [`Mapping::new`].
+    pub fn new(size: usize) -> Result<Stack> {
         let mapping = Mapping::new(None, (PAGE_SIZE + size) as u64, Protection::READ_WRITE)?;
         Task::this().protect(mapping.address(), PAGE_SIZE as u64, Protection::empty())?;
         Ok(Stack(mapping))
     }
 
-    fn top(&self) -> u64 {
+    /// The first address above it.
+    #[must_use]
+    pub fn top(&self) -> u64 {
         self.0.address() + self.0.size() as u64
     }
 }
@@ -296,6 +302,12 @@ extern "C" fn begin(start: *mut Start) -> ! {
     let start = unsafe { Box::from_raw(start) };
     let Start { main, done } = *start;
     main();
+    leave(done)
+}
+
+/// Ends the calling thread with a last word: an empty message through this right. Whoever gets it may end
+/// the thread and take its stack away.
+pub fn leave(done: SendOnceRight) -> ! {
     // From here on without the heap: the moment the message is there, this thread can be terminated.
     let mut message = [0; 3];
     let to = Address::new(done.into_name(), Disposition::MoveSendOnce);

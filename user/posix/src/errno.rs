@@ -45,6 +45,8 @@ pub enum Errno {
     FileTooBig = 27,
     /// `ENOSPC`: no memory for the object.
     NoSpace = 28,
+    /// `ESPIPE`: what is open has no places to go to.
+    IllegalSeek = 29,
     /// `ERANGE`: the result does not fit.
     Range = 34,
     /// `EDEADLK`: the wait would never end.
@@ -89,6 +91,7 @@ impl Errno {
         Errno::DescriptorsFull,
         Errno::FileTooBig,
         Errno::NoSpace,
+        Errno::IllegalSeek,
         Errno::Range,
         Errno::Deadlock,
         Errno::NameTooLong,
