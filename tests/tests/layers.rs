@@ -10,7 +10,7 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 19] = [
+const CRATES: [(&str, &[&str]); 20] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
@@ -20,6 +20,7 @@ const CRATES: [(&str, &[&str]); 19] = [
     ("portolan-queues", &["portolan", "portolan-posix"]),
     ("portolan-mq", &["portolan", "portolan-posix", "portolan-queues"]),
     ("portolan-c", &["portolan", "portolan-posix"]),
+    ("portolan-shm", &["portolan", "portolan-posix"]),
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),
     ("portolan-console", &["portolan"]),

@@ -10,6 +10,7 @@ use crate::status::{Result, Status};
 use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU64, Ordering};
 use portolan::abi::PAGE_SIZE;
+use portolan::abi::vm::MapFlags;
 use portolan::task::Terms;
 use portolan::{Mapping, MemoryObject, Protection};
 
@@ -87,11 +88,12 @@ impl View {
     pub(crate) fn arrived(object: MemoryObject, offset: u64, size: u64, max: u64, copied: bool) -> Result<View> {
         let info = object.info()?;
         check(offset, size, info.size, max)?;
-        let protection = match copied {
-            true => Protection::READ_WRITE,
-            false => Protection::from_bits_truncate(info.protection) & Protection::READ_WRITE,
+        let allowed = Protection::from_bits_truncate(info.protection) & Protection::READ_WRITE;
+        let (protection, flags) = match copied {
+            true => (Protection::READ_WRITE, MapFlags::COPY),
+            false => (allowed, MapFlags::empty()),
         };
-        let mapping = Mapping::on(&object, size, Terms { offset, protection, copy: copied, ..Terms::default() })?;
+        let mapping = Mapping::on(&object, size, Terms { offset, protection, flags, ..Terms::default() })?;
         Ok(View { mapping, object, offset, size })
     }
 

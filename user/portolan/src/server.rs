@@ -22,6 +22,7 @@ use crate::right::Right;
 use core::fmt;
 use core::marker::PhantomData;
 use portolan_abi::interface::Routine;
+use portolan_abi::message::SecurityToken;
 use portolan_abi::{Error, Name};
 
 /// A routine of a user server.
@@ -68,6 +69,12 @@ impl<R: Served> Call<'_, R> {
     #[must_use]
     pub fn sender(&self) -> u64 {
         self.message.sender()
+    }
+
+    /// Who that task acts for.
+    #[must_use]
+    pub fn security(&self) -> SecurityToken {
+        self.message.security()
     }
 
     /// Keeps the right to answer, for later. The method then ends with [`Unanswered::Later`].

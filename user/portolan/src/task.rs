@@ -227,12 +227,12 @@ impl Task {
     /// Those of [`vm_map`](vm::vm_map).
     pub fn map_on(&self, object: Option<&MemoryObject>, size: u64, place: Place, terms: Terms) -> Result<u64> {
         let right = object.map_or(Right::Null, |object| Right::CopySend(object.right()));
-        let (address, mut flags) = match place {
-            Place::Anywhere => (0, MapFlags::ANYWHERE),
-            Place::At(address) => (address, MapFlags::empty()),
+        let Terms { offset, protection, maximum, inheritance, mut flags } = terms;
+        flags.set(MapFlags::ANYWHERE, place == Place::Anywhere);
+        let address = match place {
+            Place::Anywhere => 0,
+            Place::At(address) => address,
         };
-        flags.set(MapFlags::COPY, terms.copy);
-        let Terms { offset, protection, maximum, inheritance, .. } = terms;
         let (protection, maximum, inheritance) = (protection.bits(), maximum.bits(), inheritance as u32);
         let (port, flags, right) = (self.port(), flags.bits(), right.descriptor());
         let mapped = vm::vm_map(&MsgRpc, port, address, size, offset, protection, maximum, inheritance, flags, right)?;
@@ -338,15 +338,16 @@ pub struct Terms {
     pub maximum: Protection,
     /// What a child task gets.
     pub inheritance: Inheritance,
-    /// Whether it is a copy of the object's bytes as they are now.
-    pub copy: bool,
+    /// Whether it is a copy of the object's bytes as they are now, and whether it may reach beyond its
+    /// end. Where it goes is the [`Place`]'s to say.
+    pub flags: MapFlags,
 }
 
 impl Default for Terms {
     /// The object itself from its start, to be read and written.
     fn default() -> Terms {
         let (protection, maximum) = (Protection::READ_WRITE, Protection::all());
-        Terms { offset: 0, protection, maximum, inheritance: Inheritance::Copy, copy: false }
+        Terms { offset: 0, protection, maximum, inheritance: Inheritance::Copy, flags: MapFlags::empty() }
     }
 }
 

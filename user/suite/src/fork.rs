@@ -24,11 +24,11 @@ cases!("fork":
 );
 
 /// What a child may spend, out of what a case may.
-const LIMITS: Limits = Limits { memory: 300 << 10, ports: 32, frames: 1500 };
+pub(crate) const LIMITS: Limits = Limits { memory: 300 << 10, ports: 32, frames: 1500 };
 const SMALLER: Limits = Limits { memory: 140 << 10, ports: 10, frames: 700 };
 
 /// Forks; the child ends with what `child` returns, and so does this call, in the parent.
-fn code_of(limits: Limits, child: impl FnOnce() -> u32) -> Result<u32, Failure> {
+pub(crate) fn code_of(limits: Limits, child: impl FnOnce() -> u32) -> Result<u32, Failure> {
     let exits = ReceiveRight::allocate(Capacity::DEFAULT)?;
     match fork("child", limits, exits.make_send()?)? {
         Fork::Child => exit(child()),

@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend fork state thread account host device server console services words posix_sync posix_mq bad_input alpc meta   the cases
+//! task suspend fork state thread account host device server console services words posix_sync posix_mq posix_shm bad_input alpc meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -50,6 +50,7 @@ mod peer;
 mod policies;
 mod port;
 mod posix_mq;
+mod posix_shm;
 mod posix_sync;
 mod protocol;
 mod random;
@@ -105,6 +106,7 @@ const CASES: &[&[Case]] = &[
     words::CASES,
     posix_sync::CASES,
     posix_mq::CASES,
+    posix_shm::CASES,
     services::CASES,
     bad_input::CASES,
     alpc::CASES,
