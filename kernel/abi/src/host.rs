@@ -10,6 +10,7 @@
 //! Neighbours: `boot`, how a task learns the ports' names; `trace`.
 
 use crate::interface;
+use crate::name::Name;
 use crate::trace::Event;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
@@ -94,6 +95,91 @@ interface! {
     ///
     /// `Failure`: there is none. (QEMU's `-kernel` sets up none; the boot images have one.)
     11 framebuffer / GetFramebuffer () -> (framebuffer: Framebuffer);
+
+    /// Send rights to the tasks' kernel ports, in the order in which the tasks were made: the first eight with
+    /// an id ([`TaskInfo::id`](crate::task::TaskInfo)) above `after`. `count` is how many there are, the other
+    /// rights are null; `last` is the id of the last, to go on after. With fewer than eight there are
+    /// no more. A task that lives all the while is listed exactly once. Takes time with the tasks
+    /// of the machine. (Mach's `processor_set_tasks`, in parts.)
+    ///
+    /// `NoAccess`: through the plain port. `ResourceShortage`: the machine has no memory for the list.
+    12 tasks / Tasks (after: u64) -> (last: u64, count: u32, reserved: u32;
+        task_0, task_1, task_2, task_3, task_4, task_5, task_6, task_7);
+
+    /// Which port the name is for, in the task whose kernel port's send right is in the message, and
+    /// what the kernel does behind it. (Mach's `mach_port_kernel_object`.)
+    ///
+    /// `NoAccess`: through the plain port. `InvalidCapability`: the right is no send right to a task's
+    /// kernel port. `InvalidName`. `InvalidRight`: the name is a dead one.
+    13 port_object / GetPortObject (name: Name, reserved: u32; task) -> (object: PortObject);
+}
+
+/// Most tasks in one reply of [`tasks`].
+pub const TASKS_LISTED: usize = 8;
+
+/// What a port is to the kernel, as [`port_object`] tells of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct PortObject {
+    /// The port, by the kernel's own index, as the trace has it.
+    pub port: u32,
+    /// An [`ObjectKind`].
+    pub kind: u32,
+    /// A task's or thread's id, as its `info` has it; an interrupt's line, the first of some I/O ports;
+    /// else 0.
+    pub id: u64,
+    /// The object, by the kernel's own index among those of its kind, as the trace has threads; 0 if it has none.
+    pub index: u32,
+    /// Always 0.
+    pub reserved: u32,
+}
+
+/// What there is behind a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum ObjectKind {
+    /// A queue, and whoever receives from it.
+    Queue = 0,
+    /// A port set.
+    Set = 1,
+    /// A task.
+    Task = 2,
+    /// A thread.
+    Thread = 3,
+    /// A memory object.
+    Memory = 4,
+    /// A memory object's pager, as the kernel hears it.
+    Pager = 5,
+    /// The machine, to be asked what it is.
+    Host = 6,
+    /// The machine, to be asked anything.
+    HostPrivileged = 7,
+    /// An interrupt.
+    Interrupt = 8,
+    /// A range of I/O ports.
+    IoPorts = 9,
+}
+
+impl ObjectKind {
+    /// All of them.
+    pub const ALL: [ObjectKind; 10] = [
+        ObjectKind::Queue,
+        ObjectKind::Set,
+        ObjectKind::Task,
+        ObjectKind::Thread,
+        ObjectKind::Memory,
+        ObjectKind::Pager,
+        ObjectKind::Host,
+        ObjectKind::HostPrivileged,
+        ObjectKind::Interrupt,
+        ObjectKind::IoPorts,
+    ];
+
+    /// The one with this number.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<ObjectKind> {
+        Self::ALL.into_iter().find(|kind| *kind as u32 == code)
+    }
 }
 
 /// A linear framebuffer, as [`framebuffer`] tells of it.

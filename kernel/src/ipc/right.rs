@@ -524,6 +524,18 @@ pub fn describe(k: &mut Kernel, task: TaskId, name: Name) -> Result<NameType> {
     })
 }
 
+/// The port, or set, that a name is for.
+///
+/// # Errors
+/// `InvalidName`; `InvalidRight`: the name is a dead one.
+pub fn port(k: &mut Kernel, task: TaskId, name: Name) -> Result<PortId> {
+    let slot = refresh(k, task, name)?;
+    match k.tasks[task].space.entry(slot).right {
+        Right::Port { port, .. } | Right::SendOnce { port, .. } | Right::Set(port) => Ok(port),
+        Right::Dead(_) | Right::Vacant(_) => Err(Error::InvalidRight),
+    }
+}
+
 /// The port whose receive right a name is.
 ///
 /// # Errors

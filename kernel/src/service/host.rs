@@ -4,13 +4,13 @@ use super::Answer;
 use super::memory_object::make_right;
 use crate::ipc::message::{CarriedRight, Rights};
 use crate::ipc::port::{HostAccess, KernelObject, Owner};
-use crate::ipc::{self, interrupt};
+use crate::ipc::{self, PortId, interrupt, right};
 use crate::kernel::Kernel;
 use crate::task::{AccountId, TaskId};
 use crate::vm::device;
 use portolan_abi::host::{
-    CLOCK_RESOLUTION, Framebuffer, HostInfo, PROCESSORS_MAX, PixelFormat, Processor, Request, Statistics, TRACE_EVENTS,
-    results,
+    CLOCK_RESOLUTION, Framebuffer, HostInfo, ObjectKind, PROCESSORS_MAX, PixelFormat, PortObject, Processor, Request,
+    Statistics, TASKS_LISTED, TRACE_EVENTS, results,
 };
 use portolan_abi::message::SecurityToken;
 use portolan_abi::trace::Event;
@@ -48,6 +48,12 @@ pub(super) fn handle(
             let token = SecurityToken { user: request.user, group: request.group };
             let task = named_task(k, rights)?;
             k.tasks[task].security = token;
+        }
+        (Request::Tasks(request), _) => tasks(k, request.after, answer)?,
+        (Request::GetPortObject(request), _) => {
+            let task = named_task(k, rights)?;
+            let port = right::port(k, task, request.name)?;
+            answer.results(&results::GetPortObject { object: port_object(k, port) });
         }
         (Request::Exit(request), _) => portolan_machine::exit(request.code == 0),
     }
@@ -118,6 +124,42 @@ fn named_task(k: &Kernel, rights: &Rights) -> Result<TaskId> {
         Some(Owner::Kernel(KernelObject::Task(task))) => Ok(task),
         _ => Err(Error::InvalidCapability),
     }
+}
+
+fn tasks(k: &mut Kernel, after: u64, answer: &mut Answer) -> Result<()> {
+    answer.reserve(TASKS_LISTED)?;
+    let mut listed = results::Tasks { last: after, count: 0, reserved: 0 };
+    let Kernel { tasks, ports, .. } = k;
+    for _ in 0..TASKS_LISTED {
+        let later = tasks.iter().map(|(_, task)| task).filter(|task| task.serial > listed.last && !task.has_ended());
+        let Some(next) = later.min_by_key(|task| task.serial) else {
+            answer.right(CarriedRight::Null);
+            continue;
+        };
+        answer.right(right::copy_send(ports, next.kernel_port));
+        listed.last = next.serial;
+        listed.count += 1;
+    }
+    answer.results(&listed);
+    Ok(())
+}
+
+fn port_object(k: &Kernel, port: PortId) -> PortObject {
+    let (kind, id, index) = match k.ports[port].owner {
+        Owner::Task(..) | Owner::Message | Owner::Dead => (ObjectKind::Queue, 0, 0),
+        Owner::Set(..) => (ObjectKind::Set, 0, 0),
+        Owner::Kernel(object) => match object {
+            KernelObject::Task(task) => (ObjectKind::Task, k.tasks[task].serial, task.index()),
+            KernelObject::Thread(thread) => (ObjectKind::Thread, k.threads[thread].serial, thread.index()),
+            KernelObject::Memory(object, _) => (ObjectKind::Memory, 0, object.index()),
+            KernelObject::Pager(pager) => (ObjectKind::Pager, 0, pager.index()),
+            KernelObject::Host(HostAccess::Plain) => (ObjectKind::Host, 0, 0),
+            KernelObject::Host(HostAccess::Privileged) => (ObjectKind::HostPrivileged, 0, 0),
+            KernelObject::Interrupt(line) => (ObjectKind::Interrupt, line.number().into(), 0),
+            KernelObject::IoPorts(range) => (ObjectKind::IoPorts, range.first().into(), 0),
+        },
+    };
+    PortObject { port: port.index(), kind: kind as u32, id, index, reserved: 0 }
 }
 
 fn io_claim(k: &mut Kernel, payer: AccountId, first: u32, count: u32) -> Result<CarriedRight> {

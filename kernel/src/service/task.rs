@@ -130,6 +130,7 @@ fn info(k: &Kernel, id: TaskId) -> TaskInfo {
     let (limits, used) = k.accounts.report(task.account);
     TaskInfo {
         id: task.serial,
+        name: task.name.0,
         threads: task.threads.len(),
         names: task.space.len(),
         regions: task.map.regions().len() as u32,

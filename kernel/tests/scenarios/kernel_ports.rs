@@ -308,8 +308,93 @@ fn the_plain_host_port_tells_and_does_nothing_else() {
     assert_eq!(host::statistics(&*task, plain).map(drop), Err(Error::NoAccess));
     assert_eq!(host::trace(&*task, plain, 0, 0, 0).map(drop), Err(Error::NoAccess));
     assert_eq!(host::exit(&*task, plain, 0, 0).map(drop), Err(Error::NoAccess));
+    assert_eq!(host::tasks(&*task, plain, 0).map(drop), Err(Error::NoAccess));
+    let own = Descriptor::port(task.task_self(), Disposition::CopySend as u8);
+    assert_eq!(host::port_object(&*task, plain, plain, 0, own).map(drop), Err(Error::NoAccess));
     assert_eq!(system.exit(), None);
     assert_eq!(host::info(&**first, first.host_port()).expect("through the other, too").results.info, info);
+}
+
+#[test]
+fn all_tasks_are_listed_once() {
+    let system = System::boot();
+    let first = &**system.first();
+    let made: Vec<Task> =
+        (0..host::TASKS_LISTED * 2 + 3).map(|number| system.task(&format!("task {number}"))).collect();
+    let (mut listed, mut after, mut count) = (Vec::new(), 0, host::TASKS_LISTED);
+    while count == host::TASKS_LISTED {
+        let reply = host::tasks(first, system.first().host_port(), after).expect("tasks");
+        (after, count) = (reply.results.last, reply.results.count as usize);
+        for name in &reply.rights[..count] {
+            listed.push(routine::info(first, system.give_up_later(*name)).expect("a task's port").results.info);
+        }
+        assert!(reply.rights[count..].iter().all(|name| *name == Name::NULL));
+        // One that was listed ends: the others are listed all the same.
+        if listed.len() == host::TASKS_LISTED {
+            made[0].terminate();
+        }
+    }
+    let names: Vec<String> = listed.iter().map(|info| text(&info.name)).collect();
+    assert_eq!(names[0], "first");
+    assert!(names[1..].iter().zip(0..).all(|(name, number)| *name == format!("task {number}")), "{names:?}");
+    assert_eq!(names.len(), made.len() + 1);
+    assert!(listed.is_sorted_by(|one, next| one.id < next.id));
+    assert_eq!(listed.last().expect("some").id, after);
+    // Whoever has ended is listed no more.
+    let reply = host::tasks(first, system.first().host_port(), listed[0].id).expect("tasks");
+    let next = routine::info(first, system.give_up_later(reply.rights[0])).expect("a task's port").results.info;
+    for name in &reply.rights[1..] {
+        system.give_up_later(*name);
+    }
+    assert_eq!(text(&next.name), "task 1");
+    let none = host::tasks(first, system.first().host_port(), u64::MAX).expect("tasks");
+    assert_eq!((none.results.last, none.results.count, none.rights), (u64::MAX, 0, Default::default()));
+}
+
+/// What a padded text says.
+fn text(padded: &[u8]) -> String {
+    String::from_utf8(padded.iter().copied().take_while(|byte| *byte != 0).collect()).expect("text")
+}
+
+#[test]
+fn a_name_tells_its_port_and_what_is_behind_it() {
+    use host::ObjectKind::{Host, HostPrivileged, IoPorts, Memory, Queue, Set, Task as OfTask, Thread};
+    let system = System::boot();
+    let (first, task, other) = (system.first(), system.task("task"), system.task("other"));
+    let ask = |of: &Task, name| {
+        let of = Descriptor::port(of.kernel_port(), Disposition::CopySend as u8);
+        Ok(host::port_object(&**first, first.host_port(), name, 0, of)?.results.object)
+    };
+    let kind = |of, name| ask(of, name).map(|object: host::PortObject| (object.kind, object.id));
+
+    let port = task.port(Capacity::DEFAULT);
+    let theirs = task.give_send(&other, port);
+    let (here, there) = (ask(&task, port).expect("a port"), ask(&other, theirs).expect("the same port"));
+    assert_eq!((here, here.kind), (there, Queue as u32));
+    assert_ne!(ask(&task, task.port(Capacity::DEFAULT)).expect("another port").port, here.port);
+
+    let set_kind = portolan_abi::RightKind::PortSet as u32;
+    let set = port::port_allocate_name(&*task, task.task_self(), Name::NULL, set_kind, 0, 0).expect("a set");
+    assert_eq!(kind(&task, set.results.name), Ok((Set as u32, 0)));
+    assert_eq!(kind(&task, task.task_self()), Ok((OfTask as u32, task.info().id)));
+    let thread = thread::info(&*task, task.thread_self()).expect("a thread").results.info;
+    assert_eq!(kind(&task, task.thread_self()), Ok((Thread as u32, thread.id)));
+    let object = vm::memory_object_create(&*task, task.task_self(), 4096).expect("an object").rights[0];
+    let less = memory_object::derive(&*task, object, 1, 0).expect("another right").rights[0];
+    let (all, less) = (ask(&task, object).expect("a port"), ask(&task, less).expect("a port"));
+    assert_eq!((all.kind, less.kind, all.index), (Memory as u32, Memory as u32, less.index));
+    assert_ne!(all.port, less.port);
+    assert_eq!(kind(first, first.host_port()), Ok((HostPrivileged as u32, 0)));
+    assert_eq!(kind(first, first.plain_host_port()), Ok((Host as u32, 0)));
+    let claimed = host::io_claim(&**first, first.host_port(), 0x1f0, 8).expect("I/O ports").rights[0];
+    assert_eq!(kind(first, system.give_up_later(claimed)), Ok((IoPorts as u32, 0x1f0)));
+
+    task.port_deallocate(port).expect("its end");
+    assert_eq!(ask(&other, theirs), Err(Error::InvalidRight));
+    assert_eq!(ask(&task, port), Err(Error::InvalidName));
+    let no_task = Descriptor::port(first.host_port(), Disposition::CopySend as u8);
+    let wrong = host::port_object(&**first, first.host_port(), first.kernel_port(), 0, no_task);
+    assert_eq!(wrong.map(drop), Err(Error::InvalidCapability));
 }
 
 #[test]

@@ -227,6 +227,17 @@ const ROUTINES: &[Entry] = &[
         let task = Descriptor::port(first.kernel_port(), Disposition::CopySend as u8);
         host::set_security_token(&**first, first.host_port(), 1, 2, task).map(drop)
     }),
+    (host::Tasks::ID, |s| {
+        let first = s.mailbox.system.first();
+        let listed = host::tasks(&**first, first.host_port(), 0)?;
+        let names = &listed.rights[..listed.results.count as usize];
+        names.iter().try_for_each(|name| first.port_deallocate(*name))
+    }),
+    (host::GetPortObject::ID, |s| {
+        let first = s.mailbox.system.first();
+        let task = Descriptor::port(first.kernel_port(), Disposition::CopySend as u8);
+        host::port_object(&**first, first.host_port(), first.kernel_port(), 0, task).map(drop)
+    }),
     (interrupt::Acknowledge::ID, |s| interrupt::acknowledge(&*s.mailbox.sender, s.interrupt).map(drop)),
     (interrupt::Info::ID, |s| interrupt::info(&*s.mailbox.sender, s.interrupt).map(drop)),
     (io_ports::Read::ID, |s| io_ports::read(&*s.mailbox.sender, s.io_ports, 0, 1).map(drop)),

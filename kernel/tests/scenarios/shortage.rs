@@ -268,6 +268,12 @@ fn while_lists_of_rights_are_given() {
                 granted(routine::threads(sender, own, 0));
                 granted(routine::ports_lookup(sender, own));
                 granted(routine::get_special_port(sender, own, 1, 0));
+                let first = mailbox.system.first();
+                if let Some(listed) = granted(host::tasks(&**first, first.host_port(), 0)) {
+                    for name in &listed.rights[..listed.results.count as usize] {
+                        assert_eq!(first.port_deallocate(*name), Ok(()));
+                    }
+                }
             }
         },
     );

@@ -10,9 +10,10 @@ use crate::interface::MsgRpc;
 use crate::right::{Right, SendRight};
 use crate::start::startup;
 use crate::task::Task;
-use portolan_abi::Error;
-use portolan_abi::host::{self, HostInfo, Processor, Statistics, results};
+use alloc::vec::Vec;
+use portolan_abi::host::{self, HostInfo, PortObject, Processor, Statistics, results};
 use portolan_abi::message::SecurityToken;
+use portolan_abi::{Error, Name};
 
 /// The plain host port.
 ///
@@ -61,6 +62,32 @@ pub fn statistics(host: &SendRight) -> Result<Statistics> {
 /// `InvalidArgument`: no such processor.
 pub fn trace(host: &SendRight, from: u64, cpu: u32) -> Result<results::Trace> {
     Ok(host::trace(&MsgRpc, host.name(), from, cpu, 0)?.results)
+}
+
+/// All tasks, in the order in which they were made.
+///
+/// # Errors
+/// `NoAccess`: the right is the plain one. `ResourceShortage`.
+pub fn tasks(host: &SendRight) -> Result<Vec<Task>> {
+    let (mut tasks, mut after) = (Vec::new(), 0);
+    loop {
+        let part = host::tasks(&MsgRpc, host.name(), after)?;
+        let count = (part.results.count as usize).min(host::TASKS_LISTED);
+        tasks.extend(part.rights[..count].iter().map(|name| Task::from_right(SendRight::from_name(*name))));
+        if count < host::TASKS_LISTED {
+            return Ok(tasks);
+        }
+        after = part.results.last;
+    }
+}
+
+/// Which port a name of this task is for, and what the kernel does behind it.
+///
+/// # Errors
+/// `NoAccess`: the right is the plain one. `InvalidName`; `InvalidRight`: the name is a dead one.
+pub fn port_object(host: &SendRight, task: &Task, name: Name) -> Result<PortObject> {
+    let right = Right::CopySend(task.right()).descriptor();
+    Ok(host::port_object(&MsgRpc, host.name(), name, 0, right)?.results.object)
 }
 
 /// Gives a task another security token: what its messages say of it, and its children's.

@@ -9,14 +9,14 @@ use crate::peer::Peer;
 use crate::protocol::{self, routine};
 use crate::{cases, holds, port, same, space};
 use alloc::vec::Vec;
-use portolan::abi::host::{self, Statistics};
+use portolan::abi::host::{self, ObjectKind, Statistics};
 use portolan::abi::message::Options;
 use portolan::abi::notification::Kind;
 use portolan::abi::thread::State;
 use portolan::abi::trace::{Event, Step};
 use portolan::abi::{Capacity, Disposition, Error, Name, Result};
 use portolan::interface::MsgRpc;
-use portolan::trap;
+use portolan::{SendRight, Task, trap};
 
 cases!("host":
     statistics_count_what_is_made,
@@ -32,6 +32,8 @@ cases!("host":
     every_task_has_the_plain_port,
     the_plain_port_is_refused_the_rest,
     the_clock_is_the_same_everywhere,
+    every_task_is_listed,
+    a_port_is_the_same_to_all_who_have_it,
 );
 
 fn host() -> Result<Name> {
@@ -225,6 +227,9 @@ fn the_plain_port_is_refused_the_rest() -> Verdict {
     same!(host::exit(&MsgRpc, plain, 0, 0).map(drop), Err(Error::NoAccess));
     same!(host::statistics(&MsgRpc, plain).map(drop), Err(Error::NoAccess));
     same!(host::trace(&MsgRpc, plain, 0, 0, 0).map(drop), Err(Error::NoAccess));
+    let plain = portolan::host::this()?;
+    same!(portolan::host::tasks(plain).map(drop), Err(Error::NoAccess));
+    same!(portolan::host::port_object(plain, Task::this(), plain.name()), Err(Error::NoAccess));
     Ok(())
 }
 
@@ -233,5 +238,39 @@ fn the_clock_is_the_same_everywhere() -> Verdict {
     let told = portolan::host::time(portolan::host::this()?)?;
     holds!(before <= told.now && told.now <= trap::clock_get(), before, told.now);
     same!(told.resolution, 1);
+    Ok(())
+}
+
+fn every_task_is_listed() -> Verdict {
+    let host = SendRight::from_name(host()?);
+    let before = portolan::host::tasks(&host)?;
+    let infos = before.iter().map(Task::info).collect::<Result<Vec<_>>>()?;
+    holds!(infos.is_sorted_by(|one, next| one.id < next.id));
+    same!(&infos[0].name[..6], b"first\0");
+    let peers = [Peer::start()?, Peer::start()?];
+    let now = portolan::host::tasks(&host)?;
+    same!(now.len(), before.len() + 2);
+    // A task that is known already comes under its name here.
+    same!(now[before.len()].right().name(), peers[0].task);
+    holds!(now.contains(Task::this()));
+    peers[0].terminate()?;
+    same!(portolan::host::tasks(&host)?.last().map(|task| task.right().name()), Some(peers[1].task));
+    Ok(())
+}
+
+fn a_port_is_the_same_to_all_who_have_it() -> Verdict {
+    let host = SendRight::from_name(host()?);
+    let peer = Peer::start()?;
+    let theirs = Task::from_right(SendRight::from_name(peer.task));
+    let (there, here) = peer.open(Capacity::DEFAULT)?;
+    let object = portolan::host::port_object(&host, Task::this(), here)?;
+    same!(portolan::host::port_object(&host, &theirs, there)?, object);
+    same!(object.kind, ObjectKind::Queue as u32);
+    let from = now(host.name())?;
+    Message::copy_to(here).id(ID).send()?;
+    holds!(events(host.name(), from)?.iter().any(|event| event.id == ID && event.port == object.port));
+    let task = portolan::host::port_object(&host, Task::this(), peer.task)?;
+    same!((task.kind, task.id), (ObjectKind::Task as u32, theirs.info()?.id));
+    same!(portolan::host::port_object(&host, Task::this(), Name::new(9000, 1)), Err(Error::InvalidName));
     Ok(())
 }
