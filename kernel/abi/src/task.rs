@@ -171,6 +171,8 @@ pub struct Limits {
 pub struct TaskInfo {
     /// Identifies the task for ever; what trailers call the sender.
     pub id: u64,
+    /// The task that was asked for it and pays for it, by its id, also when that has ended; 0 for the first.
+    pub parent: u64,
     /// The name that it was made with; several may have the same.
     pub name: [u8; 32],
     /// Threads.

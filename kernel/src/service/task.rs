@@ -55,6 +55,8 @@ fn create(
     let account = k.accounts.create(k.tasks[parent].account, request.limits)?;
     let child = task::create(k, TaskName(request.name), security, account, heir_of);
     let child = child.inspect_err(|_| k.accounts.close(account))?;
+    // Nothing below may fail.
+    k.tasks[child].parent = k.tasks[parent].serial;
     let bootstrap = only_right(rights);
     special::inherit(k, parent, child, bootstrap);
     let bootstrap_name = right::insert(k, child, bootstrap);
@@ -130,6 +132,7 @@ fn info(k: &Kernel, id: TaskId) -> TaskInfo {
     let (limits, used) = k.accounts.report(task.account);
     TaskInfo {
         id: task.serial,
+        parent: task.parent,
         name: task.name.0,
         threads: task.threads.len(),
         names: task.space.len(),

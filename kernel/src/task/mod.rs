@@ -42,6 +42,8 @@ pub type TaskId = Id<Task>;
 pub struct Task {
     /// Identifies it for ever; 0 is the kernel.
     pub serial: u64,
+    /// The task that was asked for it, by its serial number; 0 for the first.
+    pub parent: u64,
     /// For messages; not unique.
     pub name: TaskName,
     /// Who it acts for.
@@ -157,6 +159,7 @@ pub fn create(
     let serial = k.next_task_serial();
     let task = Task {
         serial,
+        parent: 0,
         name,
         security,
         account,

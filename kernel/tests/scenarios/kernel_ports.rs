@@ -339,6 +339,8 @@ fn all_tasks_are_listed_once() {
     assert!(names[1..].iter().zip(0..).all(|(name, number)| *name == format!("task {number}")), "{names:?}");
     assert_eq!(names.len(), made.len() + 1);
     assert!(listed.is_sorted_by(|one, next| one.id < next.id));
+    assert_eq!(listed[0].parent, 0);
+    assert!(listed[1..].iter().all(|info| info.parent == listed[0].id));
     assert_eq!(listed.last().expect("some").id, after);
     // Whoever has ended is listed no more.
     let reply = host::tasks(first, system.first().host_port(), listed[0].id).expect("tasks");
