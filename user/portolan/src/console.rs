@@ -11,10 +11,11 @@
 
 use crate::Result;
 use crate::device::{Interrupt, IoPorts};
-use crate::interface::{MsgRpc, MsgRpcWithin};
+use crate::interface::{MsgRpc, MsgRpcWithin, decode};
 use crate::lock::Once;
 use crate::message::Message;
-use crate::right::{Right, SendRight};
+use crate::receive::Received;
+use crate::right::{ReceiveRight, Right, SendRight};
 use crate::send::WhenFull;
 use crate::start::STARTUP;
 use alloc::vec::Vec;
@@ -59,6 +60,10 @@ pub mod protocol {
         ///
         /// `Failure`: the device takes no more.
         4 flush / Flush () -> ();
+
+        /// Answers when control-C is typed while lines are read; the line that is being typed is given up.
+        /// Who asks takes the place of who asked before, and that one's right to an answer is destroyed.
+        5 interrupt / WaitForInterrupt () -> ();
     }
 }
 
@@ -143,6 +148,30 @@ impl Console {
         Ok(bytes.len())
     }
 
+    /// Asks for the next bytes that are typed, and does not wait for them: they come to the port of `told`,
+    /// where [`typed`] takes them out of the message.
+    ///
+    /// # Errors
+    /// `SendInvalidPort` when the server has died; `SendTimedOut` when none serves for some seconds.
+    pub fn ask(&self, told: &ReceiveRight) -> Result<()> {
+        let arguments = protocol::arguments::Read { most: READ_MAX as u32, reserved: 0 };
+        self.request(Message::new(protocol::Read::ID).value(arguments), told)
+    }
+
+    /// Asks to be told, at the port of `told`, when control-C is typed while lines are read; what
+    /// comes is for [`interrupted`].
+    ///
+    /// # Errors
+    /// As for [`ask`](Console::ask).
+    pub fn ask_for_interrupt(&self, told: &ReceiveRight) -> Result<()> {
+        self.request(Message::new(protocol::WaitForInterrupt::ID), told)
+    }
+
+    fn request(&self, request: Message<'_>, told: &ReceiveRight) -> Result<()> {
+        let request = request.reply_to(Right::MakeSendOnce(told));
+        Ok(self.0.send_or(request, WhenFull::WaitMs(PATIENCE_MS)).map(drop)?)
+    }
+
     /// Sets what becomes of what is typed.
     ///
     /// # Errors
@@ -158,6 +187,31 @@ impl Console {
     pub fn flush(&self) -> Result<()> {
         protocol::flush(&MsgRpcWithin(PATIENCE_MS), self.0.name()).map(drop)
     }
+}
+
+/// What was typed, out of the answer to [`Console::ask`].
+///
+/// # Errors
+/// `ReceiveReplyLost`: it is not the answer, but word that the server has died with the request. What
+/// the server says.
+pub fn typed(answer: &Received) -> Result<Vec<u8>> {
+    let read = answered::<protocol::Read>(answer)?;
+    Ok(read.bytes.get(..read.count as usize).ok_or(Error::Failure)?.to_vec())
+}
+
+/// Whether control-C was typed, out of the answer to [`Console::ask_for_interrupt`].
+///
+/// # Errors
+/// As for [`typed`]; also when another task has asked.
+pub fn interrupted(answer: &Received) -> Result<()> {
+    answered::<protocol::WaitForInterrupt>(answer).map(drop)
+}
+
+fn answered<R: Routine>(answer: &Received) -> Result<R::Results> {
+    if answer.is_from_kernel() {
+        return Err(Error::ReceiveReplyLost);
+    }
+    Ok(decode::<R>(answer.id(), answer.bytes(), &[])?.results)
 }
 
 fn padded(bytes: &[u8]) -> Result<[u8; WRITE_MAX]> {

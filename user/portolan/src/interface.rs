@@ -94,7 +94,8 @@ fn open<R: Routine>(buffer: &[u64]) -> Result<Reply<R>> {
     opened
 }
 
-fn decode<R: Routine>(id: u32, bytes: &[u8], descriptors: &[Descriptor]) -> Result<Reply<R>> {
+/// The results of a routine, and what came with them, out of a reply's parts.
+pub(crate) fn decode<R: Routine>(id: u32, bytes: &[u8], descriptors: &[Descriptor]) -> Result<Reply<R>> {
     let (head, results) = ReplyHead::read_from_prefix(bytes).map_err(|_| Error::Failure)?;
     if id != R::ID + REPLY_OFFSET {
         return Err(Error::Failure);

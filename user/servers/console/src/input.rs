@@ -70,6 +70,17 @@ impl Input {
         if self.mode == Mode::Lines { shown } else { Vec::new() }
     }
 
+    /// Whether lines are read, shown or not.
+    pub(crate) fn reads_lines(&self) -> bool {
+        self.mode != Mode::Bytes
+    }
+
+    /// Forgets the line that is being typed; what is to be shown for it.
+    pub(crate) fn give_up_line(&mut self) -> Vec<u8> {
+        self.line.clear();
+        b"^C\r\n".to_vec()
+    }
+
     fn edit(&mut self, byte: u8) -> Vec<u8> {
         let after_return = core::mem::replace(&mut self.returned, byte == b'\r');
         match byte {

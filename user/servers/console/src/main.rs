@@ -20,7 +20,7 @@ mod uart;
 
 use alloc::collections::VecDeque;
 use input::Input;
-use portolan::console::protocol::{self, Flush, Read, SetMode, Write};
+use portolan::console::protocol::{self, Flush, Read, SetMode, WaitForInterrupt, Write};
 use portolan::console::{Mode, READ_MAX, SERVICE, Serial, WRITE_MAX};
 use portolan::device::{Interrupt, interrupt_in};
 use portolan::server::{Call, Held, Outcome, Unanswered, refuse};
@@ -29,6 +29,8 @@ use uart::Uart;
 
 portolan::main!(main);
 
+/// What stops a program, where somebody wants to hear of it.
+const CONTROL_C: u8 = 0x03;
 /// How many requests for input can be held.
 const READERS_MAX: usize = 32;
 
@@ -37,7 +39,7 @@ fn main() -> Result<()> {
     let Serial { io_ports, interrupt } = bootstrap::serial(&port)?;
     let uart = Uart::open(io_ports)?;
     let input = Input::default();
-    let mut console = Console { uart, interrupt, input, readers: VecDeque::new(), unfinished: None };
+    let mut console = Console { uart, interrupt, input, readers: VecDeque::new(), interrupted: None, unfinished: None };
     protocol::serve(&port, &mut console)
 }
 
@@ -47,6 +49,8 @@ struct Console {
     input: Input,
     /// Who waits for input, in the order of asking.
     readers: VecDeque<Reader>,
+    /// Who waits for an interrupt.
+    interrupted: Option<Held<WaitForInterrupt>>,
     /// The task whose line has no end yet.
     unfinished: Option<u64>,
 }
@@ -110,6 +114,11 @@ impl protocol::Server for Console {
         Ok(self.take_input()?)
     }
 
+    fn interrupt(&mut self, call: &mut Call<'_, WaitForInterrupt>) -> Outcome<WaitForInterrupt> {
+        self.interrupted = Some(call.hold());
+        Err(Unanswered::Later)
+    }
+
     fn other(&mut self, message: &mut Received) -> Answer<'static> {
         if interrupt_in(message).is_none() {
             return refuse(message, Error::BadId);
@@ -133,7 +142,10 @@ impl Console {
     /// Does what is to be done with what the device has received.
     fn take_input(&mut self) -> Result<()> {
         while let Some(byte) = self.uart.received() {
-            let echo = self.input.take(byte);
+            let echo = match byte {
+                CONTROL_C if self.interrupt_typed() => self.input.give_up_line(),
+                byte => self.input.take(byte),
+            };
             if echo.ends_with(b"\n") {
                 self.unfinished = None;
             }
@@ -141,6 +153,11 @@ impl Console {
         }
         self.answer_readers();
         Ok(())
+    }
+
+    /// Tells who waits for an interrupt, if anyone does and lines are read.
+    fn interrupt_typed(&mut self) -> bool {
+        self.input.reads_lines() && self.interrupted.take().is_some_and(|request| request.answer(Ok(())).is_ok())
     }
 
     /// A reader that has gone is passed over, and what it would have read is the next one's.
