@@ -52,7 +52,7 @@ pub const CUT_OFF: &str = " <cut off>";
 /// Text that is typed at the machine's serial line.
 #[derive(Debug, Clone, Copy)]
 pub struct Typing {
-    /// After a line that has this in it.
+    /// After a line that has this in it, and after what is typed before it.
     pub after: &'static str,
     /// What is typed.
     pub text: &'static str,
@@ -65,18 +65,19 @@ pub fn run(
     machine: &Machine,
     scratch: &Path,
     limits: Limits,
-    mut typing: Option<Typing>,
+    typing: &[Typing],
     mut line: impl FnMut(&str),
 ) -> Result<End> {
     qemu::installed()?;
     let mut guest = Guest::start(machine, scratch)?;
+    let mut typing = typing.iter().peekable();
     let started = Instant::now();
     loop {
         let left = limits.total.saturating_sub(started.elapsed());
         match guest.lines.recv_timeout(left.min(limits.silence)) {
             Ok(text) => {
                 line(&text);
-                if let Some(typing) = typing.take_if(|typing| text.contains(typing.after)) {
+                if let Some(typing) = typing.next_if(|typing| text.contains(typing.after)) {
                     guest.keyboard.write_all(typing.text.as_bytes()).context("QEMU takes no input")?;
                 }
             }

@@ -3,7 +3,7 @@
 use crate::guest::{self, End, Limits, Typing};
 use crate::report::{Judgement, Program, Report};
 use anyhow::{Context, Result};
-use portolan_boot::qemu::Machine;
+use portolan_boot::qemu::{Machine, PASSED};
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub struct Session {
 impl Session {
     /// Runs a machine to its end; `watch` sees the report after every line.
     pub fn run(machine: &Machine, log: &str, limits: Limits, watch: impl FnMut(&Report)) -> Result<Self> {
-        Self::run_typing(machine, log, limits, None, watch)
+        Self::run_typing(machine, log, limits, &[], watch)
     }
 
     /// The same, and something is typed meanwhile.
@@ -32,7 +32,7 @@ impl Session {
         machine: &Machine,
         log: &str,
         limits: Limits,
-        typing: Option<Typing>,
+        typing: &[Typing],
         mut watch: impl FnMut(&Report),
     ) -> Result<Self> {
         let log = folder()?.join(log);
@@ -55,14 +55,24 @@ impl Session {
         self.lines.iter().any(|line| line.contains(text))
     }
 
+    /// Why its end is none of a success, if it is not.
+    pub fn failure(&self) -> Option<String> {
+        (self.end != End::Exit(PASSED)).then(|| format!("a good end: the machine {}", self.end))
+    }
+
+    /// Shows the end of its log.
+    pub fn show_end(&self) {
+        let from = self.lines.len().saturating_sub(SHOWN);
+        println!("---- the last lines of {}", self.log.display());
+        self.lines[from..].iter().for_each(|line| println!("{line}"));
+        println!("----");
+    }
+
     /// Judges it, and shows the end of its log when it does not add up.
-    pub fn judge(self, program: Program) -> Judgement {
-        let judgement = self.report.judge(program, self.end);
+    pub fn judge(mut self, program: Program) -> Judgement {
+        let judgement = std::mem::take(&mut self.report).judge(program, self.end.clone());
         if !judgement.faults.is_empty() {
-            let from = self.lines.len().saturating_sub(SHOWN);
-            println!("---- the last lines of {}", self.log.display());
-            self.lines[from..].iter().for_each(|line| println!("{line}"));
-            println!("----");
+            self.show_end();
             judgement.faults.iter().for_each(|fault| println!("FAULT: {fault}"));
         }
         judgement

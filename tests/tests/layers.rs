@@ -10,7 +10,7 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 20] = [
+const CRATES: [(&str, &[&str]); 21] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
@@ -25,6 +25,7 @@ const CRATES: [(&str, &[&str]); 20] = [
     ("portolan-hello", &["portolan"]),
     ("portolan-console", &["portolan"]),
     ("portolan-names", &["portolan"]),
+    ("portolan-shell", &["portolan"]),
     ("portolan-demos", &["portolan-abi", "portolan", "portolan-alpc"]),
     ("portolan-suite", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix"]),
     ("portolan-bench", &["portolan-abi", "portolan"]),

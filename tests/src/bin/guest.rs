@@ -1,16 +1,16 @@
 //! `guest`: tests in QEMU, one line a case.
 //!
-//! Four boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), the
-//! tests of the C library, themselves in C (`run=c-tests`), and a conversation with the console server, in
-//! which this program types. `--test NAME` runs one case, or those whose names begin so, of the suite unless
-//! the name starts with `kernel::` or `c::`.
+//! Boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), the
+//! tests of the C library, themselves in C (`run=c-tests`), and conversations, in which this program types.
+//! `--test NAME` runs one case, or those whose names begin so, of the suite unless
+//! the name starts with `kernel::`, `c::` or `typed::`.
 
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
 use pico_args::Arguments;
 use portolan_boot::qemu::{Boot, Machine};
-use portolan_tests::guest::Typing;
+use portolan_tests::conversation;
 use portolan_tests::options;
 use portolan_tests::record::Outcome;
 use portolan_tests::report::{Judgement, Program, Report};
@@ -23,9 +23,6 @@ const TOTAL: u64 = 900;
 
 /// The command line of the tests in C: with a console and a name server, as a person's programs run.
 const C_TESTS: &str = "run=c-tests servers=servers.conf console=kernel";
-
-/// The name of the conversation.
-const CONVERSATION: &str = "typed::a_name_is_shown_and_read";
 
 fn main() -> ExitCode {
     match test(Arguments::from_env()) {
@@ -42,7 +39,7 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
 
     let boots = match &only {
         None => vec![("selftest", "selftest".into()), ("suite", "run=suite".into()), ("c", C_TESTS.into())],
-        Some(name) if name == CONVERSATION => vec![],
+        Some(name) if name.starts_with("typed::") => vec![],
         Some(name) if name.starts_with("kernel::") => {
             vec![("selftest", format!("selftest test={name}"))]
         }
@@ -55,28 +52,17 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
         passed += judgement.passed;
         failed += judgement.failed;
     }
-    if only.is_none_or(|name| name == CONVERSATION) {
-        let answered = converse(&machine)?;
-        passed += usize::from(answered);
-        failed += usize::from(!answered);
+    let chosen = |name: &str| only.as_ref().is_none_or(|only| name.starts_with(only));
+    for conversation in conversation::ALL.iter().filter(|conversation| chosen(conversation.name)) {
+        let missing = conversation.hold(&with_words(&machine, conversation.words.into()))?;
+        show(&Outcome {
+            name: conversation.name.into(),
+            failure: (!missing.is_empty()).then(|| format!("not said: {}", missing.join(", "))),
+        });
+        passed += usize::from(missing.is_empty());
+        failed += usize::from(!missing.is_empty());
     }
     Ok((passed, failed))
-}
-
-/// Types a name with a mistake, and sees whether it is shown, corrected, and read.
-fn converse(machine: &Machine) -> Result<bool> {
-    let machine = with_words(machine, "run=demos demo=greet servers=servers.conf".into());
-    let typing = Typing { after: "== greet", text: "Adx\x7fa\r" };
-    let limits = session::limits(SILENCE, TOTAL);
-    let session = Session::run_typing(&machine, "console.log", limits, Some(typing), |_| {})?;
-    let shown = session.said("Adx\x08 \x08a");
-    let read = session.said("Hello, Ada!");
-    let passed = session.judge(Program::Demos).failed == 0 && shown && read;
-    match passed {
-        true => println!("ok    {CONVERSATION}"),
-        false => println!("FAIL  {CONVERSATION}: shown: {shown}, read: {read}"),
-    }
-    Ok(passed)
 }
 
 fn with_words(machine: &Machine, line: String) -> Machine {

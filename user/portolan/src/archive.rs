@@ -7,10 +7,11 @@
 use crate::Result;
 use crate::mapping::Mapping;
 use crate::memory_object::MemoryObject;
+use alloc::string::String;
 use core::mem::forget;
 use core::ptr::with_exposed_provenance;
 use portolan_abi::{Error, Protection};
-use tar_no_std::TarArchiveRef;
+use tar_no_std::{ArchiveEntry, TarArchiveRef};
 
 /// The archive, mapped for as long as the task lives.
 #[derive(Debug)]
@@ -28,6 +29,12 @@ impl Archive {
         let bytes = unsafe { core::slice::from_raw_parts(first, size as usize) };
         forget(mapping);
         TarArchiveRef::new(bytes).map(Archive).map_err(|_| Error::InvalidArgument)
+    }
+
+    /// The files: names and bytes.
+    pub fn files(&self) -> impl Iterator<Item = (String, &'static [u8])> + '_ {
+        let named = |entry: ArchiveEntry<'static>| Some((entry.filename().as_str().ok()?.into(), entry.data()));
+        self.0.entries().filter_map(named)
     }
 
     /// The file with this name.
