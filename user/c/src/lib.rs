@@ -8,6 +8,7 @@
 //! heap                 malloc
 //! stdio, lock          streams on the console, and the locks that musl's functions take
 //! unistd, time, errno  what the system answers
+//! mach                 Mach's calls
 //! ```
 //!
 //! This is a border: each function trusts its caller as its C declaration says, and makes of pointers and
@@ -19,6 +20,7 @@ extern crate alloc;
 mod errno;
 mod heap;
 mod lock;
+mod mach;
 mod start;
 mod stdio;
 mod thread;

@@ -17,7 +17,7 @@ use portolan::abi::PAGE_SIZE;
 use portolan::abi::registers::Registers;
 use portolan::abi::thread::PRIORITY_DEFAULT;
 use portolan::thread::{self, Stack, Thread, sleep_ms};
-use portolan::{Capacity, Error, Mutex, ReceiveRight, SendOnceRight, Task};
+use portolan::{Capacity, Error, Mutex, Name, ReceiveRight, SendOnceRight, Task};
 
 /// What a thread runs.
 pub(crate) type Routine = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -58,6 +58,8 @@ pub(crate) struct Block {
     done: UnsafeCell<Option<SendOnceRight>>,
     /// Where that arrives.
     ended: ReceiveRight,
+    /// Its own port for replies, once it has asked for one.
+    reply: Mutex<Option<ReceiveRight>>,
     thread: Option<Thread>,
     stack: Stack,
 }
@@ -118,6 +120,15 @@ impl Block {
     /// The thread's number, above 0.
     pub(crate) fn tid(&self) -> c_int {
         self.number
+    }
+
+    /// The thread's own port for replies.
+    pub(crate) fn reply_port(&self) -> Result<Name, Error> {
+        let mut reply = self.reply.lock();
+        if reply.is_none() {
+            *reply = Some(ReceiveRight::allocate(Capacity::DEFAULT)?);
+        }
+        Ok(reply.as_ref().map_or(Name::NULL, |port| port.name()))
     }
 
     fn has_ended(&self) -> bool {
@@ -206,6 +217,7 @@ fn new_block(attributes: &Attributes, routine: Routine, argument: *mut c_void) -
         cleanup: AtomicPtr::new(null_mut()),
         done: UnsafeCell::new(Some(done)),
         ended,
+        reply: Mutex::new(None),
         thread: None,
         stack,
     })))

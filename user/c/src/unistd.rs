@@ -7,7 +7,7 @@ use portolan::{Task, console, print};
 /// What is typed, and the console twice.
 const INPUT: c_int = 0;
 const OUTPUT: c_int = 1;
-const ERRORS: c_int = 2;
+pub(crate) const ERRORS: c_int = 2;
 
 /// Memory of a C program. Of length 0 it may be anywhere, and is nothing.
 ///

@@ -1,0 +1,39 @@
+/* Results of Mach's routines. The first 14 are Mach 2.5's, those up to 21 Mach 3's, the others Portolan's. */
+#ifndef _MACH_KERN_RETURN_H_
+#define _MACH_KERN_RETURN_H_
+
+typedef int kern_return_t;
+
+#define KERN_SUCCESS 0
+#define KERN_INVALID_ADDRESS 1
+#define KERN_PROTECTION_FAILURE 2
+#define KERN_NO_SPACE 3
+#define KERN_INVALID_ARGUMENT 4
+#define KERN_FAILURE 5
+#define KERN_RESOURCE_SHORTAGE 6
+#define KERN_NOT_RECEIVER 7
+#define KERN_NO_ACCESS 8
+#define KERN_MEMORY_FAILURE 9
+#define KERN_MEMORY_ERROR 10
+#define KERN_ALREADY_IN_SET 11
+#define KERN_NOT_IN_SET 12
+#define KERN_NAME_EXISTS 13
+#define KERN_ABORTED 14
+#define KERN_INVALID_NAME 15
+#define KERN_INVALID_TASK 16
+#define KERN_INVALID_RIGHT 17
+#define KERN_INVALID_VALUE 18
+#define KERN_UREFS_OVERFLOW 19
+#define KERN_INVALID_CAPABILITY 20
+#define KERN_RIGHT_EXISTS 21
+#define KERN_LOCK_UNSTABLE 39
+#define KERN_INVALID_CALL 40
+#define KERN_BEYOND_END 41
+#define KERN_IN_USE 42
+#define KERN_OPERATION_TIMED_OUT 49
+#define KERN_VALUE_DIFFERS 60
+
+#define MIG_BAD_ID (-303)
+#define MIG_BAD_ARGUMENTS (-304)
+
+#endif

@@ -1,0 +1,2 @@
+/* The same as <mach.h>. */
+#include <mach.h>
