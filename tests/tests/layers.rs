@@ -10,7 +10,7 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 21] = [
+const CRATES: [(&str, &[&str]); 23] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
@@ -23,6 +23,8 @@ const CRATES: [(&str, &[&str]); 21] = [
     ("portolan-shm", &["portolan", "portolan-posix"]),
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),
+    ("portolan-rtc", &[]),
+    ("portolan-clock", &["portolan", "portolan-rtc"]),
     ("portolan-console", &["portolan"]),
     ("portolan-names", &["portolan"]),
     ("portolan-shell", &["portolan"]),

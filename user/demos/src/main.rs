@@ -23,6 +23,7 @@ mod generations;
 mod greet;
 mod pager;
 mod rpc;
+mod servers;
 mod shared;
 mod stage;
 
@@ -38,7 +39,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 12] = [
+const DEMOS: [Demo; 13] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -71,6 +72,7 @@ const DEMOS: [Demo; 12] = [
     },
     Demo { name: "fork", title: "a task copies itself", lead: fork::lead, role: fork::role },
     Demo { name: "alpc", title: "a connection, as Windows has it", lead: alpc::lead, role: alpc::role },
+    Demo { name: "servers", title: "a server is killed, and comes back", lead: servers::lead, role: servers::role },
 ];
 
 /// Played only by its name.

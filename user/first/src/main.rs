@@ -32,9 +32,11 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
 use portolan::abi::task::Limits;
-use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Serial, Services};
+use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Rtc, Serial, Services};
+use portolan::clock;
 use portolan::configuration::{self, Given};
 use portolan::console::{self, Console};
+use portolan::device::IoPorts;
 use portolan::program::{Launch, Program};
 use portolan::server::{Call, Held, Outcome, Unanswered, refuse};
 use portolan::servers::protocol::{self, GetService, Kill, List, ShutDown, Start, Stop};
@@ -410,6 +412,12 @@ impl routine::Server for First {
     fn serial(&mut self, call: &mut Call<'_, Serial>, told: SendRight) -> Outcome<Serial> {
         self.may_have(call.sender(), Given::Serial)?;
         Ok(console::Serial::claim(&self.machine.host, told.into())?.into_rights())
+    }
+
+    fn rtc(&mut self, call: &mut Call<'_, Rtc>) -> Outcome<Rtc> {
+        self.may_have(call.sender(), Given::Rtc)?;
+        let (first, count) = clock::RTC_IO_PORTS;
+        Ok(IoPorts::claim(&self.machine.host, first, count)?.into_right())
     }
 
     fn check_in(&mut self, call: &mut Call<'_, CheckIn>, name: ServiceName) -> Outcome<CheckIn> {

@@ -67,6 +67,12 @@ pub mod routine {
         ///
         /// `NoAccess`: it is not to be given.
         7 control / Control () -> (; control: SendRight);
+
+        /// The I/O ports of the machine's real-time clock, for the clock server. They are claimed anew for
+        /// each who asks.
+        ///
+        /// `NoAccess`: it is not to be given. `NoSpace`: somebody has it.
+        8 rtc / Rtc () -> (; io_ports: SendRight);
     }
 }
 
@@ -145,6 +151,15 @@ pub fn serial(told: &ReceiveRight) -> Result<Serial> {
         io_ports: IoPorts::from_right(SendRight::from_name(io_ports)),
         interrupt: Interrupt::from_right(SendRight::from_name(interrupt)),
     })
+}
+
+/// Asks for the machine's real-time clock.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn rtc() -> Result<IoPorts> {
+    let reply = routine::rtc(&MsgRpc, port()?.name())?;
+    Ok(IoPorts::from_right(SendRight::from_name(reply.rights[0])))
 }
 
 /// Tells the other side that this task ends. Nobody waits for an answer.

@@ -61,13 +61,20 @@ pub enum Given {
     Archive,
     /// `serial`: the first serial line.
     Serial,
+    /// `rtc`: the machine's real-time clock.
+    Rtc,
     /// `services`: to be told of the declared services.
     Services,
 }
 
 impl Given {
-    const ALL: [(&'static str, Given); 4] =
-        [("host", Given::Host), ("archive", Given::Archive), ("serial", Given::Serial), ("services", Given::Services)];
+    const ALL: [(&'static str, Given); 5] = [
+        ("host", Given::Host),
+        ("archive", Given::Archive),
+        ("serial", Given::Serial),
+        ("rtc", Given::Rtc),
+        ("services", Given::Services),
+    ];
 
     fn from_word(word: &str) -> Option<Given> {
         Self::ALL.iter().find(|(name, _)| *name == word).map(|(_, given)| *given)

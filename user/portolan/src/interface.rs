@@ -8,6 +8,7 @@
 use crate::Result;
 use crate::layout::{Address, addressed, parts, size_of_message, write};
 use crate::message::Message;
+use crate::receive::Received;
 use crate::reply::ReplyPort;
 use crate::right::Right;
 use crate::trap;
@@ -96,11 +97,10 @@ fn open<R: Routine>(buffer: &[u64]) -> Result<Reply<R>> {
 
 /// The results of a routine, and what came with them, out of a reply's parts.
 pub(crate) fn decode<R: Routine>(id: u32, bytes: &[u8], descriptors: &[Descriptor]) -> Result<Reply<R>> {
-    let (head, results) = ReplyHead::read_from_prefix(bytes).map_err(|_| Error::Failure)?;
     if id != R::ID + REPLY_OFFSET {
         return Err(Error::Failure);
     }
-    result_of(head.code)?;
+    let results = results::<R>(bytes)?;
     if descriptors.len() != R::RIGHTS_OUT + R::MEMORY_OUT {
         return Err(Error::Failure);
     }
@@ -110,7 +110,22 @@ pub(crate) fn decode<R: Routine>(id: u32, bytes: &[u8], descriptors: &[Descripto
         *name = descriptor.name;
     }
     let memory = memory.first().map_or(Region::default(), |&Descriptor { address, size, .. }| Region { address, size });
-    Ok(Reply { results: R::Results::read_from_bytes(results).map_err(|_| Error::Failure)?, rights, memory })
+    Ok(Reply { results, rights, memory })
+}
+
+/// The results in a reply's bytes, or the error.
+fn results<R: Routine>(bytes: &[u8]) -> Result<R::Results> {
+    let (head, results) = ReplyHead::read_from_prefix(bytes).map_err(|_| Error::Failure)?;
+    result_of(head.code)?;
+    R::Results::read_from_bytes(results).map_err(|_| Error::Failure)
+}
+
+/// What a message says that is the reply to a request of routine `R` for which nobody waits in a call. Its rights stay
+/// in it. `None`: it is something else.
+#[must_use]
+pub fn reply_in<R: Routine>(message: &Received) -> Option<Result<R::Results>> {
+    let is_reply = !message.is_from_kernel() && message.id() == R::ID + REPLY_OFFSET;
+    is_reply.then(|| results::<R>(message.bytes()))
 }
 
 /// A server's answer to a request of routine `R`: its results and the rights it gives.

@@ -17,6 +17,7 @@
 //! memory_object, mapping, memory     shared memory, and memory that travels
 //! word                               words of memory to wait on, beneath locks
 //! console                            the serial line's server, to write and to read
+//! clock                              the time of day, and alarms
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
 //! service, name_server               names of services, and who knows them
@@ -35,6 +36,7 @@ pub mod answer;
 pub mod archive;
 pub mod bootstrap;
 pub mod classic;
+pub mod clock;
 pub mod configuration;
 pub mod console;
 pub mod device;

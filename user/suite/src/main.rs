@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend fork state thread account host device server console services words posix_sync posix_mq posix_shm bad_input alpc meta   the cases
+//! task suspend fork state thread account host device server console services clock_server words posix_sync posix_mq posix_shm bad_input alpc meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -27,6 +27,7 @@ mod bare;
 mod capacity;
 mod case;
 mod clock;
+mod clock_server;
 mod console;
 mod copies;
 mod cpu;
@@ -108,6 +109,7 @@ const CASES: &[&[Case]] = &[
     posix_mq::CASES,
     posix_shm::CASES,
     services::CASES,
+    clock_server::CASES,
     bad_input::CASES,
     alpc::CASES,
 ];

@@ -63,7 +63,8 @@ fn mailbox() -> Result<ReceiveRight> {
     ReceiveRight::allocate(Capacity::DEFAULT)
 }
 
-fn host() -> Result<SendRight> {
+/// The privileged host port.
+pub(crate) fn host() -> Result<SendRight> {
     Ok(SendRight::from_name(routine::host(&MsgRpc, protocol::bootstrap())?.rights[0]))
 }
 
