@@ -1,7 +1,7 @@
 # Portolan: build it, run it, test it. `make help` lists the verbs.
 
 # The programs of the boot archive: NAME is the binary of the package portolan-NAME.
-PROGRAMS := first names console clock shm mq shell hello demos suite bench
+PROGRAMS := first names console clock loader shm mq shell hello demos suite bench
 PROGRAMS += $(patsubst user/programs/%/Cargo.toml,%,$(wildcard user/programs/*/Cargo.toml))
 
 # What else is in it: which servers are started, and how.

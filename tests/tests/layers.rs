@@ -10,7 +10,7 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 23] = [
+const CRATES: [(&str, &[&str]); 24] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
@@ -26,6 +26,7 @@ const CRATES: [(&str, &[&str]); 23] = [
     ("portolan-rtc", &[]),
     ("portolan-clock", &["portolan", "portolan-rtc"]),
     ("portolan-console", &["portolan"]),
+    ("portolan-loader", &["portolan"]),
     ("portolan-names", &["portolan"]),
     ("portolan-shell", &["portolan"]),
     ("portolan-demos", &["portolan-abi", "portolan", "portolan-alpc"]),

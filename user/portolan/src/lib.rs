@@ -20,6 +20,7 @@
 //! clock                              the time of day, and alarms
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
+//! loader                             programs by their names, started by a server
 //! service, name_server               names of services, and who knows them
 //! configuration, servers             which servers there are, and looking after them
 //! ```
@@ -48,6 +49,7 @@ mod heap;
 pub mod host;
 pub mod interface;
 mod layout;
+pub mod loader;
 mod lock;
 pub mod mapping;
 pub mod memory;

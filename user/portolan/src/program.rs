@@ -5,7 +5,9 @@
 //! uses nothing but routines behind kernel ports, so any task can do it with its
 //! own account. Invariant: a start that fails leaves nothing behind.
 //!
-//! Neighbours: `start` is what the new task finds; the kernel's own loader, for
+//! A start has two halves: [`Launch::make`] makes the task with what it is given, and [`Program::load`] puts the program
+//! there. Who has no file to load from leaves the second to the loader (`loader`), which needs nothing but the task's
+//! port. Neighbours: `start` is what the new task finds; the kernel's own loader, for
 //! the first task, lays out the same.
 
 use crate::Result;
@@ -43,9 +45,10 @@ pub const LIMITS_SMALL: Limits = Limits { memory: 256 << 10, ports: 256, frames:
 
 /// Why a file is no program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Defect {
     /// It is no ELF file, or is cut short.
-    NotElf,
+    NotElf = 1,
     /// It is for another machine.
     OtherMachine,
     /// It is not linked at a fixed address, or wants a dynamic linker or thread-local storage.
@@ -60,6 +63,24 @@ pub enum Defect {
     Overlap,
     /// The entry is in no executable segment.
     BadEntry,
+}
+
+impl Defect {
+    /// The defect with this number.
+    #[must_use]
+    pub fn from_code(code: u32) -> Option<Defect> {
+        let all = [
+            Defect::NotElf,
+            Defect::OtherMachine,
+            Defect::NotStatic,
+            Defect::BadAddress,
+            Defect::BadSegment,
+            Defect::WritableCode,
+            Defect::Overlap,
+            Defect::BadEntry,
+        ];
+        all.into_iter().find(|defect| *defect as u32 == code)
+    }
 }
 
 impl fmt::Display for Defect {
@@ -158,34 +179,29 @@ impl<'a> Program<'a> {
     /// Starts it in a new task.
     ///
     /// # Errors
-    /// `ResourceShortage`: the limits are too small for it, or the parent has not that
-    /// much. `InvalidValue`: name or arguments are too long. The bootstrap right, if it
-    /// was to be moved, is gone with the task if that had been made already.
-    pub fn start(&self, mut launch: Launch<'_>) -> Result<Task> {
-        if launch.limits.frames < self.frames() {
-            return Err(Error::ResourceShortage);
-        }
-        let bootstrap = core::mem::replace(&mut launch.bootstrap, Right::Null);
-        let (task, bootstrap) = launch.parent.create(launch.name, launch.limits, bootstrap)?;
-        match launch
-            .given(&task, bootstrap)
-            .and_then(|given| self.fill(&task, given, launch.arguments, launch.priority))
-        {
-            Ok(()) => Ok(task),
-            Err(error) => {
-                let _ = task.terminate();
-                Err(error)
-            }
-        }
+    /// Those of [`Launch::make`] and [`load`](Program::load).
+    pub fn start(&self, launch: Launch<'_>) -> Result<Task> {
+        let priority = launch.priority;
+        let task = launch.make()?;
+        let loaded = self.load(&task, priority);
+        ready(task, loaded)
     }
 
-    fn fill(&self, task: &Task, given: Startup, arguments: &str, priority: u32) -> Result<()> {
+    /// Puts it into a task that [`Launch::make`] has made, which pays for it: its segments, a stack, and a first
+    /// thread of this priority, which runs from now on.
+    ///
+    /// # Errors
+    /// `ResourceShortage`: the task's limits are too small for it. `NoSpace`: there is something already. Then
+    /// a part of it may be there.
+    pub fn load(&self, task: &Task, priority: u32) -> Result<()> {
+        if task.info()?.limits.frames < self.frames() {
+            return Err(Error::ResourceShortage);
+        }
         for segment in &self.segments {
             let size = segment.pages_size();
             let at = segment.offset_in_page() as usize;
             place(task, segment.page(), size, segment.protection, &[(at, segment.bytes)])?;
         }
-        place_startup(task, given, arguments)?;
         task.map(None, STACK_SIZE, Protection::READ_WRITE, Place::At(STACK_TOP - STACK_SIZE))?;
         task.thread_create(self.entry, STACK_TOP, STARTUP_ADDRESS, priority).map(drop)
     }
@@ -231,6 +247,19 @@ impl<'a> Launch<'a> {
         }
     }
 
+    /// Makes the task, with all but the program in it.
+    ///
+    /// # Errors
+    /// `ResourceShortage`: the limits are too small, or the parent has not that much. `InvalidValue`: name or
+    /// arguments are too long. The bootstrap right, if it was to be moved, is gone with the task
+    /// if that had been made already.
+    pub fn make(mut self) -> Result<Task> {
+        let bootstrap = core::mem::replace(&mut self.bootstrap, Right::Null);
+        let (task, bootstrap) = self.parent.create(self.name, self.limits, bootstrap)?;
+        let prepared = self.given(&task, bootstrap).and_then(|given| place_startup(&task, given, self.arguments));
+        ready(task, prepared)
+    }
+
     /// The rights of the start-up block, by their names in the task.
     fn given(&self, task: &Task, bootstrap: Name) -> Result<Startup> {
         let host = give(task, self.host)?;
@@ -238,6 +267,14 @@ impl<'a> Launch<'a> {
         let names = give(task, self.names)?;
         Ok(Startup { bootstrap, host, console, names, ..Startup::default() })
     }
+}
+
+/// The task, if what was to be done to it has been done; else it is ended.
+pub(crate) fn ready<E>(task: Task, done: Result<(), E>) -> Result<Task, E> {
+    if done.is_err() {
+        let _ = task.terminate();
+    }
+    done.map(|()| task)
 }
 
 /// The segment that this header asks to load; `None` if it asks for nothing.

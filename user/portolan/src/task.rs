@@ -4,7 +4,7 @@
 //! tasks from ELF files, `thread` has threads of one's own task, `mapping` its memory.
 
 use crate::Result;
-use crate::interface::MsgRpc;
+use crate::interface::{MsgRpc, MsgRpcWithin};
 use crate::layout::{Address, addressed, write};
 use crate::lock::Once;
 use crate::memory::Memory;
@@ -43,6 +43,16 @@ impl Task {
     #[must_use]
     pub fn from_right(right: SendRight) -> Task {
         Task(right)
+    }
+
+    /// The same for a right that may be to anything, from someone who is not trusted. A port that is not
+    /// the kernel's is not waited for: the kernel answers within the call.
+    ///
+    /// # Errors
+    /// `InvalidCapability`: it is no task's kernel port, or the task has ended.
+    pub fn from_stranger(right: SendRight) -> Result<Task> {
+        task::info(&MsgRpcWithin(0), right.name()).map_err(|_| Error::InvalidCapability)?;
+        Ok(Task(right))
     }
 
     /// The right.

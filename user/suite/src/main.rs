@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend fork state thread account host device server console services clock_server words posix_sync posix_mq posix_shm bad_input alpc meta   the cases
+//! task suspend fork state thread account host device server console services clock_server loader words posix_sync posix_mq posix_shm bad_input alpc meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -40,6 +40,7 @@ mod fork;
 mod hand;
 mod host;
 mod ipc;
+mod loader;
 mod message;
 mod meta;
 mod names;
@@ -110,6 +111,7 @@ const CASES: &[&[Case]] = &[
     posix_shm::CASES,
     services::CASES,
     clock_server::CASES,
+    loader::CASES,
     bad_input::CASES,
     alpc::CASES,
 ];

@@ -314,12 +314,12 @@ fn names_are_listed_in_order() -> Verdict {
     let declared: Vec<Entry> = name_server::list()?;
     // Those of `broken` and of the console that is left out have no port.
     let texts: Vec<&str> = declared.iter().filter_map(|entry| entry.name.text().ok()).collect();
-    same!(texts, ["clock", "echo", "fragile", "mq", "names", "second", "shm"]);
+    same!(texts, ["clock", "echo", "fragile", "loader", "mq", "names", "second", "shm"]);
     holds!(declared.iter().all(|entry| entry.owner == 0));
     let _kept: Vec<Registration> =
         (10..50).rev().map(|number| name_server::register(&format!("x{number}"), &right)).collect::<Result<_>>()?;
     let listed = name_server::list()?;
-    same!(listed.len(), 47);
+    same!(listed.len(), 48);
     holds!(listed.is_sorted_by_key(|entry| entry.name));
     let me = Task::this().info()?.id;
     same!(listed.iter().filter(|entry| entry.owner == me).count(), 40);
@@ -466,7 +466,7 @@ fn orders_that_make_no_sense_are_refused() -> Verdict {
     let names: Vec<ServiceName> = servers.list()?.iter().map(|info: &ServerInfo| info.name).collect();
     same!(
         names,
-        ["names", "clock", "mq", "shm", "echo", "fragile", "broken"]
+        ["names", "clock", "loader", "mq", "shm", "echo", "fragile", "broken"]
             .map(|name| ServiceName::new(name).expect("a name"))
     );
     Ok(())
