@@ -14,7 +14,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use portolan::abi::task::Limits;
-use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Serial, Services};
+use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Rtc, Serial, Services};
 use portolan::program::{Launch, Program};
 use portolan::server::{Call, Outcome, refuse};
 use portolan::service::ServiceName;
@@ -265,6 +265,10 @@ impl routine::Server for Shell {
     }
 
     fn serial(&mut self, _: &mut Call<'_, Serial>, _: SendRight) -> Outcome<Serial> {
+        Err(Error::NoAccess.into())
+    }
+
+    fn rtc(&mut self, _: &mut Call<'_, Rtc>) -> Outcome<Rtc> {
         Err(Error::NoAccess.into())
     }
 
