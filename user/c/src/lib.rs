@@ -8,6 +8,8 @@
 //! heap                 malloc
 //! stdio, lock          streams on the console, and the locks that musl's functions take
 //! unistd, time, errno  what the system answers
+//! mutex, rendezvous, semaphore   what threads and tasks meet at
+//! shared_memory, queue           what tasks share by name: memory, message queues
 //! mach                 Mach's calls
 //! ```
 //!
@@ -21,6 +23,11 @@ mod errno;
 mod heap;
 mod lock;
 mod mach;
+mod mutex;
+mod queue;
+mod rendezvous;
+mod semaphore;
+mod shared_memory;
 mod start;
 mod stdio;
 mod thread;

@@ -12,11 +12,12 @@ use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
 use core::ptr::null_mut;
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use portolan::abi::PAGE_SIZE;
 use portolan::abi::registers::Registers;
 use portolan::abi::thread::PRIORITY_DEFAULT;
 use portolan::thread::{self, Stack, Thread, sleep_ms};
+use portolan::word::Owner;
 use portolan::{Capacity, Error, Mutex, Name, ReceiveRight, SendOnceRight, Task};
 
 /// What a thread runs.
@@ -58,6 +59,8 @@ pub(crate) struct Block {
     done: UnsafeCell<Option<SendOnceRight>>,
     /// Where that arrives.
     ended: ReceiveRight,
+    /// Who it is to locks: the number of an `Owner`, once it has asked; else 0.
+    owner: AtomicU64,
     /// Its own port for replies, once it has asked for one.
     reply: Mutex<Option<ReceiveRight>>,
     thread: Option<Thread>,
@@ -122,6 +125,18 @@ impl Block {
         self.number
     }
 
+    /// Who the calling thread, whose block this is, is to locks.
+    pub(crate) fn owner(&self) -> Result<Owner, Errno> {
+        match self.owner.load(Ordering::Relaxed) {
+            0 => {
+                let owner = Owner::this().map_err(errno::of)?;
+                self.owner.store(owner.number(), Ordering::Relaxed);
+                Ok(owner)
+            }
+            number => Ok(Owner::from_number(number)),
+        }
+    }
+
     /// The thread's own port for replies.
     pub(crate) fn reply_port(&self) -> Result<Name, Error> {
         let mut reply = self.reply.lock();
@@ -168,6 +183,12 @@ impl Attributes {
             scheduling: [0; 3],
             unused: [0; 2],
         }
+    }
+
+    /// Those of a thread for which nobody waits, with the stack that is given.
+    pub(crate) fn detached(given: Option<&Attributes>) -> Attributes {
+        let stack_size = given.map_or(STACK_DEFAULT, |given| given.stack_size);
+        Attributes { detached: 1, ..Attributes::with_stack(stack_size) }
     }
 }
 
@@ -217,6 +238,7 @@ fn new_block(attributes: &Attributes, routine: Routine, argument: *mut c_void) -
         cleanup: AtomicPtr::new(null_mut()),
         done: UnsafeCell::new(Some(done)),
         ended,
+        owner: AtomicU64::new(0),
         reply: Mutex::new(None),
         thread: None,
         stack,

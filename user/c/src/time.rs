@@ -5,9 +5,10 @@
 use crate::errno::{self, Errno};
 use core::ffi::{c_int, c_long};
 use portolan::{Name, trap};
+use portolan_posix::Time;
 
 /// `struct timespec`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 #[repr(C)]
 pub(crate) struct TimeSpec {
     pub(crate) seconds: i64,
@@ -28,6 +29,12 @@ impl TimeSpec {
         let seconds = u64::try_from(self.seconds).ok()?;
         let below = u64::try_from(self.nanoseconds).ok().filter(|part| *part < NANOSECONDS)?;
         Some(seconds.saturating_mul(NANOSECONDS).saturating_add(below))
+    }
+}
+
+impl From<TimeSpec> for Time {
+    fn from(time: TimeSpec) -> Time {
+        Time { seconds: time.seconds, nanoseconds: time.nanoseconds }
     }
 }
 

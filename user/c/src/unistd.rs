@@ -1,7 +1,7 @@
 //! `unistd.h`: the console as descriptors 0 to 2, and who this is.
 
 use crate::errno::{self, Errno};
-use core::ffi::{c_int, c_long};
+use core::ffi::{c_int, c_long, c_uint};
 use portolan::{Task, console, print};
 
 /// What is typed, and the console twice.
@@ -19,6 +19,18 @@ pub(crate) unsafe fn bytes<'a>(start: *const u8, length: usize) -> &'a [u8] {
     }
     // SAFETY: the caller vouches for it.
     unsafe { core::slice::from_raw_parts(start, length) }
+}
+
+/// Room of a C program, which is nothing if its length is 0.
+///
+/// # Safety
+/// So many bytes can be read and written from `start` on, by nobody else while the result is used.
+pub(crate) unsafe fn bytes_mut<'a>(start: *mut u8, length: usize) -> &'a mut [u8] {
+    if length == 0 {
+        return &mut [];
+    }
+    // SAFETY: the caller vouches for it.
+    unsafe { core::slice::from_raw_parts_mut(start, length) }
 }
 
 /// Writes all of it to a descriptor.
@@ -54,13 +66,18 @@ unsafe extern "C" fn read(descriptor: c_int, into: *mut u8, length: usize) -> is
         return 0;
     }
     // SAFETY: the caller passes room of this length.
-    let into = unsafe { core::slice::from_raw_parts_mut(into, length) };
+    let into = unsafe { bytes_mut(into, length) };
     errno::value_or_errno(read_some(descriptor, into).map(|count| count as isize))
+}
+
+/// Whether it is one of the console's three.
+pub(crate) fn is_console(descriptor: c_int) -> bool {
+    matches!(descriptor, INPUT | OUTPUT | ERRORS)
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn isatty(descriptor: c_int) -> c_int {
-    let is_console = matches!(descriptor, INPUT | OUTPUT | ERRORS);
+    let is_console = is_console(descriptor);
     if !is_console {
         errno::set(Errno::BadDescriptor);
     }
@@ -92,10 +109,52 @@ extern "C" fn getpid() -> c_int {
     Task::this().info().map_or(0, |info| info.id as c_int)
 }
 
+/// Who this is, which every program can be told; -1 if there is no memory for the answer.
+fn identity(number: Result<u32, Errno>) -> c_uint {
+    number.unwrap_or(c_uint::MAX)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn getuid() -> c_uint {
+    identity(portolan_posix::getuid())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn geteuid() -> c_uint {
+    identity(portolan_posix::geteuid())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn getgid() -> c_uint {
+    identity(portolan_posix::getgid())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn getegid() -> c_uint {
+    identity(portolan_posix::getegid())
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn umask(mask: c_uint) -> c_uint {
+    portolan_posix::umask(mask)
+}
+
 /// `_SC_…` of Linux.
 mod limit {
     use core::ffi::c_int;
 
+    pub(super) const OPEN_MAX: c_int = 4;
+    pub(super) const SEMAPHORES: c_int = 21;
+    pub(super) const SHARED_MEMORY_OBJECTS: c_int = 22;
+    pub(super) const MESSAGE_PASSING: c_int = 20;
+    pub(super) const MAPPED_FILES: c_int = 15;
+    pub(super) const MEMORY_PROTECTION: c_int = 19;
+    pub(super) const TIMEOUTS: c_int = 164;
+    pub(super) const BARRIERS: c_int = 133;
+    pub(super) const MQ_OPEN_MAX: c_int = 27;
+    pub(super) const MQ_PRIO_MAX: c_int = 28;
+    pub(super) const SEM_NSEMS_MAX: c_int = 32;
+    pub(super) const SEM_VALUE_MAX: c_int = 33;
     pub(super) const CLK_TCK: c_int = 2;
     pub(super) const PAGE_SIZE: c_int = 30;
     pub(super) const PROCESSORS_CONF: c_int = 83;
@@ -117,7 +176,15 @@ extern "C" fn sysconf(name: c_int) -> c_long {
         limit::PAGE_SIZE => portolan::abi::PAGE_SIZE as c_long,
         limit::CLK_TCK => 100,
         limit::PROCESSORS_CONF | limit::PROCESSORS_ONLN => 1,
-        limit::VERSION | limit::MONOTONIC_CLOCK | limit::THREADS => POSIX,
+        limit::VERSION | limit::MONOTONIC_CLOCK | limit::THREADS | limit::TIMEOUTS | limit::BARRIERS => POSIX,
+        limit::SEMAPHORES | limit::SHARED_MEMORY_OBJECTS | limit::MESSAGE_PASSING => POSIX,
+        limit::MAPPED_FILES | limit::MEMORY_PROTECTION => POSIX,
+        limit::OPEN_MAX => portolan_posix::descriptor::OPEN_MAX as c_long,
+        limit::MQ_OPEN_MAX => crate::queue::OPEN_MAX as c_long,
+        limit::MQ_PRIO_MAX => portolan_posix::queue::PRIORITY_MAX.into(),
+        limit::SEM_VALUE_MAX => portolan_posix::VALUE_MAX.into(),
+        // As many as there is memory for.
+        limit::SEM_NSEMS_MAX => -1,
         limit::THREAD_KEYS_MAX => crate::thread::KEYS_MAX as c_long,
         limit::THREAD_DESTRUCTOR_ITERATIONS => crate::thread::DESTRUCTOR_ROUNDS as c_long,
         limit::THREAD_STACK_MIN => crate::thread::STACK_MIN as c_long,

@@ -15,8 +15,8 @@ pub fn umask(mask: u32) -> u32 {
     UMASK.swap(mask & 0o777, Ordering::Relaxed)
 }
 
-/// The mode of a new object for which a program gives these bits.
-pub(crate) fn created_mode(bits: u32) -> u32 {
+/// The mode of a new object for which a program gives these bits: what the umask leaves of them.
+pub fn created_mode(bits: u32) -> u32 {
     Mode::new(bits, UMASK.load(Ordering::Relaxed)).bits()
 }
 

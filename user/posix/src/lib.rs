@@ -4,7 +4,7 @@
 //! errno      why a call failed
 //! object_name, mode, identity   what an object may be called, who may do what with it, and who we are
 //! time       until when a call waits
-//! semaphore, mutex, condition, barrier, once   in words of shared memory, without a call while nobody waits
+//! semaphore, mutex, condition, barrier, rwlock, once   in words of shared memory, without a call while nobody waits
 //! queue      message queues, kept by a server
 //! shared_memory, descriptor, mapping   shared memory: its names, kept by a server; what is open; what is mapped
 //! ```
@@ -26,6 +26,7 @@ mod mutex;
 mod object_name;
 mod once;
 pub mod queue;
+mod rwlock;
 mod semaphore;
 pub mod shared_memory;
 mod time;
@@ -34,13 +35,14 @@ pub use barrier::{Arrival, BARRIER_WORDS, Barrier};
 pub use condition::{CONDITION_WORDS, Condition};
 pub use descriptor::{Descriptor, close, fstat, ftruncate};
 pub use errno::{Errno, Result};
-pub use identity::{getegid, geteuid, getgid, getuid, umask};
+pub use identity::{created_mode, getegid, geteuid, getgid, getuid, umask};
 pub use mapping::{mmap, mprotect, msync, munmap};
 pub use mode::{Mode, Wish};
 pub use mutex::{Kind, MUTEX_WORDS, Mutex, Robustness};
 pub use object_name::{NAME_MAX, ObjectName};
 pub use once::Once;
 pub use queue::MessageQueue;
+pub use rwlock::{Hold, ReadWriteLock};
 pub use semaphore::{Semaphore, VALUE_MAX};
 pub use shared_memory::{shm_open, shm_unlink};
 pub use time::Time;
