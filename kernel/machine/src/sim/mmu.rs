@@ -23,7 +23,8 @@ const REMEMBERED: usize = 64;
 #[derive(Default)]
 pub(super) struct Mmu {
     root: Option<Frame>,
-    /// A page and its leaf entry, at the place that the page number gives.
+    /// A page and its leaf entry, at the place that the page number's hash gives: addresses that
+    /// programs choose for their roundness should not drive out each other.
     remembered: Remembered,
 }
 
@@ -37,7 +38,8 @@ impl Default for Remembered {
 
 impl Remembered {
     fn place(&mut self, page: VirtAddr) -> &mut Option<(VirtAddr, u64)> {
-        &mut self.0[(page.0 >> 12) as usize % REMEMBERED]
+        let hash = (page.0 >> 12).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        &mut self.0[(hash >> 32) as usize % REMEMBERED]
     }
 
     fn leaf(&mut self, page: VirtAddr) -> Option<u64> {
