@@ -112,7 +112,7 @@ pub enum Call {
     /// Makes a port of this capacity and returns the name of its receive right.
     PortAllocate(Capacity),
     /// Gives up one user reference of a send right or dead name, or a send-once or
-    /// receive right. A receive right goes last: then the port dies.
+    /// receive right, or a port set. A receive right goes last: then the port dies.
     PortDeallocate(Name),
     /// The name of a send right to the caller's own task; adds no reference.
     TaskSelf,

@@ -149,10 +149,10 @@ errors! {
     /// The task has no room for the names or the memory that the message brings, or cannot
     /// pay for it. It stays queued.
     ReceiveNoSpace = -205, "RCV_NOT_ENOUGH_MEMORY";
-    /// The port was put into a set during the wait.
-    ReceivePortChanged = -206, "RCV_PORT_CHANGED";
     /// The wait was ended by `thread_abort`.
     ReceiveInterrupted = -207, "RCV_INTERRUPTED";
+    /// The port was put into a set during the wait.
+    ReceivePortChanged = -208, "RCV_PORT_CHANGE";
     /// The reply right of this `msg_rpc` is gone: no reply will ever come.
     ReceiveReplyLost = -209, "RCV_REPLY_LOST";
     /// Unknown or contradicting option bits.
