@@ -105,6 +105,18 @@ fn a_send_to_the_own_full_mailbox_is_refused_and_the_message_stays() {
 }
 
 #[test]
+fn a_send_that_can_be_aborted_waits_for_that() {
+    let ring = Ring::new(1, ONE);
+    let Member { task, next, port, .. } = &ring.tasks[0];
+    ring.tasks[0].send().done().expect("room for one");
+    let own = task.give(ring.system.first(), task.thread_self(), Disposition::CopySend);
+    let sent = task.send_with(Message::to(*next), Options::SEND_INTERRUPT, 0);
+    assert!(sent.waits());
+    portolan_abi::thread::abort(&**ring.system.first(), ring.system.give_up_later(own)).expect("aborted");
+    assert_eq!((sent.done(), task.status(*port).messages), (Err(Error::SendInterrupted), 1));
+}
+
+#[test]
 fn two_that_ask_each_other_are_told() {
     let ring = Ring::new(2, ONE);
     let [a, b] = &ring.tasks[..] else { panic!("two") };

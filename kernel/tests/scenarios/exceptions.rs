@@ -282,6 +282,7 @@ fn an_aborted_exception_is_tried_again_and_a_late_reply_does_nothing() {
     assert!(store.waits());
     let info = thread::info(&*stage.handler, thread).expect("the thread").results.info;
     assert_eq!(info.state, State::Excepted as u32);
+    assert_eq!(stage.hear(stage.port).err(), Some(Error::ReceiveTimedOut), "it did not try a third time");
     stage.answer(&new, Error::Failure as i32, 0, Registers::default()).expect("a reply");
     stage.ends("nothing is mapped there");
 }

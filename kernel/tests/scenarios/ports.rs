@@ -2,7 +2,9 @@
 
 use crate::harness::{Mailbox, Message, System, WhenFull};
 use portolan_abi::call::{Receive, Send};
-use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_MAX, Options, Trailer, received_size};
+use portolan_abi::message::{
+    DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_MAX, Options, Trailer, received_size, trailer_offset,
+};
 use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, RightKind, host};
 
 #[test]
@@ -363,6 +365,42 @@ fn nothing_beyond_message_and_trailer_is_written_to_the_buffer() {
     let buffer = mailbox.receiver.load(address, 256);
     let size = received_size(Header::SIZE + 3);
     assert!(buffer[size..].iter().all(|byte| *byte == 0xee));
+}
+
+#[test]
+fn the_bytes_before_the_trailer_are_zero() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let (_, address) = mailbox.receiver.buffers();
+    for length in 0..=24 {
+        for waits in [false, true] {
+            mailbox.receiver.store(address, &[0xee; 256]);
+            let waiting = waits.then(|| mailbox.receive());
+            mailbox.send(&"x".repeat(length), WhenFull::Wait);
+            waiting.unwrap_or_else(|| mailbox.receive()).done().expect("the message");
+            let end = Header::SIZE + length;
+            let gap = mailbox.receiver.load(address + end as u64, trailer_offset(end) - end);
+            assert!(gap.iter().all(|byte| *byte == 0), "{length}: {gap:x?}");
+        }
+    }
+}
+
+#[test]
+fn a_buffer_of_any_size_too_small_gets_nothing() {
+    let mailbox = Mailbox::new(Capacity::DEFAULT);
+    let (_, address) = mailbox.receiver.buffers();
+    let right = mailbox.sender.port(Capacity::DEFAULT);
+    let message = Message::to(mailbox.to).text("abc").right(right, Disposition::MakeSend);
+    let needed = received_size(message.bytes().len());
+    mailbox.sender.send(message, WhenFull::Wait).done().expect("sent");
+    mailbox.receiver.store(address, &[0xee; 256]);
+    for size in 0..needed {
+        let receive = Receive { address, size: size as u32, port: mailbox.port, timeout: 0 };
+        let call = Call::Message { send: None, receive: Some(receive), options: Options::RCV_TIMEOUT };
+        assert_eq!(mailbox.receiver.call(call).done(), (Err(Error::ReceiveTooLarge), needed as u64), "{size}");
+    }
+    assert_eq!(mailbox.receiver.load(address, 256), [0xee; 256]);
+    let received = mailbox.receiver.receive_with(mailbox.port, Options::empty(), 0, needed as u32);
+    assert_eq!(received.done().expect("it fits").text(), "abc");
 }
 
 #[test]

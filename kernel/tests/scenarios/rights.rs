@@ -711,3 +711,146 @@ fn rights_made_for_a_message_that_failed_count_only_where_they_were_made() {
     assert_eq!(send.done(), Err(Error::SendTimedOut));
     assert_eq!(receiver.status(moved).make_send_count, 1);
 }
+
+/// What of a right a task has under one name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Has {
+    receive: bool,
+    sends: u32,
+}
+
+impl Has {
+    /// What is left once a message has taken this; `None`: it cannot.
+    fn after(self, how: Disposition) -> Option<Has> {
+        let Has { receive, sends } = self;
+        match how {
+            Disposition::MakeSend | Disposition::MakeSendOnce => receive.then_some(self),
+            Disposition::MoveReceive => receive.then_some(Has { receive: false, sends }),
+            Disposition::CopySend => (sends > 0).then_some(self),
+            Disposition::MoveSend => Some(Has { receive, sends: sends.checked_sub(1)? }),
+            Disposition::MoveSendOnce => None,
+        }
+    }
+}
+
+/// A name with this, of a port to which someone else can send, too.
+fn name_with(mailbox: &Mailbox, has: Has) -> Name {
+    let Mailbox { sender, receiver, .. } = mailbox;
+    let owner = if has.receive { sender } else { receiver };
+    let port = owner.port(Capacity::DEFAULT);
+    let names: Vec<Name> = (0..has.sends).map(|_| owner.give_send(sender, port)).collect();
+    names.first().copied().unwrap_or(port)
+}
+
+fn has(task: &Task, name: Name) -> Has {
+    task.port_type(name)
+        .map_or(Has { receive: false, sends: 0 }, |kind| Has { receive: kind.receive > 0, sends: kind.send })
+}
+
+const DISPOSITIONS: [Disposition; 6] = [
+    Disposition::MoveReceive,
+    Disposition::MoveSend,
+    Disposition::MoveSendOnce,
+    Disposition::CopySend,
+    Disposition::MakeSend,
+    Disposition::MakeSendOnce,
+];
+
+/// A message takes rights in the order of its header and descriptors, and what one has taken the next
+/// does not find; if one is not there, all are back.
+#[test]
+fn rights_under_one_name_are_taken_one_after_the_other() {
+    let before_all = [true, false].into_iter().flat_map(|receive| (0..3).map(move |sends| Has { receive, sends }));
+    let replies: Vec<Option<Disposition>> = DISPOSITIONS.into_iter().map(Some).chain([None]).collect();
+    for before in before_all.filter(|has| has.receive || has.sends > 0) {
+        for reply in &replies {
+            let mailbox = Mailbox::new(Capacity::Unbounded);
+            mailbox.system.unchecked(|| {
+                for pair in DISPOSITIONS.into_iter().flat_map(|one| DISPOSITIONS.map(|other| [one, other])) {
+                    let name = name_with(&mailbox, before);
+                    let mut message = Message::to(mailbox.to).right(name, pair[0]).right(name, pair[1]);
+                    if let Some(how) = *reply {
+                        message = message.reply(name, how);
+                    }
+                    let replied = match *reply {
+                        None => Some(before),
+                        Some(Disposition::MoveReceive) => None,
+                        Some(how) => before.after(how),
+                    };
+                    let after = replied.and_then(|left| left.after(pair[0])?.after(pair[1]));
+                    let expected = match (replied, after) {
+                        (None, _) => Err(Error::SendInvalidReply),
+                        (_, None) => Err(Error::SendInvalidRight),
+                        _ => Ok(()),
+                    };
+                    let sent = mailbox.sender.send(message, WhenFull::Return).done();
+                    assert_eq!(sent, expected, "{before:?}, {reply:?}, {pair:?}");
+                    assert_eq!(has(&mailbox.sender, name), after.unwrap_or(before), "{before:?}, {reply:?}, {pair:?}");
+                    if before.receive && after.is_none() {
+                        let status = mailbox.sender.status(name);
+                        let made = (status.send_rights, status.send_once_rights, status.make_send_count);
+                        assert_eq!(made, (before.sends.min(1), 0, before.sends), "{reply:?}, {pair:?}");
+                    }
+                    if let Ok(received) = mailbox.receiver.receive_now(mailbox.port).done() {
+                        let kinds = [0, 1].map(|number| received.right(number).1);
+                        assert_eq!(kinds, pair.map(|how| Some(how.arrives_as())));
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// The right that a message goes through is taken first.
+#[test]
+fn a_name_can_be_destination_reply_and_freight_at_once() {
+    let mailbox = Mailbox::new(Capacity::Unbounded);
+    let task = &mailbox.sender;
+    for sends in 0..3 {
+        let before = Has { receive: true, sends };
+        for to in DISPOSITIONS {
+            for pair in DISPOSITIONS.into_iter().flat_map(|one| DISPOSITIONS.map(|other| [one, other])) {
+                let name = name_with(&mailbox, before);
+                let message = Message::by(name, to).reply(name, pair[0]).right(name, pair[1]);
+                let sent = task.send(message, WhenFull::Return).done();
+                let through = before.after(to);
+                let replied =
+                    through.filter(|_| pair[0] != Disposition::MoveReceive).and_then(|left| left.after(pair[0]));
+                // Its receive right would lie in its own queue.
+                let after =
+                    replied.filter(|_| pair[1] != Disposition::MoveReceive).and_then(|left| left.after(pair[1]));
+                let expected = match (through, replied, after) {
+                    _ if to == Disposition::MoveReceive => Err(Error::SendInvalidHeader),
+                    (None, ..) => Err(Error::SendInvalidPort),
+                    (_, None, _) => Err(Error::SendInvalidReply),
+                    (.., None) => Err(Error::SendInvalidRight),
+                    _ => Ok(()),
+                };
+                assert_eq!(sent, expected, "{before:?}, {to:?}, {pair:?}");
+                let left = if sent.is_ok() { after.expect("sent") } else { before };
+                assert_eq!(has(task, name), left, "{before:?}, {to:?}, {pair:?}");
+                port::port_destroy(&**task, task.task_self(), name, 0).expect("its end");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_ring_of_a_thousand_ports_is_refused_where_it_closes() {
+    let system = System::boot();
+    let limits = routine::Limits { memory: 8 << 20, ports: 1_100, frames: 100 };
+    let task = system.task_with("task", limits).expect("a task");
+    system.unchecked(|| {
+        let ports: Vec<Name> = (0..1_000).map(|_| task.port(Capacity::Bounded(1))).collect();
+        for pair in ports.windows(2) {
+            let inner = Message::by(pair[1], Disposition::MakeSend).right(pair[0], Disposition::MoveReceive);
+            assert_eq!(task.give_send(&task, pair[0]), pair[0]);
+            task.send(inner, WhenFull::Return).done().expect("a deeper port");
+        }
+        let closing = Message::to(ports[0]).right(ports[999], Disposition::MoveReceive);
+        assert_eq!(task.send(closing, WhenFull::Return).done(), Err(Error::SendInvalidRight));
+        assert_eq!(has(&task, ports[999]), Has { receive: true, sends: 0 });
+        task.port_deallocate(ports[999]).expect("the end of all");
+        assert_eq!(task.port_type(ports[0]).expect("a dead name").dead, 1);
+    });
+}

@@ -1,6 +1,6 @@
 //! A thread's registers, seen and set from outside.
 
-use crate::harness::{Message, System, Task, Thread, WhenFull};
+use crate::harness::{Mailbox, Message, System, Task, Thread, WhenFull};
 use portolan_abi::registers::{FIXED_FLAGS, FloatingPoint, Registers, TRAP_FLAG};
 use portolan_abi::vm::USER_END;
 use portolan_abi::{Capacity, Disposition, Error, Name, Result, thread};
@@ -96,6 +96,22 @@ fn only_a_thread_that_is_stopped_outside_of_a_call_can_be_set() {
     let own = system.first().thread_self();
     let mine = get(&system, own);
     assert_eq!(set(&system, own, mine), Err(Error::Failure));
+}
+
+#[test]
+fn a_call_whose_second_half_is_still_to_come_is_not_over() {
+    let mailbox = Mailbox::full(Capacity::Bounded(1));
+    let Mailbox { system, sender, .. } = &mailbox;
+    let (thread, port) = watched(system, sender);
+    let registers = get(system, port);
+    let answers = sender.port(Capacity::DEFAULT);
+    let calling = thread.rpc(Message::to(mailbox.to).reply(answers, Disposition::MakeSendOnce), answers);
+    suspend(system, port);
+    // Its request has gone; it would receive if it could run.
+    assert_eq!((mailbox.take().as_deref(), mailbox.messages()), (Ok("filling"), 1));
+    assert_eq!(set(system, port, registers), Err(Error::Failure));
+    resume(system, port);
+    assert!(calling.waits());
 }
 
 #[test]
