@@ -19,6 +19,7 @@ mod interrupts;
 mod io_ports;
 mod kernel_ports;
 mod locks;
+mod matrix;
 mod memory;
 mod model;
 mod names;
