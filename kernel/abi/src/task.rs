@@ -24,8 +24,8 @@ interface! {
     /// messages, padded with zeros. `limits` are taken out of the account of the
     /// task asked, and go back to it at the new task's end. `bootstrap`, a send
     /// right or null, is put into the new task; its name there is `bootstrap_name`.
-    /// A send right is its bootstrap port, too; that, if none was given, and its
-    /// exception and registered ports it inherits from the task asked.
+    /// A send right is its bootstrap port, too, any other right is put in and no more; a bootstrap port, if
+    /// none was given, and its exception and registered ports it inherits from the task asked.
     /// Returns a send right to the new task's kernel port. (Mach's `task_create`.)
     ///
     /// `ResourceShortage`: the account has not that much left, or `limits` are too small for
@@ -42,7 +42,8 @@ interface! {
     ///
     /// `InvalidAddress`: `entry` or `stack` is outside user memory.
     /// `InvalidValue`: `priority` is above [`PRIORITY_MAX`](crate::thread::PRIORITY_MAX).
-    /// `InvalidArgument`: unknown flags.
+    /// `InvalidArgument`: unknown flags. `NoSpace`: the task can have no more names.
+    /// `ResourceShortage`.
     4 thread_create / ThreadCreate (entry: u64, stack: u64, argument: u64, priority: u32, flags: u32) -> (; thread);
 
     /// Stops all threads of the task, those to come included, until it has been resumed
