@@ -15,7 +15,12 @@ use portolan_abi::{AtFull, Capacity, Disposition, Generation, Name, RightKind};
 
 pub use crate::trap::{msg_receive, msg_rpc, msg_send, task_notify, task_self, thread_self, thread_switch};
 pub use mach_port_move_member as port_set_add;
+pub use port_deallocate as mach_port_deallocate;
+pub use port_names as mach_port_names;
 pub use port_rename as mach_port_rename;
+pub use port_set_backlog as mach_port_set_qlimit;
+pub use port_set_status as mach_port_get_set_status;
+pub use port_status as mach_port_get_receive_status;
 pub use port_type as mach_port_type;
 
 macro_rules! calls {
@@ -62,13 +67,15 @@ calls! {
     port_set_deallocate(set: Name) -> () = |_reply| (), port_mod_refs(set, RightKind::PortSet as u32, -1, 0);
     /// Takes a port out of its set.
     port_set_remove(member: Name) -> () = |_reply| (), port_move_member(member, Name::NULL);
-    /// Gives the task a send right of the caller's, under a name.
+    /// Gives the task a send right of the caller's, under a name. Where Mach 2.5 says `KERN_FAILURE`, as
+    /// the task has rights to the port, it is `RightExists`; under the name it has, one more reference.
     port_insert_send(mine: Name, his: Name) -> Name = |reply| reply.results.name,
         port_insert_right(his, 0, Descriptor::port(mine, Disposition::CopySend as u8));
     /// Gives the task a receive right of the caller's, under a name.
     port_insert_receive(mine: Name, his: Name) -> Name = |reply| reply.results.name,
         port_insert_right(his, 0, Descriptor::port(mine, Disposition::MoveReceive as u8));
-    /// Takes a send right out of the task; the caller's name for it.
+    /// Takes a send right out of the task; the caller's name for it. Of several references one, as
+    /// Mach 2.5 has no more; and unlike there, also from a name with the receive right.
     port_extract_send(his: Name) -> Name = |reply| reply.rights[0],
         port_extract_right(his, Disposition::MoveSend as u32);
     /// Takes a receive right out of the task; the caller's name for it.
@@ -117,7 +124,7 @@ const fn capacity_for(right: RightKind) -> u32 {
     if matches!(right, RightKind::Receive) { Capacity::DEFAULT.code() } else { 0 }
 }
 
-/// What all names of the task stand for. (`mach_port_names`, too.)
+/// What all names of the task stand for.
 ///
 /// # Errors
 /// Those of [`port_names`](portolan_abi::port::port_names).
@@ -133,7 +140,7 @@ pub fn port_names(task: Name) -> Result<Vec<NameType>> {
     }
 }
 
-/// The members of a port set. (`mach_port_get_set_status`.)
+/// The members of a port set.
 ///
 /// # Errors
 /// Those of [`port_get_set_status`](portolan_abi::port::port_get_set_status).
