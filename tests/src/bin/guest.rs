@@ -1,9 +1,9 @@
 //! `guest`: tests in QEMU, one line a case.
 //!
 //! Boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), the
-//! tests of the C library, themselves in C (`run=c-tests`), and conversations, in which this program types.
+//! tests of the C library, themselves in C (`run=c-tests`), conversations, in which this program types, and processors that lack something.
 //! `--test NAME` runs one case, or those whose names begin so, of the suite unless
-//! the name starts with `kernel::`, `c::` or `typed::`.
+//! the name starts with `kernel::`, `c::`, `typed::` or `processor::`.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +12,7 @@ use pico_args::Arguments;
 use portolan_boot::qemu::{Boot, Machine};
 use portolan_tests::conversation;
 use portolan_tests::options;
+use portolan_tests::processor;
 use portolan_tests::record::Outcome;
 use portolan_tests::report::{Judgement, Program, Report};
 use portolan_tests::session::{self, Session};
@@ -39,7 +40,7 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
 
     let boots = match &only {
         None => vec![("selftest", "selftest".into()), ("suite", "run=suite".into()), ("c", C_TESTS.into())],
-        Some(name) if name.starts_with("typed::") => vec![],
+        Some(name) if name.starts_with("typed::") || name.starts_with("processor::") => vec![],
         Some(name) if name.starts_with("kernel::") => {
             vec![("selftest", format!("selftest test={name}"))]
         }
@@ -61,6 +62,13 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
         });
         passed += usize::from(missing.is_empty());
         failed += usize::from(!missing.is_empty());
+    }
+    for processor in processor::ALL.iter().filter(|processor| chosen(processor.name)) {
+        let said = processor.says(&with_words(&machine, processor::WORDS.into()))?;
+        let failure = (!said).then(|| format!("not said: {}", processor.expected));
+        show(&Outcome { name: processor.name.into(), failure });
+        passed += usize::from(said);
+        failed += usize::from(!said);
     }
     Ok((passed, failed))
 }
