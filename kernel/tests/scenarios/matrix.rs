@@ -232,6 +232,19 @@ fn is_documented(interfaces: &[Interface], routine: &RoutineText, error: Error) 
     })
 }
 
+/// Every kind of port that has routines.
+const ALL: &[Interface] = &[
+    task::ROUTINES,
+    thread::ROUTINES,
+    port::ROUTINES,
+    vm::ROUTINES,
+    memory_object::ROUTINES,
+    pager::ROUTINES,
+    host::ROUTINES,
+    interrupt::ROUTINES,
+    io_ports::ROUTINES,
+];
+
 /// Judges an answer by the routine's own reference.
 fn judge(interfaces: &[Interface], routine: &RoutineText, answer: Result<()>) {
     if let Err(error) = answer {
@@ -296,21 +309,10 @@ fn every_routine_with_every_kind_of_name() {
 
 #[test]
 fn no_routine_is_behind_a_port_of_another_kind() {
-    let all: [Interface; 9] = [
-        task::ROUTINES,
-        thread::ROUTINES,
-        port::ROUTINES,
-        vm::ROUTINES,
-        memory_object::ROUTINES,
-        pager::ROUTINES,
-        host::ROUTINES,
-        interrupt::ROUTINES,
-        io_ports::ROUTINES,
-    ];
     let stage = Stage::new();
     for (to, own) in stage.doors() {
         let here: BTreeSet<u32> = own.iter().copied().flatten().map(|routine| routine.id).collect();
-        for routine in all.iter().copied().flatten().filter(|routine| !here.contains(&routine.id)) {
+        for routine in ALL.iter().copied().flatten().filter(|routine| !here.contains(&routine.id)) {
             let mut brought: Vec<_> = routine.rights_in.iter().map(|_| no_right()).collect();
             brought.extend(Stage::memory(routine));
             let answer = stage.ask(to, routine.id, &body(routine, Filling::Zeros, &[]), &brought);
