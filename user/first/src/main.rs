@@ -316,7 +316,11 @@ impl First {
             if service.open()?
                 && let Some(told) = &self.told
             {
-                service.declare(told)?;
+                match service.declare(told) {
+                    // The name server has gone. The next one asks for all of them.
+                    Err(Error::SendInvalidPort) => {}
+                    declared => declared?,
+                }
             }
         }
         Ok(())

@@ -43,6 +43,7 @@ cases!("services":
     a_server_that_dies_too_often_is_given_up,
     a_server_that_is_not_started_again_leaves_a_dead_port,
     a_stopped_server_can_be_started,
+    a_stopped_name_server_can_be_started,
     a_program_that_is_missing_is_given_up,
     a_killed_name_server_comes_back,
     orders_that_make_no_sense_are_refused,
@@ -419,6 +420,21 @@ fn a_stopped_server_can_be_started() -> Verdict {
     let again = SendRight::from_name(waiting.join()??);
     ask(&again, 3)?;
     same!(system.servers.info("echo")?.restarts, 0);
+    Ok(())
+}
+
+fn a_stopped_name_server_can_be_started() -> Verdict {
+    let system = System::start()?;
+    system.servers.stop("names")?;
+    same!(name_server::look_up("echo").err(), Some(Error::SendInvalidPort));
+    // Meanwhile there is nobody to tell of a new service.
+    system.servers.stop("echo")?;
+    system.servers.start("echo")?;
+    system.servers.start("names")?;
+    let names = system.servers.service(name_server::SERVICE)?;
+    let name = ServiceName::new("echo")?;
+    let found = name_server::protocol::look_up(&MsgRpcWithin(PATIENCE_MS), names.name(), name)?.rights[0];
+    ask(&SendRight::from_name(found), 1)?;
     Ok(())
 }
 
