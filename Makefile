@@ -8,7 +8,7 @@ PROGRAMS += $(patsubst user/programs/%/Cargo.toml,%,$(wildcard user/programs/*/C
 files := user/servers/servers.conf user/suite/suite.conf
 
 # What a person may set.
-RUN       ?= demos#    run: which program of the archive
+RUN       ?=#          run: which program of the archive, instead of the demos
 DEMO      ?=#          run: one demo by its name, instead of all
 NAME      ?=#          new-task: what it is called
 PROGRAM   ?=#          run: C or Rust files of your own, each a program, one after the other
@@ -36,25 +36,34 @@ own   := $(basename $(notdir $(PROGRAM)))
 comma := ,
 space := $(subst ,, )
 
+# Who sits at a terminal and asks for nothing else has a tour of the demos, and then the shell.
+seat := $(if $(own)$(RUN)$(DEMO)$(filter kernel,$(CONSOLE)),,$(if $(MAKE_TERMOUT),$(shell [ -t 0 ] && echo shell)))
+
 # Tests and benchmarks have the machine to themselves, without servers; their cases start their own.
-run   := $(or $(subst $(space),$(comma),$(strip $(own))),$(RUN))
-words := $(strip run=$(run) $(DEMO:%=demo=%) $(if $(filter suite bench,$(run)),,servers=servers.conf console=$(CONSOLE)) $(if $(ARGUMENTS),-- $(ARGUMENTS)))
-vm    := --accel $(ACCEL) --memory $(MEM)
+run   = $(or $(subst $(space),$(comma),$(strip $(own))),$(RUN),$(seat),demos)
+words = $(strip run=$(run) $(if $(seat),begin=tour) $(DEMO:%=demo=%) $(if $(filter suite bench,$(run)),,servers=servers.conf console=$(CONSOLE)) $(if $(ARGUMENTS),-- $(ARGUMENTS)))
+vm    = --accel $(ACCEL) --memory $(MEM)
+
+# Control-C is the shell's. QEMU ends by control-A and then X.
+keys  = $(if $(filter shell,$(run)),--serial mon:stdio)
 
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 	@echo; sed -n 's/^\([A-Z]*\) *?= *\([a-z0-9A-Z]*\)# */\1\t\2\t/p' Makefile | expand -t 12,20
 
-run: run-$(or $(FIRMWARE),kernel) ## boot Portolan in QEMU and show the demos
+run: run-$(or $(FIRMWARE),kernel) ## boot Portolan in QEMU and show the demos; at a terminal, then the shell
 
 run-kernel: $(if $(PROGRAM),target/programs/archive.tar,$(guest)/release/archive.tar) qemu
-	@$(boot) run --kernel $(guest)/release/portolan --archive $< --words "$(words)" $(vm)
+	@$(boot) run --kernel $(guest)/release/portolan --archive $< --words "$(words)" $(vm) $(keys)
 
 run-bios: image qemu
-	@$(boot) run --disk target/image/portolan-bios.img $(vm)
+	@$(boot) run --disk target/image/portolan-bios.img $(vm) $(keys)
 
 run-uefi: image qemu ovmf
-	@$(boot) run --disk target/image/portolan-uefi.img --uefi-variables target/image/variables.fd $(vm)
+	@$(boot) run --disk target/image/portolan-uefi.img --uefi-variables target/image/variables.fd $(vm) $(keys)
+
+shell: RUN = shell
+shell: run ## boot Portolan in QEMU, and sit down at its shell
 
 test: $(guest)/checked/tests.tar qemu ## test on the host, then in QEMU
 ifeq ($(T),)
@@ -100,7 +109,10 @@ clean: ## remove what was built, but not the toolchain
 doctor: ## say which tools are here, and how to get the missing ones
 	@setup/doctor
 
-.PHONY: c own-programs help run run-kernel run-bios run-uefi test bench image test-image gdb new-task book docs check clean doctor qemu ovmf FORCE
+# Nobody sits at these.
+test-image gdb shell: seat =
+
+.PHONY: c own-programs help run shell run-kernel run-bios run-uefi test bench image test-image gdb new-task book docs check clean doctor qemu ovmf FORCE
 .SECONDARY:
 
 # The kernel, the programs, and the archive that the kernel finds in memory; the stem is the build profile.

@@ -40,7 +40,7 @@ pub const ALL: &[Conversation] = &[
         words: SHELL,
         typing: &[Typing {
             after: READY,
-            text: "tasks\rthreads shell\rports console\rnames 1\rmap shell\robjects\rservers\rservices\rmachine\r\
+            text: "tasks\rthreads shell\rports console\rnames 1\rmap shell\robjects\rshm\rservers\rservices\rmachine\r\
                    trace 9\rhelp vm_peek\rhelp SEND_TIMED_OUT\rhelp\rexit\r",
         }],
         expected: &[
@@ -51,6 +51,7 @@ pub const ALL: &[Conversation] = &[
             "0x400000",
             "first (1) 5.0, shell (",
             "names    runs",
+            "name  is  size",
             "console  the configuration",
             "free memory",
             "is delivered",
@@ -107,9 +108,9 @@ pub const ALL: &[Conversation] = &[
             Typing { after: "== greet", text: "Bob\x03" },
             Typing { after: "has ended without a report", text: "jobs\rdemo rpc\r" },
             Typing { after: "DEMO rpc OK", text: "" },
-            Typing { after: "DONE 1 passed", text: "exit\r" },
+            Typing { after: "DONE 1 passed", text: "test host::the_clock\rexit\r" },
         ],
-        expected: &["Hello, port!", "(hello) has ended with 0", "Bob^C", "(none)"],
+        expected: &["Hello, port!", "(hello) has ended with 0", "Bob^C", "(none)", "OK host::the_clock"],
     },
     Conversation {
         name: "typed::the_shell_sends_and_receives_by_hand",
@@ -138,13 +139,13 @@ pub const ALL: &[Conversation] = &[
         name: "typed::the_shell_sees_servers_die_and_come_back",
         words: SHELL,
         typing: &[
-            Typing { after: READY, text: "servers kill console\rservices\rservers\r" },
-            // What is typed now is typed at the new one.
+            Typing { after: READY, text: "servers kill console\r" },
+            Typing { after: "console has been ended", text: "services\rservers\r" },
             Typing { after: "console  runs", text: "servers kill names\rservices\rservers stop names\rservers\r" },
             Typing { after: "names    stopped", text: "services\rservers start names\rtop 100\r" },
             Typing { after: "Any key ends this.", text: "qexit\r" },
         ],
-        expected: &["console  the configuration", "SEND_INVALID_PORT", "steps"],
+        expected: &["console  the configuration", "SEND_INVALID_PORT", "names has been started", "steps"],
     },
 ];
 

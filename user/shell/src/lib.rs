@@ -100,6 +100,7 @@ impl Shell {
 
     /// A line that a person types; `None` if there will be no more.
     fn read_line(&mut self) -> Result<Option<String>> {
+        self.hear_all();
         self.terminal.begin_line();
         loop {
             match self.terminal.next_typed() {
@@ -152,6 +153,14 @@ impl Shell {
                 return Ok(true);
             }
         }
+    }
+
+    /// What has come while a command was done.
+    fn hear_all(&mut self) {
+        while let Ok(message) = self.terminal.receive_within(0) {
+            self.hear(message);
+        }
+        self.bury();
     }
 
     /// One message: what was typed, what a program asks, or a notice.

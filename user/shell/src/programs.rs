@@ -190,6 +190,10 @@ impl Shell {
         self.terminal.lend()?;
         let end = self.end_of(id);
         self.terminal.take_back();
+        if end.is_err() {
+            // Of its end the person is told when it comes.
+            self.child(id).into_iter().for_each(|child| child.in_background = true);
+        }
         match end? {
             End(Some(0)) => Ok(()),
             end => Err(format!("task {id} {end}").into()),

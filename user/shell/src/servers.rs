@@ -7,8 +7,8 @@ use crate::terminal;
 use crate::wrong::{Done, Wrong};
 use alloc::format;
 use alloc::string::{String, ToString};
-use portolan::name_server;
 use portolan::servers::State;
+use portolan::{name_server, println};
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
@@ -32,12 +32,24 @@ pub(crate) const COMMANDS: &[Command] = &[
 fn servers(shell: &mut Shell, words: &[&str]) -> Done {
     match words {
         [] => list(shell),
-        ["start", name] => Ok(shell.servers.start(name)?),
+        ["start", name] => {
+            shell.servers.start(name)?;
+            println!("{name} has been started");
+            Ok(())
+        }
         ["stop", name] if *name == terminal::SERVER => {
             Err("the shell is typed at through that server; `servers kill console` ends it, and it comes back".into())
         }
-        ["stop", name] => Ok(shell.servers.stop(name)?),
-        ["kill", name] => Ok(shell.servers.kill(name)?),
+        ["stop", name] => {
+            shell.servers.stop(name)?;
+            println!("{name} has been stopped");
+            Ok(())
+        }
+        ["kill", name] => {
+            shell.servers.kill(name)?;
+            println!("{name} has been ended");
+            Ok(())
+        }
         _ => Err(Wrong::Usage("")),
     }
 }

@@ -60,8 +60,13 @@ impl Terminal {
         })
     }
 
-    /// Shows the prompt.
+    /// Shows the prompt. A console server that has been started again meanwhile gives lines: it is told each time.
     pub(crate) fn begin_line(&mut self) {
+        self.set_mode(Mode::Bytes);
+        self.draw_line();
+    }
+
+    fn draw_line(&mut self) {
         self.editing = true;
         self.editor.draw(&mut self.screen);
         self.show();
@@ -97,7 +102,7 @@ impl Terminal {
         }
         println!("{text}");
         if self.editing {
-            self.begin_line();
+            self.draw_line();
         }
     }
 
@@ -136,7 +141,10 @@ impl Terminal {
             self.asked = false;
             match console::typed(message) {
                 Ok(bytes) => self.ahead.extend(bytes),
-                Err(_) => self.set_mode(Mode::Bytes),
+                Err(_) => {
+                    self.set_mode(Mode::Bytes);
+                    self.say(format_args!("the console server has died, and another one is there"));
+                }
             }
             return true;
         }

@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use portolan::abi::Disposition;
 use portolan::abi::interface::Routine;
 use portolan::bootstrap;
-use portolan::console::protocol::{Read, Write, arguments, results};
+use portolan::console::protocol::{Read, Write, arguments};
 use portolan::console::{self, Console, Mode, READ_MAX, Serial, WRITE_MAX};
 use portolan::device::IoPorts;
 use portolan::interface::MsgRpc;
@@ -37,6 +37,7 @@ cases!("console":
     a_server_that_dies_leaves_the_kernels_console,
     a_line_that_nobody_serves_is_given_back,
     output_goes_on_when_the_server_is_killed,
+    control_c_is_told_to_who_asked,
 );
 
 const PATIENCE_MS: u32 = 5000;
@@ -71,9 +72,7 @@ impl Started {
 
     /// Asks for input without waiting for it.
     fn ask(&self, reply: &ReceiveRight) -> Result<()> {
-        let arguments = arguments::Read { most: READ_MAX as u32, reserved: 0 };
-        let request = Message::new(Read::ID).value(arguments).reply_to(Right::MakeSendOnce(reply));
-        Ok(self.console.right().send(request)?)
+        self.console.ask(reply)
     }
 
     /// Reads until there are so many bytes.
@@ -96,11 +95,8 @@ fn mailbox() -> Result<ReceiveRight> {
 
 /// What an answer to `ask` brought.
 fn answered(reply: &ReceiveRight) -> core::result::Result<String, Failure> {
-    let answer = reply.receive_within(PATIENCE_MS)?;
-    let (_, results) = answer.bytes().split_at(8);
-    let results = <results::Read as zerocopy::FromBytes>::read_from_bytes(results);
-    let results = results.map_err(|_| Failure::new("it is no input"))?;
-    Ok(String::from_utf8_lossy(&results.bytes[..results.count as usize]).into_owned())
+    let bytes = console::typed(&reply.receive_within(PATIENCE_MS)?)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn what_is_written_leaves_the_line_whole() -> Verdict {
@@ -288,5 +284,33 @@ fn output_goes_on_when_the_server_is_killed() -> Verdict {
     let refused = console.write(b"nobody\n");
     holds!(matches!(refused, Err(Error::ReceiveReplyLost | Error::SendInvalidPort)), refused);
     same!(trap::debug_write(b"the kernel has its console again\n"), Ok(()));
+    Ok(())
+}
+
+fn control_c_is_told_to_who_asked() -> Verdict {
+    let server = Started::start(Mode::HiddenLines)?;
+    server.console.write(b"hal\x03f\n")?;
+    same!(server.line()?, "half\n");
+
+    let (told, other) = (mailbox()?, mailbox()?);
+    server.console.ask_for_interrupt(&told)?;
+    server.console.write(b"given up\x03kept\n")?;
+    console::interrupted(&told.receive_within(PATIENCE_MS)?)?;
+    same!(server.line()?, "kept\n");
+    // It is told once.
+    server.console.write(b"a\x03b\n")?;
+    same!(server.line()?, "ab\n");
+
+    server.console.ask_for_interrupt(&told)?;
+    server.console.ask_for_interrupt(&other)?;
+    same!(console::interrupted(&told.receive_within(PATIENCE_MS)?), Err(Error::ReceiveReplyLost));
+    server.console.set_mode(Mode::Bytes)?;
+    server.console.write(b"\x03")?;
+    same!(server.read(1)?, b"\x03");
+    // Who has asked, and gone, is passed over.
+    drop(other);
+    server.console.set_mode(Mode::HiddenLines)?;
+    server.console.write(b"c\x03d\n")?;
+    same!(server.line()?, "cd\n");
     Ok(())
 }

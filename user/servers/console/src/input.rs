@@ -78,7 +78,7 @@ impl Input {
     /// Forgets the line that is being typed; what is to be shown for it.
     pub(crate) fn give_up_line(&mut self) -> Vec<u8> {
         self.line.clear();
-        b"^C\r\n".to_vec()
+        if self.mode == Mode::Lines { b"^C\r\n".to_vec() } else { Vec::new() }
     }
 
     fn edit(&mut self, byte: u8) -> Vec<u8> {
