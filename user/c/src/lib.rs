@@ -8,6 +8,7 @@
 //! heap                 malloc
 //! stdio, lock          streams on the console, and the locks that musl's functions take
 //! unistd, time, errno  what the system answers
+//! process              fork, and waiting for children
 //! mutex, rendezvous, semaphore   what threads and tasks meet at
 //! shared_memory, queue           what tasks share by name: memory, message queues
 //! mach                 Mach's calls
@@ -24,6 +25,7 @@ mod heap;
 mod lock;
 mod mach;
 mod mutex;
+mod process;
 mod queue;
 mod rendezvous;
 mod semaphore;

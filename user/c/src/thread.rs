@@ -8,6 +8,7 @@
 
 use crate::errno::{self, Errno, number};
 use alloc::boxed::Box;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::ffi::{c_int, c_void};
@@ -288,6 +289,26 @@ fn leave(result: *mut c_void) -> ! {
         LEFT.lock().push(block.itself.addr());
     }
     thread::leave(done)
+}
+
+/// After a fork, in the child: the calling thread is the only one, and another one for the kernel than the
+/// one whose storage it has.
+///
+/// # Errors
+/// Those of making ports and rights.
+pub(crate) fn be_the_only_one() -> Result<(), Error> {
+    let block = this().itself.cast_mut();
+    let ended = ReceiveRight::allocate(Capacity::Bounded(1))?;
+    let (done, thread) = (ended.make_send_once()?, thread::this()?);
+    *BLOCKS.lock() = vec![block.expose_provenance()];
+    LEFT.lock().clear();
+    RUNNING.store(1, Ordering::Relaxed);
+    // SAFETY: no other thread is there that could use the block.
+    let block = unsafe { &mut *block };
+    block.owner = AtomicU64::new(0);
+    (block.ended, block.done, block.thread) = (ended, UnsafeCell::new(Some(done)), Some(thread));
+    block.reply = Mutex::new(None);
+    Ok(())
 }
 
 /// The thread in which the task began, and which is not a thread of C, ends.

@@ -2,7 +2,7 @@
 
 use crate::errno::{self, Errno};
 use core::ffi::{c_int, c_long, c_uint};
-use portolan::{Task, console, print};
+use portolan::{console, print};
 
 /// What is typed, and the console twice.
 const INPUT: c_int = 0;
@@ -101,12 +101,6 @@ const ABORTED: c_int = 134;
 #[unsafe(no_mangle)]
 extern "C" fn abort() -> ! {
     _Exit(ABORTED)
-}
-
-/// The task's own number.
-#[unsafe(no_mangle)]
-extern "C" fn getpid() -> c_int {
-    Task::this().info().map_or(0, |info| info.id as c_int)
 }
 
 /// Who this is, which every program can be told; -1 if there is no memory for the answer.

@@ -21,6 +21,8 @@ pub enum Errno {
     NoDevice = 6,
     /// `EBADF`: no such descriptor, or not open for this.
     BadDescriptor = 9,
+    /// `ECHILD`: there is no such child.
+    NoChild = 10,
     /// `EAGAIN`: not now.
     Again = 11,
     /// `ENOMEM`: memory, or an account, is spent.
@@ -79,6 +81,7 @@ impl Errno {
         Errno::InputOutput,
         Errno::NoDevice,
         Errno::BadDescriptor,
+        Errno::NoChild,
         Errno::Again,
         Errno::NoMemory,
         Errno::Access,

@@ -5,11 +5,12 @@
 use super::code::classic as number;
 use super::item::sendable;
 use super::{Out, array};
+use crate::process::half_of_what_is_left;
 use alloc::vec::Vec;
 use core::ffi::c_int;
 use portolan::abi::message::Descriptor;
 use portolan::abi::registers::Registers;
-use portolan::abi::task::{self, CreateFlags, Limits, REGISTERED_PORTS, THREADS_LISTED, ThreadFlags};
+use portolan::abi::task::{self, CreateFlags, REGISTERED_PORTS, THREADS_LISTED, ThreadFlags};
 use portolan::abi::thread::{self, PRIORITY_DEFAULT};
 use portolan::abi::vm::USER_START;
 use portolan::thread::sleep_ms;
@@ -17,17 +18,6 @@ use portolan::{Error, MsgRpc, Name, Result, trap};
 
 /// What a new task is called.
 const NAME: &[u8] = b"child";
-
-/// Half of what the task has not spent yet, for a child.
-pub(crate) fn half_of_what_is_left(task: Name) -> Result<Limits> {
-    let info = task::info(&MsgRpc, task)?.results.info;
-    let half = |limit: u64, used: u64| limit.saturating_sub(used) / 2;
-    Ok(Limits {
-        memory: half(info.limits.memory, info.used.memory),
-        ports: half(info.limits.ports, info.used.ports),
-        frames: half(info.limits.frames, info.used.frames),
-    })
-}
 
 fn create(parent: Name, inherit: bool) -> Result<Name> {
     let mut name = [0; 32];
