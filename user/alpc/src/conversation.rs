@@ -16,7 +16,7 @@ use crate::message::{Message, Received, compose, sized};
 use crate::port::Newcomer;
 use crate::status::{Result, Status};
 use alloc::sync::Arc;
-use portolan::{Error, Right, SendOnceRight, Unanswered};
+use portolan::{Error, Right, SendOnceRight, Unanswered, Wait};
 use zerocopy::IntoBytes;
 
 /// How deep callbacks may be nested.
@@ -90,23 +90,14 @@ struct Taken {
 
 impl Inbox {
     /// Sends a request and waits for its reply, or for a callback.
-    pub(crate) fn request(
-        &self,
-        connection: &Connection,
-        message: &Message<'_>,
-        timeout: Option<u32>,
-    ) -> Result<Received> {
+    pub(crate) fn request(&self, connection: &Connection, message: &Message<'_>, wait: Wait) -> Result<Received> {
         let peer = connection.peer()?;
         message.check(peer.max_message_length)?;
         let (id, level) = (self.request_id(), self.security.lock().level(message)?);
         let header = continued(message.header(Type::Request, id, 0));
         let request = message.encode(header, level)?;
         let place = self.pending.lock().claim()?;
-        let arrived = match timeout {
-            None => peer.port.rpc(request),
-            Some(ms) => peer.port.rpc_within(request, ms),
-        };
-        let arrived = arrived.map_err(|failure| failure.error);
+        let arrived = peer.port.rpc_or(request, wait).map_err(|failure| failure.error);
         self.conclude(connection.id, &peer, arrived, place, Origin::Wait { awaits: id, within: None })
     }
 
@@ -139,12 +130,12 @@ impl Inbox {
         id: u32,
         message: &Message<'_>,
         room: usize,
-        timeout: Option<u32>,
+        wait: Wait,
     ) -> Result<Received> {
         let at = Where::of(connection);
         if message.reserve.is_some() {
             self.reply(connection, id, message)?;
-            return self.receive(at, room, timeout);
+            return self.receive(at, room, wait);
         }
         let taken = self.take(connection, id, message, is_queued)?;
         let header = message.header(Type::Reply, taken.theirs, 0);
@@ -152,7 +143,7 @@ impl Inbox {
             Ok(answer) => answer,
             Err(status) => return Err(self.put_back(taken, status)),
         };
-        match self.answer_and_receive(at, taken.reply, answer, room, timeout) {
+        match self.answer_and_receive(at, taken.reply, answer, room, wait) {
             Err(AnsweredOr::Not(failed)) => self.settle(id, Err(failed)).and(Err(Status::Unsuccessful)),
             Err(AnsweredOr::Then(status)) => {
                 self.forget(id);
@@ -171,7 +162,7 @@ impl Inbox {
         connection: Option<&Connection>,
         id: u32,
         message: &Message<'_>,
-        timeout: Option<u32>,
+        wait: Wait,
     ) -> Result<Received> {
         let taken = self.take(connection, id, message, |_| true)?;
         if taken.depth >= CALLBACK_DEPTH_MAX {
@@ -179,15 +170,15 @@ impl Inbox {
         }
         let awaits = self.request_id();
         let header = continued(message.header(Type::Request, awaits, taken.depth + 1));
-        self.converse(taken, header, message, timeout, Origin::Wait { awaits, within: Some(id) })
+        self.converse(taken, header, message, wait, Origin::Wait { awaits, within: Some(id) })
     }
 
     /// Answers a callback, and waits again for the reply to the request in which it came, or the next callback.
-    pub(crate) fn reply_and_wait(&self, id: u32, message: &Message<'_>, timeout: Option<u32>) -> Result<Received> {
+    pub(crate) fn reply_and_wait(&self, id: u32, message: &Message<'_>, wait: Wait) -> Result<Received> {
         let taken = self.take(None, id, message, |origin| matches!(origin, Origin::Wait { .. }))?;
         let header = continued(message.header(Type::Reply, taken.theirs, 0));
         let origin = taken.origin;
-        self.converse(taken, header, message, timeout, origin)
+        self.converse(taken, header, message, wait, origin)
     }
 
     /// Sends through the right of a question, and waits for what comes through the new one.
@@ -196,8 +187,8 @@ impl Inbox {
         taken: Taken,
         header: PortMessage,
         message: &Message<'_>,
-        timeout: Option<u32>,
-        waits: Origin,
+        wait: Wait,
+        follows: Origin,
     ) -> Result<Received> {
         let prepared = self.security.lock().level(message).and_then(|level| {
             let (connection, peer) = self.peer_of(taken.id)?;
@@ -208,7 +199,7 @@ impl Inbox {
             Err(status) => return Err(self.put_back(taken, status)),
         };
         let Taken { id, reply, .. } = taken;
-        let arrived = match reply.rpc(message, timeout) {
+        let arrived = match reply.rpc(message, wait) {
             Err(Unanswered { error, right: Some(right) }) => {
                 self.pending.lock().release(place);
                 return Err(self.failed(id, right, error));
@@ -218,7 +209,7 @@ impl Inbox {
         if header.message_type() == Some(Type::Reply) {
             self.forget(id);
         }
-        self.conclude(connection, &peer, arrived, place, waits)
+        self.conclude(connection, &peer, arrived, place, follows)
     }
 
     /// What has come to a thread that waits: the reply, or a callback.

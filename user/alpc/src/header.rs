@@ -57,6 +57,8 @@ pub const NO_IMPERSONATE: u16 = 0x4000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum Type {
+    /// None of ALPC's: it came to a port of the program's own ([`Port::join`](crate::Port::join)).
+    Mach = 0,
     /// Wants a reply: an ordinary request, or, as the answer to one's own request, a callback.
     Request = 1,
     /// Answers a request.
@@ -82,6 +84,7 @@ impl Type {
     #[must_use]
     pub const fn from_code(code: u16) -> Option<Type> {
         Some(match code {
+            0 => Type::Mach,
             1 => Type::Request,
             2 => Type::Reply,
             3 => Type::Datagram,

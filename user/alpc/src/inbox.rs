@@ -10,6 +10,7 @@
 //! Neighbours: `connection`, `conversation` for requests with someone waiting, `port` for what is asked from outside.
 
 use crate::attributes::{Access, PortAttributes};
+use crate::clock::Clock;
 use crate::connection::{Connection, Peer, Phase};
 use crate::conversation::{Origin, Pending, Question};
 use crate::header::{PortMessage, Type};
@@ -23,8 +24,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use portolan::thread::now_ms;
-use portolan::{Capacity, Error, Mutex, Name, Notice, PortSet, ReceiveRight, Right, SendOnceRight, Task};
+use portolan::{Capacity, Error, Mutex, Name, Notice, PortSet, ReceiveRight, Right, SendOnceRight, Task, Wait};
 
 /// See the module's text.
 pub(crate) struct Inbox {
@@ -81,15 +81,19 @@ enum Source {
     Door,
     Connection(u32),
     Awaited(u32),
+    /// The program's own.
+    Joined(u32),
 }
 
 const CONNECTION: u64 = 1 << 32;
 const AWAITED: u64 = 2 << 32;
+const JOINED: u64 = 4 << 32;
 
 impl Source {
     fn of(payload: Option<u64>) -> Source {
         match payload {
             None => Source::Door,
+            Some(payload) if payload & JOINED != 0 => Source::Joined(payload as u32),
             Some(payload) if payload & AWAITED != 0 => Source::Awaited(payload as u32),
             Some(payload) => Source::Connection(payload as u32),
         }
@@ -130,6 +134,12 @@ impl Inbox {
         Ok(port)
     }
 
+    /// Takes a port of the program's own in.
+    pub(crate) fn join(&self, port: &ReceiveRight, key: u32) -> Result<()> {
+        port.set_payload(JOINED | u64::from(key))?;
+        self.set.with(|set| set.add(port)).map_err(|_| Status::PortDisconnected)
+    }
+
     /// An id for a request whose sender waits. Tables have no such ids.
     pub(crate) fn request_id(&self) -> u32 {
         1 << 31 | self.requests.fetch_add(1, Ordering::Relaxed)
@@ -141,8 +151,8 @@ impl Inbox {
     ///
     /// # Errors
     /// `Timeout`, `PortDisconnected`, `BufferTooSmall`, `InsufficientResources`.
-    pub(crate) fn receive(&self, at: Where<'_>, room: usize, timeout: Option<u32>) -> Result<Received> {
-        let clock = Clock::start(timeout);
+    pub(crate) fn receive(&self, at: Where<'_>, room: usize, wait: Wait) -> Result<Received> {
+        let clock = Clock::start(wait);
         loop {
             if let Some(kept) = self.take_kept(at) {
                 return self.fit(kept, room);
@@ -161,16 +171,15 @@ impl Inbox {
         }
     }
 
-    fn wait(&self, at: Where<'_>, timeout: Option<u32>) -> portolan::Result<portolan::Received> {
-        match (at, timeout) {
-            (Where::All, None) => self.set.with(PortSet::receive),
-            (Where::All, Some(ms)) => self.set.with(|set| set.receive_within(ms)),
-            (Where::Only(connection), timeout) => self.listen(connection, timeout),
+    fn wait(&self, at: Where<'_>, wait: Wait) -> portolan::Result<portolan::Received> {
+        match at {
+            Where::All => self.set.with(|set| set.receive_or(wait)),
+            Where::Only(connection) => self.listen(connection, wait),
         }
     }
 
     /// Receives at a private port itself, which for as long is not in the set.
-    fn listen(&self, connection: &Connection, timeout: Option<u32>) -> portolan::Result<portolan::Received> {
+    fn listen(&self, connection: &Connection, wait: Wait) -> portolan::Result<portolan::Received> {
         {
             let mut listeners = connection.listeners.lock();
             if *listeners == 0 {
@@ -178,10 +187,7 @@ impl Inbox {
             }
             *listeners += 1;
         }
-        let arrived = connection.own.with(|port| match timeout {
-            None => port.receive(),
-            Some(ms) => port.receive_within(ms),
-        });
+        let arrived = connection.own.with(|port| port.receive_or(wait));
         let mut listeners = connection.listeners.lock();
         *listeners -= 1;
         if *listeners == 0 {
@@ -222,19 +228,19 @@ impl Inbox {
         right: SendOnceRight,
         answer: portolan::Message<'_>,
         room: usize,
-        timeout: Option<u32>,
+        wait: Wait,
     ) -> Result<Received, AnsweredOr> {
         if matches!(at, Where::Only(_)) || self.has_kept(at) {
             right.answer(answer).map_err(AnsweredOr::Not)?;
-            return self.receive(at, room, timeout).map_err(AnsweredOr::Then);
+            return self.receive(at, room, wait).map_err(AnsweredOr::Then);
         }
         let Ok(place) = self.pending.lock().claim() else {
             let failed = portolan::Unanswered { error: Error::ResourceShortage, right: Some(right) };
             return Err(AnsweredOr::Not(failed));
         };
-        let clock = Clock::start(timeout);
+        let clock = Clock::start(wait);
         let mut place = Some(place);
-        let arrived = match self.set.with(|set| set.answer_and_receive(right, answer, timeout)) {
+        let arrived = match self.set.with(|set| set.answer_and_receive(right, answer, wait)) {
             Err(failed) if failed.right.is_some() => {
                 self.release(place);
                 return Err(AnsweredOr::Not(failed));
@@ -246,7 +252,7 @@ impl Inbox {
         match received {
             Ok(Some(received)) => self.fit(received, room),
             Ok(None) => self.receive(at, room, clock.left()),
-            Err(_) if self.has_kept(at) => self.receive(at, room, Some(0)),
+            Err(_) if self.has_kept(at) => self.receive(at, room, Some(0).into()),
             Err(error) => Err(error.into()),
         }
         .map_err(AnsweredOr::Then)
@@ -266,6 +272,7 @@ impl Inbox {
     ) -> portolan::Result<Option<Received>> {
         let arrived = arrived?;
         Ok(match Source::of(arrived.payload()) {
+            Source::Joined(key) => Some(Received::joined(arrived, key)),
             Source::Door => self.knock(arrived, place),
             Source::Connection(id) => {
                 let connection = self.connections.lock().get(id).cloned();
@@ -522,25 +529,6 @@ fn is_from(kept: &Received, at: Where<'_>) -> bool {
     }
 }
 
-/// How much of a timeout is left. The clock is looked at only when that is asked twice.
-struct Clock {
-    timeout: Option<u32>,
-    started: u64,
-}
-
-impl Clock {
-    fn start(timeout: Option<u32>) -> Clock {
-        Clock { timeout, started: if timeout.is_some_and(|ms| ms > 0) { now_ms() } else { 0 } }
-    }
-
-    fn left(&self) -> Option<u32> {
-        match self.timeout {
-            Some(ms) if ms > 0 => Some(u64::from(ms).saturating_sub(now_ms() - self.started) as u32),
-            timeout => timeout,
-        }
-    }
-}
-
 /// A port set that can be ended while threads wait at it; see [`PrivatePort`](crate::connection::PrivatePort).
 pub(crate) struct Set {
     name: Name,
@@ -578,5 +566,6 @@ mod tests {
         assert!(matches!(Source::of(None), Source::Door));
         assert!(matches!(Source::of(Some(CONNECTION | 7)), Source::Connection(7)));
         assert!(matches!(Source::of(Some(AWAITED | 0x7fff_0001)), Source::Awaited(0x7fff_0001)));
+        assert!(matches!(Source::of(Some(JOINED | 0xffff_ffff)), Source::Joined(0xffff_ffff)));
     }
 }

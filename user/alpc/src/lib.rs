@@ -7,7 +7,7 @@
 //! inbox           where a port's messages come, and what they mean
 //! connection      one side of a connection, and its end
 //! conversation    requests with somebody waiting: replies, callbacks
-//! reserve, security, table    small things by their ids
+//! reserve, security, table    small things by their ids; clock: what is left of a wait
 //! header          the layout of a message; the reference
 //! ```
 //!
@@ -29,6 +29,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod attributes;
+mod clock;
 mod connection;
 pub mod conversation;
 pub mod header;

@@ -263,6 +263,13 @@ impl Received {
         }
     }
 
+    /// A message from a port of the program's own.
+    pub(crate) fn joined(arrived: portolan::Received, key: u32) -> Received {
+        let told = Received::told(Type::Mach, 0, None);
+        let header = PortMessage { process: arrived.sender(), ..told.header };
+        Received { header, arrived: Some(arrived), context: u64::from(key), ..told }
+    }
+
     /// What comes behind the data.
     fn tail<T: FromBytes>(&self) -> Option<T> {
         let offset = usize::from(self.header.data_info_offset);
@@ -309,7 +316,10 @@ impl Received {
     pub fn data(&self) -> &[u8] {
         match (&self.large, &self.arrived) {
             (Some(memory), _) => memory,
-            (None, Some(arrived)) => &arrived.bytes()[PortMessage::SIZE..][..usize::from(self.header.data_length)],
+            (None, Some(arrived)) => {
+                let data = arrived.bytes().get(PortMessage::SIZE..).unwrap_or_default();
+                data.get(..usize::from(self.header.data_length)).unwrap_or_default()
+            }
             (None, None) => &[],
         }
     }
@@ -320,10 +330,17 @@ impl Received {
         self.peer.as_ref().map_or(0, |peer| peer.context)
     }
 
-    /// The number that this side gave the request that it is the reply to ([`Message::context`]).
+    /// The number that this side gave the request that it is the reply to ([`Message::context`]), or the port of the
+    /// program's own that it came to.
     #[must_use]
     pub fn message_context(&self) -> u64 {
         self.context
+    }
+
+    /// The message itself, if it is none of ALPC's ([`Type::Mach`]).
+    #[must_use]
+    pub fn into_mach(self) -> Option<portolan::Received> {
+        self.arrived.filter(|_| self.header.kind == Type::Mach as u16)
     }
 
     /// Its place in the order in which messages left the port that it came to.

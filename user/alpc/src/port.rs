@@ -15,7 +15,7 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 use core::fmt;
 use portolan::abi::message::SecurityToken;
-use portolan::{Error, ReceiveRight, Right, SendOnceRight, SendRight, Task};
+use portolan::{Error, ReceiveRight, Right, SendOnceRight, SendRight, Task, Wait};
 use zerocopy::IntoBytes;
 
 /// A connection port, or one side of a connection.
@@ -42,11 +42,13 @@ bitflags::bitflags! {
         /// Wait for the reply in this call. Within the request that the message names, it is a callback; with
         /// `REPLY_MESSAGE`, it answers a callback and waits for the reply to the request in which that came.
         const SYNC_REQUEST = 0x2_0000;
+        /// `thread_abort` ends the wait, with `Alerted`. Else it goes on.
+        const WAIT_ALERTABLE = 0x20_0000;
     }
 }
 
 /// What [`Port::send_wait_receive`] has done.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Done {
     /// The id of the asynchronous request that was sent; else 0.
     pub message_id: u32,
@@ -148,11 +150,7 @@ impl Port {
     ) -> Result<(Port, Received), Refusal> {
         let (inbox, connection) = half_open(attributes)?;
         let request = knock(&inbox, &connection, message)?;
-        let answer = match timeout {
-            None => server.rpc(request),
-            Some(ms) => server.rpc_within(request, ms),
-        };
-        let answer = answer.map_err(|failure| refused(failure.error))?;
+        let answer = server.rpc_or(request, timeout.into()).map_err(|failure| refused(failure.error))?;
         let port = Port { inbox, end: End::Side(connection) };
         let received = Received::decode(answer, &port.inbox.attributes).ok_or(Status::ReplyMessageMismatch)?;
         if required.is_some_and(|required| required != received.token()) {
@@ -229,27 +227,28 @@ impl Port {
         room: Option<usize>,
         timeout: Option<u32>,
     ) -> Result<Done> {
+        let wait = Wait { ms: timeout, abortable: flags.contains(SendFlags::WAIT_ALERTABLE) };
+        let flags = flags - SendFlags::WAIT_ALERTABLE;
         let Some(message) = message else {
             let (true, Some(room)) = (flags.is_empty(), room) else { return Err(Status::InvalidParameter) };
-            return self.receive_at_most(room, timeout).map(Done::received);
+            return self.inbox.receive(self.place(), room, wait).map(Done::received);
         };
-        match Send::of(flags, message.message_id).ok_or(Status::InvalidParameter)? {
-            Send::Request => self.request(message, timeout).map(Done::received),
-            Send::Callback => self.callback(message.message_id, message, timeout).map(Done::received),
-            Send::ReplyAndWait => self.reply_and_wait(message.message_id, message, timeout).map(Done::received),
-            Send::Reply if room.is_some() => {
-                let side = self.side().ok().map(|side| &**side);
-                let (id, room) = (message.message_id, room.unwrap_or_default());
-                self.inbox.reply_and_receive(side, id, message, room, timeout).map(Done::received)
-            }
-            Send::Reply => self.reply(message.message_id, message).and_then(|()| self.then_receive(0, room, timeout)),
-            Send::Datagram => self.datagram(message).and_then(|()| self.then_receive(0, room, timeout)),
-            Send::RequestLater => self.request_later(message).and_then(|id| self.then_receive(id, room, timeout)),
+        let (side, id) = (self.side().ok().map(|side| &**side), message.message_id);
+        match Send::of(flags, id).ok_or(Status::InvalidParameter)? {
+            Send::Request => self.inbox.request(self.side()?, message, wait).map(Done::received),
+            Send::Callback => self.inbox.callback(side, id, message, wait).map(Done::received),
+            Send::ReplyAndWait => self.inbox.reply_and_wait(id, message, wait).map(Done::received),
+            Send::Reply => match room {
+                Some(room) => self.inbox.reply_and_receive(side, id, message, room, wait).map(Done::received),
+                None => self.reply(id, message).map(|()| Done::default()),
+            },
+            Send::Datagram => self.datagram(message).and_then(|()| self.then_receive(0, room, wait)),
+            Send::RequestLater => self.request_later(message).and_then(|id| self.then_receive(id, room, wait)),
         }
     }
 
-    fn then_receive(&self, message_id: u32, room: Option<usize>, timeout: Option<u32>) -> Result<Done> {
-        let received = room.map(|room| self.receive_at_most(room, timeout)).transpose()?;
+    fn then_receive(&self, message_id: u32, room: Option<usize>, wait: Wait) -> Result<Done> {
+        let received = room.map(|room| self.inbox.receive(self.place(), room, wait)).transpose()?;
         Ok(Done { message_id, received })
     }
 
@@ -262,7 +261,7 @@ impl Port {
     /// `LpcHandleCountExceeded`: the message. `QuotaExceeded`: the other side's pool is full. `Timeout`; `LpcReplyLost`;
     /// `MessageLost`: it was canceled. `InsufficientResources`.
     pub fn request(&self, message: &Message<'_>, timeout: Option<u32>) -> Result<Received> {
-        self.inbox.request(self.side()?, message, timeout)
+        self.inbox.request(self.side()?, message, timeout.into())
     }
 
     /// Sends a request whose reply is received later, by its id, which is returned.
@@ -300,7 +299,17 @@ impl Port {
     /// # Errors
     /// Also `BufferTooSmall`: the next one has more ([`next_length`](Self::next_length)), and stays.
     pub fn receive_at_most(&self, room: usize, timeout: Option<u32>) -> Result<Received> {
-        self.inbox.receive(self.place(), room, timeout)
+        self.inbox.receive(self.place(), room, timeout.into())
+    }
+
+    /// Lets a port of the program's own join this one, in its port set: a thread that receives here gets what comes there,
+    /// too, as [`Type::Mach`] with this key as its context ([`Received::into_mach`]). It leaves by dying, or by
+    /// [`PortSet::remove`](portolan::PortSet::remove).
+    ///
+    /// # Errors
+    /// `PortDisconnected`: a client's, which is over.
+    pub fn join(&self, port: &ReceiveRight, key: u32) -> Result<()> {
+        self.inbox.join(port, key)
     }
 
     /// Bytes of data of the message that was too long for the last receive.
@@ -326,7 +335,7 @@ impl Port {
     /// Those of [`reply`](Self::reply), and then nothing was waited for; those of [`receive`](Self::receive).
     pub fn reply_and_receive(&self, message_id: u32, message: &Message<'_>, timeout: Option<u32>) -> Result<Received> {
         let side = self.side().ok().map(|side| &**side);
-        self.inbox.reply_and_receive(side, message_id, message, usize::MAX, timeout)
+        self.inbox.reply_and_receive(side, message_id, message, usize::MAX, timeout.into())
     }
 
     /// Calls back: within the request with this id, asks its sender, who waits. What comes is the reply, or in turn a callback.
@@ -336,7 +345,7 @@ impl Port {
     /// `ImplementationLimit`: nested deeper than [`CALLBACK_DEPTH_MAX`](crate::CALLBACK_DEPTH_MAX). Those of
     /// [`reply`](Self::reply) and of [`request`](Self::request).
     pub fn callback(&self, message_id: u32, message: &Message<'_>, timeout: Option<u32>) -> Result<Received> {
-        self.inbox.callback(self.side().ok().map(|side| &**side), message_id, message, timeout)
+        self.inbox.callback(self.side().ok().map(|side| &**side), message_id, message, timeout.into())
     }
 
     /// Answers the callback with this id, and waits on for the reply to the request within which it came.
@@ -344,7 +353,7 @@ impl Port {
     /// # Errors
     /// As for [`callback`](Self::callback).
     pub fn reply_and_wait(&self, message_id: u32, message: &Message<'_>, timeout: Option<u32>) -> Result<Received> {
-        self.inbox.reply_and_wait(message_id, message, timeout)
+        self.inbox.reply_and_wait(message_id, message, timeout.into())
     }
 
     /// Cancels a request (`NtAlpcCancelMessage`). One that was received here: its sender is told, by `MessageLost` if it

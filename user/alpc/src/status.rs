@@ -30,7 +30,7 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// The wait was ended by `thread_abort`.
+    /// The wait was ended by `thread_abort`, which it had allowed ([`SendFlags::WAIT_ALERTABLE`](crate::SendFlags::WAIT_ALERTABLE)).
     Alerted = 0x0000_0101, "STATUS_ALERTED";
     /// Nothing came in time.
     Timeout = 0x0000_0102, "STATUS_TIMEOUT";
@@ -67,7 +67,9 @@ statuses! {
     InsufficientResources = 0xC000_009A, "STATUS_INSUFFICIENT_RESOURCES";
     /// The client has not agreed to be impersonated.
     BadImpersonationLevel = 0xC000_00A5, "STATUS_BAD_IMPERSONATION_LEVEL";
-    /// Nobody could ever end the wait.
+    /// The wait would have no end, and the kernel has refused it: whoever could end it waits in turn, for ever
+    /// (`portolan::thread::Thread::refusal` tells who for whom). A request was sent by then; as nobody waits for it, it is
+    /// passed over, or its reply is `RequestCanceled` to who has received it. A receive can be made again.
     PossibleDeadlock = 0xC000_0194, "STATUS_POSSIBLE_DEADLOCK";
     /// What came through the right to reply is no reply to this request.
     ReplyMessageMismatch = 0xC000_021F, "STATUS_REPLY_MESSAGE_MISMATCH";
@@ -117,6 +119,7 @@ impl From<Error> for Status {
         match error {
             Error::SendInvalidPort | Error::ReceivePortDied | Error::ReceiveInvalidPort => Status::PortDisconnected,
             Error::SendPortFull => Status::QuotaExceeded,
+            Error::SendWouldDeadlock | Error::ReceiveWouldDeadlock => Status::PossibleDeadlock,
             Error::SendTimedOut | Error::ReceiveTimedOut => Status::Timeout,
             Error::ReceiveReplyLost => Status::LpcReplyLost,
             Error::SendTooLarge => Status::PortMessageTooLong,

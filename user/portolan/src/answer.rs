@@ -9,7 +9,7 @@ use crate::Result;
 use crate::layout::{Address, addressed};
 use crate::message::{Message, ORDINARY};
 use crate::port_set::PortSet;
-use crate::receive::{Received, finish, was_sent};
+use crate::receive::{Received, Wait, finish, was_sent};
 use crate::reply::ReplyPort;
 use crate::right::SendOnceRight;
 use crate::trap;
@@ -54,19 +54,19 @@ impl SendOnceRight {
         self.gone(sent)
     }
 
-    /// Sends the one message, and waits for what is sent through the send-once right that it brings, for
-    /// `timeout` ms at most, or as long as it takes. If that right is lost, `ReceiveReplyLost`.
+    /// Sends the one message, and waits for what is sent through the send-once right that it brings. If that
+    /// right is lost, `ReceiveReplyLost`.
     ///
     /// # Errors
     /// The `Send…` errors, with the right; the `Receive…` errors.
-    pub fn rpc(self, message: Message<'_>, timeout: Option<u32>) -> Result<Received, Unanswered> {
+    pub fn rpc(self, message: Message<'_>, wait: Wait) -> Result<Received, Unanswered> {
         let prepared = ReplyPort::take()
             .and_then(|port| message.encode(self.address(), port.address(), ORDINARY).map(|buffer| (port, buffer)));
         let (port, mut buffer) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => return Err(Unanswered { error, right: Some(self) }),
         };
-        let (options, ms) = receiving(timeout);
+        let (options, ms) = wait.options();
         let outcome = trap::msg_rpc(&mut buffer, port.name(), options, 0, ms);
         self.gone(if was_sent(outcome.0) { Ok(()) } else { outcome.0 })?;
         message.sent();
@@ -89,8 +89,7 @@ impl SendOnceRight {
 }
 
 impl PortSet {
-    /// Answers, and in the same trap waits for the next message, for `timeout` ms at most, or as long as it
-    /// takes.
+    /// Answers, and in the same trap waits for the next message.
     ///
     /// # Errors
     /// The `Send…` errors, with the right, and nothing was waited for; the `Receive…` errors.
@@ -98,25 +97,17 @@ impl PortSet {
         &self,
         client: SendOnceRight,
         answer: Message<'_>,
-        timeout: Option<u32>,
+        wait: Wait,
     ) -> Result<Received, Unanswered> {
         let mut buffer = match answer.encode(client.address(), answer.reply(), ORDINARY) {
             Ok(buffer) => buffer,
             Err(error) => return Err(Unanswered { error, right: Some(client) }),
         };
-        let (options, ms) = receiving(timeout);
+        let (options, ms) = wait.options();
         let outcome = trap::msg_rpc(&mut buffer, self.name(), options, 0, ms);
         client.gone(if was_sent(outcome.0) { Ok(()) } else { outcome.0 })?;
         answer.sent();
         finish(outcome, buffer, self.name(), options, ms).map_err(|error| Unanswered { error, right: None })
-    }
-}
-
-/// Options of a call that sends an answer, which waits for no room, and receives.
-fn receiving(timeout: Option<u32>) -> (Options, u32) {
-    match timeout {
-        Some(ms) => (Options::RCV_TIMEOUT, ms),
-        None => (Options::empty(), 0),
     }
 }
 

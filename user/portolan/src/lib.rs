@@ -91,7 +91,7 @@ pub use notification::Notice;
 pub use port_set::PortSet;
 pub use portolan_abi as abi;
 pub use portolan_abi::{AtFull, Capacity, Error, Generation, Name, Protection};
-pub use receive::{Answer, Received};
+pub use receive::{Answer, Received, Wait};
 pub use right::{ReceiveRight, Right, SendOnceRight, SendRight};
 pub use send::{Failure, Taken, WhenFull};
 pub use start::{argument, arguments, exit};

@@ -6,7 +6,7 @@
 
 use crate::Result;
 use crate::interface::MsgRpc;
-use crate::receive::{self, Answer, Received};
+use crate::receive::{self, Answer, Received, Wait};
 use crate::right::{ReceiveRight, modify};
 use crate::trap;
 use alloc::vec::Vec;
@@ -84,7 +84,16 @@ impl PortSet {
     /// # Errors
     /// Also `ReceiveTimedOut`.
     pub fn receive_within(&self, ms: u32) -> Result<Received> {
-        receive::ordinary(self.0, Options::RCV_TIMEOUT, ms)
+        self.receive_or(Some(ms).into())
+    }
+
+    /// Receives the next message from any member, and waits for it as `wait` says.
+    ///
+    /// # Errors
+    /// Also `ReceiveTimedOut`, `ReceiveInterrupted`.
+    pub fn receive_or(&self, wait: Wait) -> Result<Received> {
+        let (options, timeout) = wait.options();
+        receive::ordinary(self.0, options, timeout)
     }
 
     /// Serves all members, as [`ReceiveRight::serve`] serves one port.

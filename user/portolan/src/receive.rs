@@ -218,6 +218,36 @@ impl fmt::Debug for Received {
     }
 }
 
+/// How long to wait for a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Wait {
+    /// At most this many ms; `None`: as long as it takes.
+    pub ms: Option<u32>,
+    /// `thread_abort` ends the wait before, with `ReceiveInterrupted`. Else it goes on.
+    pub abortable: bool,
+}
+
+impl Wait {
+    /// The options that say so, and the timeout.
+    #[must_use]
+    pub const fn options(self) -> (Options, u32) {
+        let timeout = match self.ms {
+            Some(ms) => (Options::RCV_TIMEOUT, ms),
+            None => (Options::empty(), 0),
+        };
+        match self.abortable {
+            true => (timeout.0.union(Options::RCV_INTERRUPT), timeout.1),
+            false => timeout,
+        }
+    }
+}
+
+impl From<Option<u32>> for Wait {
+    fn from(ms: Option<u32>) -> Wait {
+        Wait { ms, abortable: false }
+    }
+}
+
 impl ReceiveRight {
     /// Receives the next message, and waits for it as long as it takes.
     ///
@@ -232,7 +262,16 @@ impl ReceiveRight {
     /// # Errors
     /// Also `ReceiveTimedOut`.
     pub fn receive_within(&self, ms: u32) -> Result<Received> {
-        ordinary(self.name(), Options::RCV_TIMEOUT, ms)
+        self.receive_or(Some(ms).into())
+    }
+
+    /// Receives the next message, and waits for it as `wait` says.
+    ///
+    /// # Errors
+    /// Also `ReceiveTimedOut`, `ReceiveInterrupted`.
+    pub fn receive_or(&self, wait: Wait) -> Result<Received> {
+        let (options, timeout) = wait.options();
+        ordinary(self.name(), options, timeout)
     }
 
     /// Serves: receives requests, lets `handle` answer them, and sends each answer
@@ -353,6 +392,14 @@ mod tests {
             let of_receive = error.classic_name().starts_with("RCV_");
             assert_eq!(was_sent(Err(*error)), of_receive, "{error:?}");
         }
+    }
+
+    #[test]
+    fn a_wait_is_its_options() {
+        assert_eq!(Wait::default().options(), (Options::empty(), 0));
+        assert_eq!(Wait::from(Some(0)).options(), (Options::RCV_TIMEOUT, 0));
+        let both = Wait { ms: Some(7), abortable: true };
+        assert_eq!(both.options(), (Options::RCV_TIMEOUT | Options::RCV_INTERRUPT, 7));
     }
 
     #[test]

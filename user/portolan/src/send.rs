@@ -6,7 +6,7 @@
 use crate::Result;
 use crate::layout::Address;
 use crate::message::{Message, ORDINARY};
-use crate::receive::{Received, finish, was_sent};
+use crate::receive::{Received, Wait, finish, was_sent};
 use crate::reply::ReplyPort;
 use crate::right::{Right, SendOnceRight, SendRight};
 use crate::trap;
@@ -102,12 +102,23 @@ impl SendRight {
         rpc(self.name(), request, Options::empty(), 0)
     }
 
+    /// `rpc`, but waits for the answer as `wait` says, and as long for a place.
+    ///
+    /// # Errors
+    /// Also `SendTimedOut`, `ReceiveTimedOut`, `SendInterrupted`, `ReceiveInterrupted`.
+    pub fn rpc_or<'a>(&self, request: Message<'a>, wait: Wait) -> Result<Received, Failure<'a>> {
+        let (mut options, ms) = wait.options();
+        options.set(Options::SEND_TIMEOUT, wait.ms.is_some());
+        options.set(Options::SEND_INTERRUPT, wait.abortable);
+        rpc(self.name(), request, options, ms)
+    }
+
     /// `rpc`, but waits at most this many ms for a place and then as many for the answer.
     ///
     /// # Errors
     /// Also `SendTimedOut` and `ReceiveTimedOut`.
     pub fn rpc_within<'a>(&self, request: Message<'a>, ms: u32) -> Result<Received, Failure<'a>> {
-        rpc(self.name(), request, Options::SEND_TIMEOUT | Options::RCV_TIMEOUT, ms)
+        self.rpc_or(request, Some(ms).into())
     }
 }
 

@@ -4,6 +4,7 @@
 //! stranger, it is a peer, whose hand plays a part ([`act`]).
 
 use crate::case::{Failure, Verdict};
+use crate::clock::deadline;
 use crate::peer::Peer;
 use crate::{cases, holds, same};
 use alloc::sync::Arc;
@@ -11,7 +12,9 @@ use alloc::vec;
 use alloc::vec::Vec;
 use portolan::abi::Disposition;
 use portolan::abi::message::SecurityToken;
+use portolan::abi::thread::State as Doing;
 use portolan::thread::{JoinHandle, sleep_ms, spawn};
+use portolan::trap::clock_get;
 use portolan::{Capacity, Error, Mutex, Name, Protection, ReceiveRight, Right, SendRight, Task};
 use portolan_alpc::section::GRANULARITY;
 use portolan_alpc::{
@@ -19,6 +22,8 @@ use portolan_alpc::{
     State, Status, Type,
 };
 use zerocopy::{FromBytes, IntoBytes};
+
+pub(crate) mod waits;
 
 cases!("alpc":
     a_client_is_accepted,
@@ -90,7 +95,8 @@ cases!("alpc":
     information,
 );
 
-const PATIENCE: Option<u32> = Some(5000);
+const PATIENCE_MS: u32 = 5000;
+const PATIENCE: Option<u32> = Some(PATIENCE_MS);
 const NOW: Option<u32> = Some(0);
 
 type Result<T, E = Failure> = core::result::Result<T, E>;
@@ -164,6 +170,16 @@ fn ask(client: &Arc<Port>, data: &'static [u8]) -> Result<JoinHandle<Result<Hear
     Ok(spawn(move || client.request(&Message::new(data), PATIENCE).map(heard))?)
 }
 
+/// Waits until a thread waits for a message.
+fn until_waiting<T>(thread: &JoinHandle<T>) -> Verdict {
+    let deadline = deadline(PATIENCE_MS);
+    while thread.thread().info()?.state != Doing::Receiving as u32 {
+        holds!(clock_get() < deadline);
+        portolan::thread::yield_now();
+    }
+    Ok(())
+}
+
 fn data(received: Received) -> Vec<u8> {
     received.data().to_vec()
 }
@@ -201,6 +217,12 @@ const SERVE: u64 = 3;
 const ACCEPT: u64 = 4;
 /// Receives, and does nothing.
 const RECEIVE: u64 = 5;
+/// Sends a request and waits as long as it takes.
+const REQUEST_FOREVER: u64 = 6;
+/// Receives what is there, and does nothing.
+const RECEIVE_NOW: u64 = 7;
+/// Answers the next request.
+const ANSWER: u64 = 8;
 
 /// What a peer's hand does; the status code, or what the part says.
 pub(crate) fn act(part: u64, arguments: [u64; 6]) -> u64 {
@@ -237,6 +259,12 @@ fn play(part: u64, arguments: [u64; 6]) -> Result<u64, Status> {
             let side = ports[0].accept(request.message_id(), 0, &text(b"welcome"))?;
             ports.push(side);
         }
+        REQUEST_FOREVER => drop(ports[0].request(&text(b"question"), None)?),
+        ANSWER => {
+            let request = ports[0].receive(PATIENCE)?;
+            ports[0].reply(request.message_id(), &text(b"answer"))?;
+        }
+        RECEIVE_NOW => drop(ports[0].receive(NOW)?),
         _ => drop(ports[0].receive(PATIENCE)?),
     }
     Ok(0)
@@ -368,7 +396,9 @@ fn a_server_that_leaves_lets_nobody_in() -> Verdict {
         while received && server.query_information().pending == 0 {
             drop(server.receive(PATIENCE)?);
         }
-        sleep_ms(5);
+        if !received {
+            until_waiting(&connects)?;
+        }
         drop(server);
         same!(connects.join()?, Some(Status::PortConnectionRefused));
     }
@@ -516,7 +546,12 @@ fn waiting_threads_hear_of_the_end() -> Verdict {
         spawn(move || port.receive(None).map(heard).map(|heard| heard.0))
     };
     let (clients, sides) = ([wait(&pair.client)?, wait(&pair.client)?], [wait(&pair.side)?, wait(&pair.side)?]);
-    sleep_ms(5);
+    for waits in clients.iter() {
+        until_waiting(waits)?;
+    }
+    for waits in sides.iter() {
+        until_waiting(waits)?;
+    }
     pair.side.disconnect()?;
     let mut ends = Vec::new();
     for waits in clients {
@@ -577,7 +612,7 @@ fn a_server_dies_while_its_client_receives() -> Verdict {
         let client = Arc::clone(&client);
         spawn(move || client.receive(PATIENCE).map(heard))?
     };
-    sleep_ms(5);
+    until_waiting(&receives)?;
     peer.terminate()?;
     let mut kinds = vec![receives.join()??];
     while let Ok(news) = client.receive(PATIENCE) {
@@ -711,7 +746,7 @@ fn one_client_on_its_private_port() -> Verdict {
     // A thread that waits there gets what comes; another at the connection port gets the rest.
     let side = Arc::clone(&pair.side);
     let waits = spawn(move || side.receive(PATIENCE).map(heard))?;
-    sleep_ms(5);
+    until_waiting(&waits)?;
     pair.client.datagram(&text(b"two"))?;
     same!(waits.join()??.2, b"two");
     same!(data(pair.server.receive(NOW)?), b"of another");

@@ -36,7 +36,7 @@ cases!("host":
     a_port_is_the_same_to_all_who_have_it,
 );
 
-fn host() -> Result<Name> {
+pub(crate) fn host() -> Result<Name> {
     Ok(routine::host(&MsgRpc, protocol::bootstrap())?.rights[0])
 }
 
@@ -87,12 +87,12 @@ fn frames_are_counted() -> Verdict {
 }
 
 /// The number that the next event will have.
-fn now(host: Name) -> Result<u64> {
+pub(crate) fn now(host: Name) -> Result<u64> {
     Ok(host::trace(&MsgRpc, host, u64::MAX, 0, 0)?.results.first)
 }
 
 /// All events from number `from` on.
-fn events(host: Name, from: u64) -> Result<Vec<Event>> {
+pub(crate) fn events(host: Name, from: u64) -> Result<Vec<Event>> {
     let (mut events, mut from) = (Vec::new(), from);
     loop {
         let page = host::trace(&MsgRpc, host, from, 0, 0)?.results;
@@ -105,7 +105,7 @@ fn events(host: Name, from: u64) -> Result<Vec<Event>> {
 }
 
 /// The way of the messages with this id: steps, and the number that all of them bear.
-fn way(host: Name, from: u64, id: u32) -> Result<(Vec<Step>, Vec<u64>)> {
+pub(crate) fn way(host: Name, from: u64, id: u32) -> Result<(Vec<Step>, Vec<u64>)> {
     let mut events = events(host, from)?;
     events.retain(|event| event.id == id);
     let steps = events.iter().filter_map(|event| Step::from_code(event.step)).collect();
