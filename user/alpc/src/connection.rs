@@ -5,7 +5,7 @@
 //! one message, so if this side ends without a word the kernel says so in its place, and neither the news of an
 //! end can be lost, nor room for it.
 //! Invariant: once closed, a side holds no right of the connection but what a call in progress still uses.
-//! Neighbours: `inbox` receives from these ports; `port` makes connections.
+//! Neighbours: `inbox` receives from these ports; `door` makes connections.
 
 use crate::attributes::ImpersonationLevel;
 use crate::header::{PortMessage, Type, mach_id};
@@ -15,7 +15,7 @@ use alloc::sync::Arc;
 use core::mem::{ManuallyDrop, replace};
 use core::sync::atomic::{AtomicBool, Ordering};
 use portolan::abi::message::{Header, SecurityToken};
-use portolan::{Mutex, Name, ReceiveRight, SendOnceRight, SendRight};
+use portolan::{Mutex, Name, ReceiveRight, Right, SendOnceRight, SendRight, Task};
 use zerocopy::IntoBytes;
 
 /// The other side.
@@ -35,6 +35,16 @@ pub(crate) struct Peer {
     pub(crate) process: Option<SendRight>,
     /// The longest message that both sides allow, header included.
     pub(crate) max_message_length: usize,
+}
+
+impl Peer {
+    /// Its kernel port.
+    ///
+    /// # Errors
+    /// `AccessDenied`: it does not let this side have that. `InsufficientResources`.
+    pub(crate) fn open_process(&self) -> Result<Task> {
+        Ok(Task::from_right(self.process.as_ref().ok_or(Status::AccessDenied)?.try_clone()?))
+    }
 }
 
 /// One side.
@@ -87,7 +97,7 @@ impl LastWord {
     pub(crate) fn say(self) {
         let header = PortMessage { kind: Type::PortClosed as u16, ..sized(0) };
         let mut buffer = [0; (Header::SIZE + PortMessage::SIZE) / size_of::<u64>()];
-        let _ = self.0.answer_in(&mut buffer, mach_id(Type::PortClosed), &[header.as_bytes()]);
+        let _ = self.0.answer_in(&mut buffer, mach_id(Type::PortClosed), Right::Null, &[header.as_bytes()]);
     }
 }
 
@@ -107,6 +117,10 @@ impl PrivatePort {
     /// Uses the port. After its end, what is asked of it fails.
     pub(crate) fn with<T>(&self, use_it: impl FnOnce(&ReceiveRight) -> T) -> T {
         use_it(&ManuallyDrop::new(ReceiveRight::from_name(self.name)))
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        self.alive.load(Ordering::Acquire)
     }
 
     /// Ends the port, if it is alive. Whoever waits is told.

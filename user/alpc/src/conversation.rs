@@ -9,14 +9,15 @@
 //! Invariant: a [`Question`] without a right is one with a callback out; it gets its new right with the answer to
 //! that, or is gone. Neighbours: `inbox` keeps the questions.
 
+use crate::attributes::ImpersonationLevel;
 use crate::connection::{Connection, Peer};
+use crate::door::Newcomer;
 use crate::header::{CONTINUATION_REQUIRED, PortMessage, Type, mach_id};
 use crate::inbox::{AnsweredOr, Inbox, Where};
-use crate::message::{Message, Received, compose, sized};
-use crate::port::Newcomer;
+use crate::message::{Impersonation, Message, Received, compose, sized};
 use crate::status::{Result, Status};
 use alloc::sync::Arc;
-use portolan::{Error, Right, SendOnceRight, Unanswered, Wait};
+use portolan::{Error, Right, SendOnceRight, Task, Unanswered, Wait};
 use zerocopy::IntoBytes;
 
 /// How deep callbacks may be nested.
@@ -37,6 +38,10 @@ pub(crate) struct Question {
     connection: u32,
     depth: u32,
     origin: Origin,
+    /// Its sender waits in a call.
+    waits: bool,
+    /// What its sender lets this side do in its name.
+    agreed: ImpersonationLevel,
 }
 
 /// How a request came, and so what follows its answer.
@@ -66,7 +71,8 @@ impl Question {
     pub(crate) fn new(reply: SendOnceRight, connection: u32, received: &Received, origin: Origin) -> Option<Question> {
         let PortMessage { message_id: theirs, callback_id, .. } = received.header;
         let depth = u32::try_from(callback_id).ok().filter(|depth| *depth <= CALLBACK_DEPTH_MAX)?;
-        Some(Question { reply: Some(reply), theirs, connection, depth, origin })
+        let (waits, agreed) = (received.header.kind & CONTINUATION_REQUIRED != 0, received.agreed());
+        Some(Question { reply: Some(reply), theirs, connection, depth, origin, waits, agreed })
     }
 
     /// Tells who asked that there will be no reply.
@@ -86,6 +92,7 @@ struct Taken {
     theirs: u32,
     depth: u32,
     origin: Origin,
+    waits: bool,
 }
 
 impl Inbox {
@@ -104,23 +111,32 @@ impl Inbox {
     /// Answers a request that came like any message.
     pub(crate) fn reply(&self, connection: Option<&Connection>, id: u32, message: &Message<'_>) -> Result<()> {
         let taken = self.take(connection, id, message, is_queued)?;
-        let held = message.reserve.map(|reserve| self.reserves.lock().take(reserve, message)).transpose();
+        let header = message.header(Type::Reply, taken.theirs, 0);
+        if let Some(reserve) = message.reserve {
+            return self.reply_by(reserve, taken, header, message);
+        }
+        match self.answer(&taken, header, message) {
+            Ok(answer) => self.settle(id, taken.reply.answer(answer)),
+            Err(status) => Err(self.put_back(taken, status)),
+        }
+    }
+
+    /// Answers by a reserve, which is in use until the answer has been received: by one who waits, at once.
+    fn reply_by(&self, reserve: u32, taken: Taken, header: PortMessage, message: &Message<'_>) -> Result<()> {
+        let held = match taken.origin {
+            Origin::Queue => self.reserves.lock().take(reserve, message),
+            // It has to bring a right.
+            _ => Err(Status::InvalidParameter),
+        };
         let mut held = match held {
             Ok(held) => held,
             Err(status) => return Err(self.put_back(taken, status)),
         };
-        let header = message.header(Type::Reply, taken.theirs, 0);
-        let outcome = match &mut held {
-            Some(buffer) => taken.reply.answer_in(buffer, mach_id(Type::Reply), &[header.as_bytes(), message.data]),
-            None => match self.answer(&taken, header, message) {
-                Ok(answer) => taken.reply.answer(answer),
-                Err(status) => return Err(self.put_back(taken, status)),
-            },
-        };
-        if let (Some(buffer), Some(reserve)) = (held, message.reserve) {
-            self.reserves.lock().give_back(reserve, buffer);
-        }
-        self.settle(id, outcome)
+        let until = if taken.waits { Right::Null } else { Right::MakeSendOnce(&held.flight) };
+        let bytes = [header.as_bytes(), message.data];
+        let outcome = taken.reply.answer_in(&mut held.buffer, mach_id(Type::Reply), until, &bytes);
+        self.reserves.lock().give_back(reserve, held);
+        self.settle(taken.id, outcome)
     }
 
     /// Answers a request that came like any message, and receives the next in the same trap.
@@ -280,9 +296,9 @@ impl Inbox {
                 if connection.is_none_or(|connection| connection.id == question.connection)
                     && fits(question.origin) =>
             {
-                let Question { theirs, depth, origin, .. } = *question;
+                let Question { theirs, depth, origin, waits, .. } = *question;
                 let reply = question.reply.take().ok_or(Status::InvalidParameter)?;
-                Ok(Taken { id, reply, theirs, depth, origin })
+                Ok(Taken { id, reply, theirs, depth, origin, waits })
             }
             _ => Err(Status::InvalidParameter),
         }
@@ -297,6 +313,20 @@ impl Inbox {
         let connections = self.connections.lock();
         let peer = connections.get(connection).ok_or(Status::PortDisconnected)?.peer()?;
         Ok((connection, peer))
+    }
+
+    /// Acts for the sender of a question.
+    pub(crate) fn impersonate(&self, id: u32) -> Result<Impersonation> {
+        let agreed = match self.pending.lock().get(id) {
+            Some(Pending::Request(question)) => question.agreed,
+            _ => return Err(Status::InvalidParameter),
+        };
+        Impersonation::of(self.peer_of(id)?.1.token, agreed)
+    }
+
+    /// The task that has sent a question.
+    pub(crate) fn sender_process(&self, id: u32) -> Result<Task> {
+        self.peer_of(id)?.1.open_process()
     }
 
     /// The answer to a question as a message; that to a callback brings the right to answer what it came in.

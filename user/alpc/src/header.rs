@@ -53,6 +53,11 @@ pub const CONTINUATION_REQUIRED: u16 = 0x2000;
 /// Flag of [`PortMessage::kind`]: the receiver must not act for the sender of this one.
 pub const NO_IMPERSONATE: u16 = 0x4000;
 
+/// Flag of a connection request that brings nothing: whoever serves there is to show who it is.
+pub(crate) const IDENTIFY: u16 = 0x0100;
+/// Flag of a connection request that brings nothing: the server is to tell of its connections, from `message_id` on.
+pub(crate) const INFORM: u16 = 0x0200;
+
 /// What a message is; numbers are those of `LPC_…`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
@@ -103,7 +108,7 @@ impl Type {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub(crate) struct Attributes {
-    /// [`ATTRIBUTE_SECURITY`], [`ATTRIBUTE_VIEW`], [`ATTRIBUTE_HANDLE`].
+    /// [`MessageAttributes`]: its security, view and handles.
     pub(crate) valid: u32,
     /// Of a security attribute, its level; in the other half, how many handles.
     pub(crate) level: u16,
@@ -113,12 +118,22 @@ pub(crate) struct Attributes {
     pub(crate) view_size: u64,
 }
 
-/// Bit of `valid`: the sender's consent for this message.
-pub(crate) const ATTRIBUTE_SECURITY: u32 = 0x8000_0000;
-/// Bit of `valid`: a section view.
-pub(crate) const ATTRIBUTE_VIEW: u32 = 0x4000_0000;
-/// Bit of `valid`: handles.
-pub(crate) const ATTRIBUTE_HANDLE: u32 = 0x1000_0000;
+bitflags::bitflags! {
+    /// What can ride along with a message; numbers are those of `ALPC_MESSAGE_…_ATTRIBUTE`.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+    pub struct MessageAttributes: u32 {
+        /// The sender's consent to act for it, for this message.
+        const SECURITY = 0x8000_0000;
+        /// A section view.
+        const VIEW = 0x4000_0000;
+        /// The receiver's own numbers for connection and request, and the message's place in the order.
+        const CONTEXT = 0x2000_0000;
+        /// Handles.
+        const HANDLE = 0x1000_0000;
+        /// Who sent it.
+        const TOKEN = 0x0800_0000;
+    }
+}
 
 /// What the two sides of a connection tell each other of themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]

@@ -7,13 +7,14 @@
 //! Invariant: a request that was received and not answered is in `pending`, with the only right to answer it; a
 //! place for it is claimed before it is received. An asynchronous request that was sent and not answered is in
 //! `awaited`, with the port where its one answer, or the kernel's word that there will be none, comes.
-//! Neighbours: `connection`, `conversation` for requests with someone waiting, `port` for what is asked from outside.
+//! Neighbours: `door` and `connection`, whose ports these are; `conversation` for requests with someone waiting.
 
 use crate::attributes::{Access, PortAttributes};
 use crate::clock::Clock;
 use crate::connection::{Connection, Peer, Phase};
 use crate::conversation::{Origin, Pending, Question};
-use crate::header::{PortMessage, Type};
+use crate::door::{self, Door, Newcomer};
+use crate::header::{IDENTIFY, INFORM, PortMessage, Type};
 use crate::message::{Message, Received, compose, sized};
 use crate::reserve::Reserves;
 use crate::security::SecurityContexts;
@@ -24,7 +25,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use portolan::{Capacity, Error, Mutex, Name, Notice, PortSet, ReceiveRight, Right, SendOnceRight, Task, Wait};
+use portolan::{AtFull, Capacity, Error, Mutex, Name, Notice, PortSet, ReceiveRight, Right, SendOnceRight, Task, Wait};
 
 /// See the module's text.
 pub(crate) struct Inbox {
@@ -47,7 +48,7 @@ pub(crate) struct Inbox {
 /// Whose inbox it is.
 pub(crate) enum Role {
     /// A server's, whose clients may be these.
-    Server(Access),
+    Server(Door),
     /// A client's, which has one connection.
     Client,
 }
@@ -56,7 +57,7 @@ pub(crate) enum Role {
 pub(crate) struct Awaited {
     pub(crate) port: ReceiveRight,
     context: u64,
-    connection: u32,
+    pub(crate) connection: u32,
 }
 
 /// From where to receive.
@@ -101,10 +102,20 @@ impl Source {
 }
 
 impl Inbox {
-    pub(crate) fn new(attributes: PortAttributes, role: Role) -> Result<Inbox> {
+    /// A client's; or a server's with a connection port, which lets these in.
+    pub(crate) fn new(attributes: PortAttributes, access: Option<Access>) -> Result<Inbox> {
         attributes.check()?;
+        let set = PortSet::allocate()?;
+        let role = match access {
+            None => Role::Client,
+            Some(access) => {
+                let port = mailbox(&attributes)?;
+                set.add(&port)?;
+                Role::Server(Door::new(port, access))
+            }
+        };
         Ok(Inbox {
-            set: Set::new(PortSet::allocate()?),
+            set: Set::new(set),
             attributes,
             role,
             me: Task::this().info()?.id,
@@ -119,16 +130,9 @@ impl Inbox {
         })
     }
 
-    /// A port of this inbox's capacity that never lets a sender wait.
-    pub(crate) fn port(&self) -> Result<ReceiveRight> {
-        let port = ReceiveRight::allocate(self.attributes.capacity())?;
-        port.set_full(portolan::AtFull::Refuse)?;
-        Ok(port)
-    }
-
     /// A private port for the connection with this id.
     pub(crate) fn private_port(&self, connection: u32) -> Result<ReceiveRight> {
-        let port = self.port()?;
+        let port = mailbox(&self.attributes)?;
         port.set_payload(CONNECTION | u64::from(connection))?;
         self.set.with(|set| set.add(&port))?;
         Ok(port)
@@ -183,7 +187,8 @@ impl Inbox {
         {
             let mut listeners = connection.listeners.lock();
             if *listeners == 0 {
-                connection.own.with(PortSet::remove)?;
+                // Once it is closed there is nothing to take out.
+                connection.own.with(PortSet::remove).map_err(|_| Error::ReceivePortDied)?;
             }
             *listeners += 1;
         }
@@ -287,13 +292,21 @@ impl Inbox {
         if arrived.is_from_kernel() {
             return None;
         }
-        let Role::Server(access) = &self.role else { return None };
+        let Role::Server(door) = &self.role else { return None };
         let mut received = Received::decode(arrived, &self.attributes)?;
         if received.message_type() != Type::ConnectionRequest {
             return None;
         }
-        let newcomer = crate::port::Newcomer::of(&mut received)?;
-        if !access.allows(newcomer.token) {
+        if received.header.kind & IDENTIFY != 0 {
+            door.identify(&mut received);
+            return None;
+        }
+        if received.header.kind & INFORM != 0 {
+            self.inform(&mut received);
+            return None;
+        }
+        let newcomer = Newcomer::of(&mut received)?;
+        if !door.allows(newcomer.token) {
             newcomer.refuse(Status::AccessDenied, &[]);
             return None;
         }
@@ -321,7 +334,7 @@ impl Inbox {
             return self.ended(connection);
         }
         if kind == Type::ConnectionReply {
-            return crate::port::connected(connection, received, self);
+            return door::connected(connection, received, self);
         }
         let peer = connection.peer().ok()?;
         if received.sender() != peer.task {
@@ -517,6 +530,13 @@ pub(crate) enum AnsweredOr {
     Not(portolan::Unanswered),
     /// It went; nothing was received.
     Then(Status),
+}
+
+/// A port of such a capacity that never lets a sender wait.
+fn mailbox(attributes: &PortAttributes) -> Result<ReceiveRight> {
+    let port = ReceiveRight::allocate(attributes.capacity())?;
+    port.set_full(AtFull::Refuse)?;
+    Ok(port)
 }
 
 fn is_from(kept: &Received, at: Where<'_>) -> bool {

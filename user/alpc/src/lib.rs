@@ -5,7 +5,9 @@
 //! message         what is sent, and what arrives; section: memory that is shown
 //! attributes      limits, consents, who may connect; status: why a call failed
 //! inbox           where a port's messages come, and what they mean
+//! name            where a connection port is; door: who comes in by it
 //! connection      one side of a connection, and its end
+//! information     what a port tells of itself and its connections
 //! conversation    requests with somebody waiting: replies, callbacks
 //! reserve, security, table    small things by their ids; clock: what is left of a wait
 //! header          the layout of a message; the reference
@@ -32,9 +34,12 @@ pub mod attributes;
 mod clock;
 mod connection;
 pub mod conversation;
+pub mod door;
 pub mod header;
 mod inbox;
+pub mod information;
 pub mod message;
+pub mod name;
 pub mod port;
 pub mod reserve;
 pub mod section;
@@ -44,8 +49,11 @@ mod table;
 
 pub use attributes::{Access, ImpersonationLevel, PortAttributes};
 pub use conversation::CALLBACK_DEPTH_MAX;
-pub use header::{PortMessage, Type};
+pub use door::Refusal;
+pub use header::{MessageAttributes, PortMessage, Type};
+pub use information::{ConnectionInformation, Information, State, connections};
 pub use message::{Impersonation, Message, Received};
-pub use port::{Done, Information, Port, Refusal, SendFlags, State};
+pub use name::Server;
+pub use port::{Done, Port, SendFlags};
 pub use section::{Section, View};
 pub use status::{Result, Status};

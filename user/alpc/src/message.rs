@@ -7,15 +7,15 @@
 use crate::attributes::{ImpersonationLevel, PortAttributes};
 use crate::connection::Peer;
 use crate::header::{
-    ATTRIBUTE_HANDLE, ATTRIBUTE_SECURITY, ATTRIBUTE_VIEW, Attributes, INLINE_MAX, NO_IMPERSONATE, PortMessage, Terms,
-    Type, mach_id,
+    Attributes, CONTINUATION_REQUIRED, IDENTIFY, INFORM, INLINE_MAX, MessageAttributes, NO_IMPERSONATE, PortMessage,
+    TYPE_MASK, Terms, Type, mach_id,
 };
 use crate::section::View;
 use crate::status::{Result, Status};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use portolan::abi::message::SecurityToken;
-use portolan::{Memory, MemoryObject, Right, SendRight, Task};
+use portolan::{Error, Memory, MemoryObject, Right, SendRight, Task};
 use zerocopy::{FromBytes, IntoBytes};
 
 /// Most handles in one message.
@@ -57,6 +57,26 @@ impl<'a> Message<'a> {
             handles: Handles::None,
             view: None,
         }
+    }
+
+    /// The message that these bytes are, as a C program has them: a [`PortMessage`] and its data. Its id names a received
+    /// request, as [`to`](Self::to) does, so the bytes of one can be changed into those of its reply.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: its lengths are not those of its parts; its type is unknown, or the library's own.
+    pub fn parse(bytes: &'a [u8]) -> Result<Message<'a>> {
+        let (header, rest) = PortMessage::read_from_prefix(bytes).map_err(|_| Status::InvalidParameter)?;
+        let length = usize::from(header.data_length);
+        let whole = usize::from(header.total_length) >= PortMessage::SIZE + length;
+        let data = rest.get(..length).filter(|_| whole).ok_or(Status::InvalidParameter)?;
+        let kind = match header.message_type() {
+            // None was set, or it is that of what is answered.
+            Some(Type::Mach | Type::Request | Type::ConnectionRequest) => Type::Request,
+            Some(Type::Datagram) => Type::Datagram,
+            _ => return Err(Status::InvalidParameter),
+        };
+        let flags = header.kind & NO_IMPERSONATE;
+        Ok(Message { kind, flags, message_id: header.message_id, ..Message::new(data) })
     }
 
     /// Sets its type. What it is to be follows from the call; a program may only say
@@ -157,7 +177,11 @@ impl<'a> Message<'a> {
             Handles::None => message,
             Handles::One(handle) => message.right(handle),
             Handles::Many(handles) => {
-                message.rights(handles.iter().map(SendRight::try_clone).collect::<portolan::Result<_>>()?)
+                let rights = handles.iter().map(SendRight::try_clone).collect::<portolan::Result<_>>();
+                message.rights(rights.map_err(|error| match error {
+                    Error::InvalidName => Status::InvalidHandle,
+                    error => error.into(),
+                })?)
             }
         })
     }
@@ -165,11 +189,11 @@ impl<'a> Message<'a> {
     fn attributes(&self, level: Option<ImpersonationLevel>) -> Attributes {
         let mut attributes = Attributes::default();
         if let Some(level) = level {
-            attributes.valid |= ATTRIBUTE_SECURITY;
+            attributes.valid |= MessageAttributes::SECURITY.bits();
             attributes.level = level as u16;
         }
         if let Some(view) = self.view {
-            attributes.valid |= ATTRIBUTE_VIEW;
+            attributes.valid |= MessageAttributes::VIEW.bits();
             (attributes.view_offset, attributes.view_size) = (view.offset(), view.size());
         }
         let handles = match self.handles {
@@ -177,7 +201,7 @@ impl<'a> Message<'a> {
             Handles::One(_) => 1,
             Handles::Many(handles) => handles.len(),
         };
-        attributes.valid |= ATTRIBUTE_HANDLE;
+        attributes.valid |= MessageAttributes::HANDLE.bits();
         attributes.handles = handles as u16;
         attributes
     }
@@ -210,6 +234,8 @@ pub struct Received {
     large: Option<Memory>,
     /// How many of the Mach message's descriptors are the data's.
     first: usize,
+    /// Where what comes behind the data begins, as the sender says.
+    tail: usize,
     pub(crate) peer: Option<Arc<Peer>>,
     pub(crate) context: u64,
     allow_handles: bool,
@@ -237,14 +263,21 @@ impl Received {
             arrived: Some(arrived),
             large,
             first,
+            tail: usize::from(header.data_info_offset),
             peer: None,
             context: 0,
             allow_handles: limits.allow_handles,
             max_view_size: limits.max_view_size,
         };
         received.attributes = received.tail().unwrap_or_default();
-        received.header.process = received.sender();
-        (received.header.thread, received.header.reserved) = (0, 0);
+        // What is the sender's to say stays; the rest is as the receiver knows it.
+        received.header = PortMessage {
+            kind: header.kind & (TYPE_MASK | CONTINUATION_REQUIRED | NO_IMPERSONATE | IDENTIFY | INFORM),
+            process: received.sender(),
+            message_id: header.message_id,
+            callback_id: header.callback_id,
+            ..sized(length)
+        };
         Some(received)
     }
 
@@ -256,6 +289,7 @@ impl Received {
             arrived: None,
             large: None,
             first: 0,
+            tail: 0,
             peer,
             context: 0,
             allow_handles: false,
@@ -272,8 +306,7 @@ impl Received {
 
     /// What comes behind the data.
     fn tail<T: FromBytes>(&self) -> Option<T> {
-        let offset = usize::from(self.header.data_info_offset);
-        let bytes = self.arrived.as_ref()?.bytes().get(offset..).filter(|_| offset >= PortMessage::SIZE)?;
+        let bytes = self.arrived.as_ref()?.bytes().get(self.tail..).filter(|_| self.tail >= PortMessage::SIZE)?;
         T::read_from_prefix(bytes).ok().map(|(tail, _)| tail)
     }
 
@@ -322,6 +355,28 @@ impl Received {
             }
             (None, None) => &[],
         }
+    }
+
+    /// Writes it as a C program has it, a [`PortMessage`] and its data; how many bytes.
+    ///
+    /// # Errors
+    /// `BufferTooSmall`: there is no room for them. Nothing is written.
+    pub fn write_to(&self, buffer: &mut [u8]) -> Result<usize> {
+        let (data, header) = (self.data(), self.header.as_bytes());
+        let length = header.len() + data.len();
+        let to = buffer.get_mut(..length).ok_or(Status::BufferTooSmall)?;
+        to[..header.len()].copy_from_slice(header);
+        to[header.len()..].copy_from_slice(data);
+        Ok(length)
+    }
+
+    /// What rides along with it.
+    #[must_use]
+    pub fn attributes(&self) -> MessageAttributes {
+        let always = MessageAttributes::CONTEXT | MessageAttributes::TOKEN;
+        let mut all = always | MessageAttributes::from_bits_truncate(self.attributes.valid);
+        all.set(MessageAttributes::HANDLE, self.handles() > 0);
+        all
     }
 
     /// The number that this side gave the connection when it was made ([`Port::accept`](crate::Port::accept)).
@@ -377,7 +432,7 @@ impl Received {
 
     /// Where the handles' descriptor is.
     fn handle_place(&self) -> usize {
-        self.first + usize::from(self.attributes.valid & ATTRIBUTE_VIEW != 0)
+        self.first + usize::from(self.brought(MessageAttributes::VIEW))
     }
 
     /// Takes out its one handle.
@@ -426,7 +481,7 @@ impl Received {
     }
 
     fn view(&mut self, copied: bool) -> Result<View> {
-        if self.attributes.valid & ATTRIBUTE_VIEW == 0 {
+        if !self.brought(MessageAttributes::VIEW) {
             return Err(Status::InvalidParameter);
         }
         let object = SendRight::try_from(self.take_right(0)).map_err(|_| Status::InvalidParameter)?;
@@ -439,15 +494,20 @@ impl Received {
     /// # Errors
     /// `BadImpersonationLevel`: it has not agreed.
     pub fn impersonate(&self) -> Result<Impersonation> {
-        let agreed = match self.attributes.valid & ATTRIBUTE_SECURITY {
+        Impersonation::of(self.token(), self.agreed())
+    }
+
+    /// What the sender lets the receiver do in its name.
+    pub(crate) fn agreed(&self) -> ImpersonationLevel {
+        match self.brought(MessageAttributes::SECURITY) {
             _ if self.header.kind & NO_IMPERSONATE != 0 => ImpersonationLevel::Anonymous,
-            0 => self.peer.as_ref().map_or(ImpersonationLevel::Anonymous, |peer| peer.level),
-            _ => ImpersonationLevel::from_code(u32::from(self.attributes.level)),
-        };
-        if agreed < ImpersonationLevel::Impersonation {
-            return Err(Status::BadImpersonationLevel);
+            false => self.peer.as_ref().map_or(ImpersonationLevel::Anonymous, |peer| peer.level),
+            true => ImpersonationLevel::from_code(u32::from(self.attributes.level)),
         }
-        Ok(Impersonation { token: self.token(), level: agreed })
+    }
+
+    fn brought(&self, attribute: MessageAttributes) -> bool {
+        self.attributes.valid & attribute.bits() != 0
     }
 
     /// The kernel port of the sending task, if it lets the other side of its connection have it.
@@ -455,8 +515,7 @@ impl Received {
     /// # Errors
     /// `AccessDenied`: it does not.
     pub fn open_sender_process(&self) -> Result<Task> {
-        let task = self.peer.as_ref().and_then(|peer| peer.process.as_ref()).ok_or(Status::AccessDenied)?;
-        Ok(Task::from_right(task.try_clone()?))
+        self.peer.as_ref().ok_or(Status::AccessDenied)?.open_process()
     }
 }
 
@@ -467,4 +526,60 @@ pub struct Impersonation {
     pub token: SecurityToken,
     /// How far that goes.
     pub level: ImpersonationLevel,
+}
+
+impl Impersonation {
+    /// What comes of so much consent.
+    pub(crate) fn of(token: SecurityToken, level: ImpersonationLevel) -> Result<Impersonation> {
+        match level >= ImpersonationLevel::Impersonation {
+            true => Ok(Impersonation { token, level }),
+            false => Err(Status::BadImpersonationLevel),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(header: PortMessage, data: &[u8]) -> Vec<u8> {
+        [header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn bytes_are_a_message_with_its_id_and_data() {
+        let header = PortMessage { message_id: 7, kind: NO_IMPERSONATE, ..sized(3) };
+        let bytes = bytes(header, b"abcd");
+        let message = Message::parse(&bytes).expect("a message");
+        assert_eq!((message.data, message.message_id), (&b"abc"[..], 7));
+        assert_eq!((message.kind, message.flags), (Type::Request, NO_IMPERSONATE));
+    }
+
+    #[test]
+    fn a_received_header_is_good_for_its_reply() {
+        for kind in [Type::Request as u16 | CONTINUATION_REQUIRED, Type::ConnectionRequest as u16] {
+            assert!(Message::parse(&bytes(PortMessage { kind, ..sized(0) }, b"")).is_ok());
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_message_are_refused() {
+        let short = PortMessage { total_length: 42, ..sized(3) };
+        let reply = PortMessage { kind: Type::Reply as u16, ..sized(3) };
+        let unknown = PortMessage { kind: 99, ..sized(3) };
+        for wrong in
+            [bytes(short, b"abc"), bytes(reply, b"abc"), bytes(unknown, b"abc"), bytes(sized(3), b"ab"), Vec::new()]
+        {
+            assert_eq!(Message::parse(&wrong).err(), Some(Status::InvalidParameter));
+        }
+    }
+
+    #[test]
+    fn what_a_receiver_is_told_can_be_written_as_bytes() {
+        let told = Received::told(Type::Canceled, 5, None);
+        let mut buffer = [0; 48];
+        assert_eq!(told.write_to(&mut buffer), Ok(40));
+        assert_eq!(PortMessage::read_from_prefix(&buffer).expect("a header").0, *told.header());
+        assert_eq!(told.write_to(&mut buffer[..39]), Err(Status::BufferTooSmall));
+    }
 }

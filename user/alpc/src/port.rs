@@ -4,19 +4,22 @@
 //! disconnects. Neighbours: `inbox`, `connection` and `conversation` do the work.
 
 use crate::attributes::{Access, ImpersonationLevel, PortAttributes};
-use crate::connection::{Connection, LastWord, Peer, Phase, PrivatePort};
+use crate::clock::Clock;
+use crate::connection::{Connection, Phase};
 use crate::conversation::Pending;
-use crate::header::{PortMessage, Terms, Type};
+use crate::door::{self, Door, Newcomer, Refusal};
+use crate::header::{PortMessage, Type};
 use crate::inbox::{Inbox, Role, Where};
-use crate::message::{Message, Received, compose, sized};
+use crate::information::{ConnectionInformation, Information, State};
+use crate::message::{Impersonation, Message, Received, compose, sized};
+use crate::name::Server;
 use crate::section::Section;
 use crate::status::{Result, Status};
-use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::fmt;
 use portolan::abi::message::SecurityToken;
-use portolan::{Error, ReceiveRight, Right, SendOnceRight, SendRight, Task, Wait};
-use zerocopy::IntoBytes;
+use portolan::{ReceiveRight, SendRight, Task, Wait};
 
 /// A connection port, or one side of a connection.
 #[must_use = "dropping a port disconnects"]
@@ -26,8 +29,8 @@ pub struct Port {
 }
 
 enum End {
-    /// A connection port.
-    Door(PrivatePort),
+    /// A connection port: its inbox's door.
+    Door,
     Side(Arc<Connection>),
 }
 
@@ -56,120 +59,97 @@ pub struct Done {
     pub received: Option<Received>,
 }
 
-/// Why there is no connection.
-#[derive(Debug)]
-pub struct Refusal {
-    /// Why.
-    pub status: Status,
-    /// What the server says to it, if it has refused.
-    pub message: Option<Box<Received>>,
-}
-
-impl From<Status> for Refusal {
-    fn from(status: Status) -> Refusal {
-        Refusal { status, message: None }
-    }
-}
-
-impl From<Error> for Refusal {
-    fn from(error: Error) -> Refusal {
-        Status::from(error).into()
-    }
-}
-
-/// How far a port's connection has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
-    /// It is a connection port.
-    Listening,
-    /// The server has not answered.
-    ConnectionPending,
-    /// Messages can be sent.
-    Connected,
-    /// The server has refused.
-    Refused,
-    /// One of the two has disconnected, or ended.
-    Disconnected,
-}
-
-/// What [`Port::query_information`] tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Information {
-    /// How far it has come.
-    pub state: State,
-    /// The longest message that can be sent, header included.
-    pub max_message_length: usize,
-    /// The other side's task and whom it acts for; 0 without a connection.
-    pub peer: u64,
-    /// See [`peer`](Self::peer).
-    pub token: SecurityToken,
-    /// The number that this side gave the connection.
-    pub port_context: u64,
-    /// Requests received and not answered, connection requests included, of all connections of this port's server.
-    pub pending: usize,
-    /// Asynchronous requests sent and not answered.
-    pub awaited: usize,
-    /// Connections of the server.
-    pub connections: usize,
-}
-
 impl Port {
-    /// Makes a connection port (`NtAlpcCreatePort`). Clients reach it by a right ([`Port::right`]).
+    /// Makes a connection port (`NtAlpcCreatePort`). Clients reach it by a right ([`Port::right`]), or by a name
+    /// ([`Port::register`]).
     ///
     /// # Errors
     /// `InvalidPortAttributes`, `InsufficientResources`.
     pub fn create(attributes: PortAttributes, access: Access) -> Result<Port> {
-        let inbox = Inbox::new(attributes, Role::Server(access))?;
-        let door = inbox.port()?;
-        inbox.set.with(|set| set.add(&door))?;
-        Ok(Port { inbox: Arc::new(inbox), end: End::Door(PrivatePort::new(door)) })
+        Ok(Port { inbox: Arc::new(Inbox::new(attributes, Some(access))?), end: End::Door })
+    }
+
+    /// Makes a connection port that clients find by this name.
+    ///
+    /// # Errors
+    /// Those of [`create`](Self::create) and [`register`](Self::register).
+    pub fn create_named(name: &str, attributes: PortAttributes, access: Access) -> Result<Port> {
+        let port = Port::create(attributes, access)?;
+        port.register(name)?;
+        Ok(port)
+    }
+
+    /// Gives a connection port this name, instead of the one that it had. The port has it until it lets nobody in any
+    /// more, or its task ends. If the name server dies, the name is gone with it, of which this task is told
+    /// (`portolan::notification`); the one that takes its place can be told again.
+    ///
+    /// # Errors
+    /// `ObjectNameCollision`: another port has it. `ObjectNameInvalid`: it cannot be a name. `ObjectPathNotFound`: there
+    /// is no name server, or it has just died. `InvalidPortHandle`: it is no connection port; `PortDisconnected`: not
+    /// any more. `InsufficientResources`.
+    pub fn register(&self, name: &str) -> Result<()> {
+        self.door()?.register(name)
     }
 
     /// A right to the connection port, by which a client can ask for a connection.
     ///
     /// # Errors
-    /// `InvalidPortHandle`: it is none. `InsufficientResources`.
+    /// `InvalidPortHandle`: it is none. `PortDisconnected`: not any more. `InsufficientResources`.
     pub fn right(&self) -> Result<SendRight> {
-        let End::Door(door) = &self.end else { return Err(Status::InvalidPortHandle) };
-        Ok(door.with(ReceiveRight::make_send)?)
+        self.door()?.right()
     }
 
     /// Asks for a connection and waits for the answer (`NtAlpcConnectPort` with `SYNC_REQUEST`), for `timeout` ms at
-    /// most, or as long as it takes. Returns the port and the server's message. `required`: who the server must act for;
-    /// the message is sent before that is known.
+    /// most, or as long as it takes. Returns the port and the server's message. `required`: who the server must act for.
+    /// It then has to show that first, and one that does not gets nothing of this client's.
     ///
     /// # Errors
-    /// `ObjectNameNotFound`: the connection port is gone. `PortConnectionRefused`, with the server's message, or without
-    /// where it has ended; `AccessDenied`. `ServerSidMismatch`; `Timeout`; those of a request.
-    pub fn connect(
-        server: &SendRight,
+    /// `ObjectNameNotFound`: nobody has the name, or the connection port is gone. `ObjectNameInvalid`,
+    /// `ObjectPathNotFound`: as for [`register`](Self::register). `PortConnectionRefused`, with the server's message, or
+    /// without where it has ended; `AccessDenied`. `ServerSidMismatch`; `Timeout`; those of a request.
+    pub fn connect<'s>(
+        server: impl Into<Server<'s>>,
         attributes: PortAttributes,
         message: &Message<'_>,
         required: Option<SecurityToken>,
         timeout: Option<u32>,
     ) -> Result<(Port, Received), Refusal> {
-        let (inbox, connection) = half_open(attributes)?;
-        let request = knock(&inbox, &connection, message)?;
-        let answer = server.rpc_or(request, timeout.into()).map_err(|failure| refused(failure.error))?;
+        let clock = Clock::start(timeout.into());
+        let (inbox, connection) = door::half_open(attributes)?;
+        let mut server = server.into().find(timeout)?;
+        if let Some(required) = required {
+            server = door::identified(&server, required, &inbox.attributes, clock.left())?;
+        }
+        let request = door::knock(&inbox, &connection, message)?;
+        let answer = server.rpc_or(request, clock.left()).map_err(|failure| door::refused(failure.error))?;
         let port = Port { inbox, end: End::Side(connection) };
         let received = Received::decode(answer, &port.inbox.attributes).ok_or(Status::ReplyMessageMismatch)?;
         if required.is_some_and(|required| required != received.token()) {
             return Err(Status::ServerSidMismatch.into());
         }
-        let received = establish(port.side()?, received, &port.inbox)?;
+        let received = door::establish(port.side()?, received, &port.inbox)?;
         Ok((port, received))
     }
 
     /// Asks for a connection, and returns a port in the state `ConnectionPending` (`NtAlpcConnectPort` without
-    /// `SYNC_REQUEST`). The answer is received there, with the type [`Type::ConnectionReply`].
+    /// `SYNC_REQUEST`). The answer is received there, with the type [`Type::ConnectionReply`]. A name is not waited for.
     ///
     /// # Errors
-    /// `ObjectNameNotFound`, and those of a datagram.
-    pub fn connect_later(server: &SendRight, attributes: PortAttributes, message: &Message<'_>) -> Result<Port> {
-        let (inbox, connection) = half_open(attributes)?;
+    /// As for [`connect`](Self::connect), but for the answer.
+    pub fn connect_later<'s>(
+        server: impl Into<Server<'s>>,
+        attributes: PortAttributes,
+        message: &Message<'_>,
+    ) -> Result<Port> {
+        let (inbox, connection) = door::half_open(attributes)?;
+        let server = match server.into() {
+            Server::Awaited(name) => Server::Named(name),
+            server => server,
+        };
+        let server = server.find(None)?;
         let to = connection.own.with(ReceiveRight::make_send_once)?;
-        let request = knock(&inbox, &connection, message)?.reply_to(to);
-        server.send(request).map_err(|failure| refused(failure.error))?;
+        let request = door::knock(&inbox, &connection, message)?.reply_to(to);
+        server.send(request).map_err(|failure| door::refused(failure.error))?;
         Ok(Port { inbox, end: End::Side(connection) })
     }
 
@@ -394,14 +374,30 @@ impl Port {
     pub fn disconnect(&self) -> Result<()> {
         match &self.end {
             End::Side(connection) => self.inbox.disconnect(connection),
-            End::Door(door) => {
-                if !door.kill() {
-                    return Err(Status::PortDisconnected);
-                }
+            End::Door => {
+                self.door()?.close()?;
                 self.inbox.turn_away();
                 Ok(())
             }
         }
+    }
+
+    /// Acts for the sender of a request that is not answered yet (`NtAlpcImpersonateClientOfPort`), as
+    /// [`Received::impersonate`] does with the message itself.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: there is no such request. `BadImpersonationLevel`.
+    pub fn impersonate_client(&self, message_id: u32) -> Result<Impersonation> {
+        self.inbox.impersonate(message_id)
+    }
+
+    /// The task that has sent a request that is not answered yet (`NtAlpcOpenSenderProcess`), as
+    /// [`Received::open_sender_process`] does with the message itself.
+    ///
+    /// # Errors
+    /// `InvalidParameter`: there is no such request. `AccessDenied`.
+    pub fn open_sender_process(&self, message_id: u32) -> Result<Task> {
+        self.inbox.sender_process(message_id)
     }
 
     /// Makes a section (`NtAlpcCreatePortSection`).
@@ -448,7 +444,8 @@ impl Port {
     #[must_use]
     pub fn query_information(&self) -> Information {
         let (state, peer) = match &self.end {
-            End::Door(_) => (State::Listening, None),
+            End::Door if self.door().is_ok_and(Door::is_open) => (State::Listening, None),
+            End::Door => (State::Disconnected, None),
             End::Side(connection) => match &*connection.phase.lock() {
                 Phase::Pending => (State::ConnectionPending, None),
                 Phase::Open(peer, _) => (State::Connected, Some(Arc::clone(peer))),
@@ -460,6 +457,7 @@ impl Port {
         Information {
             state,
             max_message_length: peer.as_ref().map_or(own, |peer| peer.max_message_length),
+            max_pool_usage: self.inbox.attributes.max_pool_usage,
             peer: peer.as_ref().map_or(0, |peer| peer.task),
             token: peer.as_ref().map(|peer| peer.token).unwrap_or_default(),
             port_context: peer.as_ref().map_or(0, |peer| peer.context),
@@ -469,10 +467,25 @@ impl Port {
         }
     }
 
+    /// The connections of this port's server.
+    ///
+    /// # Errors
+    /// `InsufficientResources`.
+    pub fn connections(&self) -> Result<Vec<ConnectionInformation>> {
+        self.inbox.list()
+    }
+
+    fn door(&self) -> Result<&Door> {
+        match (&self.end, &self.inbox.role) {
+            (End::Door, Role::Server(door)) => Ok(door),
+            _ => Err(Status::InvalidPortHandle),
+        }
+    }
+
     fn side(&self) -> Result<&Arc<Connection>> {
         match &self.end {
             End::Side(connection) => Ok(connection),
-            End::Door(_) => Err(Status::InvalidPortHandle),
+            End::Door => Err(Status::InvalidPortHandle),
         }
     }
 
@@ -531,142 +544,6 @@ impl Send {
             _ => None,
         }
     }
-}
-
-// Connecting.
-
-/// A client's inbox, and its side of a connection that is not answered yet.
-fn half_open(attributes: PortAttributes) -> Result<(Arc<Inbox>, Arc<Connection>)> {
-    let inbox = Inbox::new(attributes, Role::Client)?;
-    let id = inbox.connections.lock().claim()?;
-    let connection = Arc::new(Connection::new(id, inbox.private_port(id)?, Phase::Pending));
-    inbox.connections.lock().fill(id, Arc::clone(&connection));
-    Ok((Arc::new(inbox), connection))
-}
-
-/// A connection request: rights to this side's private port, and to its last word; the task, if the client lets the
-/// server have it.
-fn knock<'a>(inbox: &Inbox, connection: &Connection, message: &Message<'a>) -> Result<portolan::Message<'a>> {
-    message.check(inbox.attributes.max_message_length)?;
-    let PortAttributes { max_message_length, impersonation, allow_open_process, .. } = inbox.attributes;
-    let terms = Terms { max_message_length: max_message_length as u32, level: u32::from(impersonation as u16) };
-    let header = PortMessage { kind: Type::ConnectionRequest as u16, ..sized(message.data.len()) };
-    let (to, last_word) = connection.own.with(|own| Ok::<_, Error>((own.make_send()?, own.make_send_once()?)))?;
-    let process = if allow_open_process { Right::Send(Task::this().right().try_clone()?) } else { Right::Null };
-    Ok(compose(header, message.data, terms.as_bytes()).right(to).right(last_word).right(process))
-}
-
-/// Why a connection request was not answered.
-fn refused(error: Error) -> Status {
-    match error {
-        Error::SendInvalidPort => Status::ObjectNameNotFound,
-        Error::ReceiveReplyLost => Status::PortConnectionRefused,
-        error => error.into(),
-    }
-}
-
-/// A client that waits to be let in.
-pub(crate) struct Newcomer {
-    reply: SendOnceRight,
-    port: SendRight,
-    last_word: SendOnceRight,
-    process: Option<SendRight>,
-    task: u64,
-    pub(crate) token: SecurityToken,
-    terms: Terms,
-}
-
-impl Newcomer {
-    /// Who has sent this connection request, if it is one.
-    pub(crate) fn of(received: &mut Received) -> Option<Newcomer> {
-        let terms = received.terms()?;
-        let (task, token) = (received.sender(), received.token());
-        let (reply, port, last_word) = (received.take_reply(), received.take_right(0), received.take_right(1));
-        let process = received.take_right(2).try_into().ok();
-        let (Right::SendOnce(reply), Right::Send(port), Right::SendOnce(last_word)) = (reply, port, last_word) else {
-            return None;
-        };
-        Some(Newcomer { reply, port, last_word, process, task, token, terms })
-    }
-
-    fn accept(self, inbox: &Inbox, id: u32, context: u64, message: &Message<'_>) -> Result<Arc<Connection>> {
-        let own = inbox.private_port(id)?;
-        let max_message_length = inbox.attributes.max_message_length.min(self.terms.max_message_length as usize);
-        let PortAttributes { max_message_length: own_max, impersonation, .. } = inbox.attributes;
-        let terms = Terms { max_message_length: own_max as u32, level: u32::from(impersonation as u16) };
-        let answer = compose(answer_header(message.data.len()), message.data, terms.as_bytes());
-        let answer = answer.right(own.make_send()?).right(own.make_send_once()?);
-        let peer = Peer {
-            port: self.port,
-            task: self.task,
-            token: self.token,
-            context,
-            level: ImpersonationLevel::from_code(self.terms.level),
-            process: self.process,
-            max_message_length,
-        };
-        let phase = Phase::Open(Arc::new(peer), LastWord(self.last_word));
-        let connection = Arc::new(Connection::new(id, own, phase));
-        // The client may send before this call returns.
-        inbox.connections.lock().fill(id, Arc::clone(&connection));
-        self.reply.answer(answer).map_err(|failed| match failed.error {
-            Error::SendInvalidPort => Status::RequestCanceled,
-            error => error.into(),
-        })?;
-        Ok(connection)
-    }
-
-    /// Says why not.
-    pub(crate) fn refuse(self, status: Status, why: &[u8]) {
-        let header = PortMessage { callback_id: u64::from(status.code()), ..answer_header(why.len()) };
-        // A client that has stopped waiting need not be told.
-        let _ = self.reply.answer(compose(header, why, &[]));
-    }
-}
-
-/// The header of an answer to a connection request.
-fn answer_header(data: usize) -> PortMessage {
-    PortMessage { kind: Type::ConnectionReply as u16, ..sized(data) }
-}
-
-/// A client's connection request has been answered: asynchronously.
-pub(crate) fn connected(connection: &Connection, received: Received, inbox: &Inbox) -> Option<Received> {
-    match establish(connection, received, inbox) {
-        Ok(received) => Some(received),
-        Err(refusal) => refusal.message.map(|message| *message),
-    }
-}
-
-/// Takes the answer to a connection request: the connection is open, or refused.
-fn establish(connection: &Connection, mut received: Received, inbox: &Inbox) -> Result<Received, Refusal> {
-    let mut phase = connection.phase.lock();
-    if !matches!(*phase, Phase::Pending) || received.message_type() != Type::ConnectionReply {
-        return Err(Status::ReplyMessageMismatch.into());
-    }
-    let terms = received.terms();
-    let (port, last_word) = (received.take_right(0), received.take_right(1));
-    let (0, Some(terms), Right::Send(port), Right::SendOnce(last_word)) =
-        (received.header.callback_id, terms, port, last_word)
-    else {
-        *phase = Phase::Refused;
-        let status = match received.header.callback_id == u64::from(Status::AccessDenied.code()) {
-            true => Status::AccessDenied,
-            false => Status::PortConnectionRefused,
-        };
-        return Err(Refusal { status, message: Some(Box::new(received)) });
-    };
-    let peer = Arc::new(Peer {
-        port,
-        task: received.sender(),
-        token: received.token(),
-        context: 0,
-        level: ImpersonationLevel::from_code(terms.level),
-        process: None,
-        max_message_length: inbox.attributes.max_message_length.min(terms.max_message_length as usize),
-    });
-    received.peer = Some(Arc::clone(&peer));
-    *phase = Phase::Open(peer, LastWord(last_word));
-    Ok(received)
 }
 
 #[cfg(test)]

@@ -36,6 +36,8 @@ statuses! {
     Timeout = 0x0000_0102, "STATUS_TIMEOUT";
     /// It failed for a reason that Windows has no word for.
     Unsuccessful = 0xC000_0001, "STATUS_UNSUCCESSFUL";
+    /// A handle to be sent is none.
+    InvalidHandle = 0xC000_0008, "STATUS_INVALID_HANDLE";
     /// There is no request with this id that waits for a reply; a message of a type that is the library's own;
     /// flags or attributes that exclude each other.
     InvalidParameter = 0xC000_000D, "STATUS_INVALID_PARAMETER";
@@ -49,10 +51,14 @@ statuses! {
     InvalidPortAttributes = 0xC000_002E, "STATUS_INVALID_PORT_ATTRIBUTES";
     /// The message is longer than both ports allow, or longer than the reserve.
     PortMessageTooLong = 0xC000_002F, "STATUS_PORT_MESSAGE_TOO_LONG";
+    /// It cannot be a name.
+    ObjectNameInvalid = 0xC000_0033, "STATUS_OBJECT_NAME_INVALID";
     /// No server has this name, or it has gone.
     ObjectNameNotFound = 0xC000_0034, "STATUS_OBJECT_NAME_NOT_FOUND";
     /// Another server has this name.
     ObjectNameCollision = 0xC000_0035, "STATUS_OBJECT_NAME_COLLISION";
+    /// There is no name server, or it has just died.
+    ObjectPathNotFound = 0xC000_003A, "STATUS_OBJECT_PATH_NOT_FOUND";
     /// One of the two has disconnected, or ended.
     PortDisconnected = 0xC000_0037, "STATUS_PORT_DISCONNECTED";
     /// The section, or all of the port's together, would be larger than the port allows.
@@ -75,7 +81,7 @@ statuses! {
     ReplyMessageMismatch = 0xC000_021F, "STATUS_REPLY_MESSAGE_MISMATCH";
     /// The request was received or queued, and there will be no reply: the server has disconnected or ended.
     LpcReplyLost = 0xC000_0253, "STATUS_LPC_REPLY_LOST";
-    /// The server that answered acts for somebody else than the client requires.
+    /// The server acts for somebody else than the client requires.
     ServerSidMismatch = 0xC000_02A0, "STATUS_SERVER_SID_MISMATCH";
     /// There is no reserve with this id.
     ObjectIdNotFound = 0xC000_02F0, "STATUS_OBJECTID_NOT_FOUND";
@@ -87,7 +93,7 @@ statuses! {
     RequestCanceled = 0xC000_0703, "STATUS_REQUEST_CANCELED";
     /// The server has not yet answered the connection request.
     LpcRequestsNotAllowed = 0xC000_0707, "STATUS_LPC_REQUESTS_NOT_ALLOWED";
-    /// The reserve is in use by another thread.
+    /// The reserve is in use: by another thread, or by a reply that has not been received.
     ResourceInUse = 0xC000_0708, "STATUS_RESOURCE_IN_USE";
     /// More handles than a message takes.
     LpcHandleCountExceeded = 0xC000_0722, "STATUS_LPC_HANDLE_COUNT_EXCEEDED";
@@ -122,6 +128,7 @@ impl From<Error> for Status {
             Error::SendWouldDeadlock | Error::ReceiveWouldDeadlock => Status::PossibleDeadlock,
             Error::SendTimedOut | Error::ReceiveTimedOut => Status::Timeout,
             Error::ReceiveReplyLost => Status::LpcReplyLost,
+            Error::SendInvalidRight | Error::InvalidRight => Status::InvalidHandle,
             Error::SendTooLarge => Status::PortMessageTooLong,
             Error::SendInterrupted | Error::ReceiveInterrupted | Error::Aborted => Status::Alerted,
             Error::NoSpace
@@ -151,5 +158,10 @@ mod tests {
             assert!(status.windows_name().starts_with("STATUS_"));
         }
         assert_eq!(Status::from_code(0), None);
+    }
+
+    #[test]
+    fn an_error_that_windows_does_not_know_is_said_to_be_one() {
+        assert_eq!(Status::from(Error::BadId), Status::Unsuccessful);
     }
 }

@@ -84,6 +84,12 @@ impl<T> Table<T> {
         self.slots.iter().enumerate().filter_map(|(at, slot)| filled(at as u16, slot))
     }
 
+    /// All that is in it from this place on, in the order of places.
+    pub(crate) fn iter_from(&self, place: u32) -> impl Iterator<Item = (u32, &T)> {
+        let slots = self.slots.iter().enumerate().skip(place as usize);
+        slots.filter_map(|(at, slot)| slot.value.as_ref().map(|value| (at as u32, value)))
+    }
+
     fn slot(&mut self, id: u32) -> Option<&mut Slot<T>> {
         self.slots.get_mut(index(id)).filter(|slot| slot.generation == generation(id))
     }
@@ -150,6 +156,19 @@ mod tests {
         table.fill(one, 'x');
         table.release(one);
         assert_eq!(table.get(one), Some(&'x'));
+    }
+
+    #[test]
+    fn places_are_gone_through_from_any_of_them_on() {
+        let mut table = Table::new();
+        for value in 0..4 {
+            let id = table.claim().expect("room");
+            table.fill(id, value);
+        }
+        let second = table.iter().nth(1).map(|(id, _)| id).expect("four");
+        table.take(second);
+        assert_eq!(table.iter_from(1).collect::<Vec<_>>(), [(2, &2), (3, &3)]);
+        assert_eq!(table.iter_from(4).count(), 0);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::message::{Message, ORDINARY};
 use crate::port_set::PortSet;
 use crate::receive::{Received, Wait, finish, was_sent};
 use crate::reply::ReplyPort;
-use crate::right::SendOnceRight;
+use crate::right::{Right, SendOnceRight};
 use crate::trap;
 use portolan_abi::message::{Header, Options};
 use portolan_abi::{Disposition, Error};
@@ -44,14 +44,17 @@ impl SendOnceRight {
         Ok(())
     }
 
-    /// Sends the one message, of these bytes, laid out in `buffer`: nothing comes from the heap.
+    /// Sends the one message, of these bytes and with this right to answer it, laid out in `buffer`: nothing comes from
+    /// the heap.
     ///
     /// # Errors
     /// `NoSpace`: the buffer is too small. The `Send…` errors. The right comes with each.
-    pub fn answer_in(self, buffer: &mut [u64], id: u32, bytes: &[&[u8]]) -> Result<(), Unanswered> {
-        let sent = lay_out(buffer, Header { id, ..addressed(self.address(), Address::NONE) }, bytes)
+    pub fn answer_in(self, buffer: &mut [u64], id: u32, reply: Right<'_>, bytes: &[&[u8]]) -> Result<(), Unanswered> {
+        let sent = lay_out(buffer, Header { id, ..addressed(self.address(), reply.address()) }, bytes)
             .and_then(|()| trap::msg_send(buffer, Options::SEND_TIMEOUT, 0));
-        self.gone(sent)
+        self.gone(sent)?;
+        reply.sent();
+        Ok(())
     }
 
     /// Sends the one message, and waits for what is sent through the send-once right that it brings. If that

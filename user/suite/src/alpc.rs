@@ -18,11 +18,12 @@ use portolan::trap::clock_get;
 use portolan::{Capacity, Error, Mutex, Name, Protection, ReceiveRight, Right, SendRight, Task};
 use portolan_alpc::section::GRANULARITY;
 use portolan_alpc::{
-    Access, CALLBACK_DEPTH_MAX, ImpersonationLevel, Message, Port, PortAttributes, PortMessage, Received, SendFlags,
-    State, Status, Type,
+    Access, CALLBACK_DEPTH_MAX, ImpersonationLevel, Message, MessageAttributes, Port, PortAttributes, PortMessage,
+    Received, SendFlags, State, Status, Type,
 };
 use zerocopy::{FromBytes, IntoBytes};
 
+pub(crate) mod names;
 pub(crate) mod waits;
 
 cases!("alpc":
@@ -32,7 +33,6 @@ cases!("alpc":
     a_connect_times_out,
     a_name_without_a_server,
     a_server_that_leaves_lets_nobody_in,
-    a_server_of_another_user_is_not_wanted,
     a_pending_port_takes_no_requests,
     a_refused_port_stays_refused,
     an_id_that_is_no_connection_request,
@@ -74,7 +74,9 @@ cases!("alpc":
     a_canceled_request_is_lost,
     a_client_cancels,
     a_lost_reply,
+    a_reply_to_another_request,
     a_handle,
+    a_handle_that_is_none,
     many_handles,
     handles_that_are_too_many,
     handles_that_are_not_wanted,
@@ -85,10 +87,14 @@ cases!("alpc":
     views_have_limits,
     a_handle_and_a_view_together,
     a_reserve,
+    a_reserve_is_in_use_until_its_reply_is_received,
+    a_reserve_is_for_plain_replies,
     a_server_without_memory_answers,
     the_kernel_says_who_sends,
     impersonation_needs_consent,
     the_sender_is_opened_with_consent,
+    a_request_says_who_sent_it,
+    messages_as_bytes,
     a_third_task_cannot_send,
     nonsense_is_passed_over,
     many_threads_serve_many_clients,
@@ -223,6 +229,14 @@ const REQUEST_FOREVER: u64 = 6;
 const RECEIVE_NOW: u64 = 7;
 /// Answers the next request.
 const ANSWER: u64 = 8;
+/// Receives within `arguments[1]` ms, and does nothing.
+const RECEIVE_WITHIN: u64 = 9;
+/// Makes a connection port with the name [`PEERS_NAME`] at the name server of this right.
+const SERVE_NAMED: u64 = 10;
+/// Asks for the connections of the server of this right; how many.
+const LIST: u64 = 11;
+
+const PEERS_NAME: &str = "a peer's";
 
 /// What a peer's hand does; the status code, or what the part says.
 pub(crate) fn act(part: u64, arguments: [u64; 6]) -> u64 {
@@ -265,6 +279,15 @@ fn play(part: u64, arguments: [u64; 6]) -> Result<u64, Status> {
             ports[0].reply(request.message_id(), &text(b"answer"))?;
         }
         RECEIVE_NOW => drop(ports[0].receive(NOW)?),
+        RECEIVE_WITHIN => drop(ports[0].receive(Some(arguments[1] as u32))?),
+        SERVE_NAMED => {
+            portolan::name_server::adopt(SendRight::from_name(Name(arguments[0] as u32)));
+            ports.push(Port::create_named(PEERS_NAME, PortAttributes::default(), Access::Anyone)?);
+        }
+        LIST => {
+            let server = SendRight::from_name(Name(arguments[0] as u32));
+            return Ok(portolan_alpc::connections(&server, PATIENCE)?.len() as u64);
+        }
         _ => drop(ports[0].receive(PATIENCE)?),
     }
     Ok(0)
@@ -405,26 +428,6 @@ fn a_server_that_leaves_lets_nobody_in() -> Verdict {
     Ok(())
 }
 
-fn a_server_of_another_user_is_not_wanted() -> Verdict {
-    let server = Port::create(PortAttributes::default(), Access::Anyone)?;
-    for (required, result) in [(1, Some(Status::ServerSidMismatch)), (0, None)] {
-        let right = server.right()?;
-        let required = SecurityToken { user: required, group: 0 };
-        let connects = spawn(move || {
-            let connected = Port::connect(&right, PortAttributes::default(), &text(b""), Some(required), PATIENCE);
-            connected.map(|(port, _)| port).map_err(|refusal| refusal.status)
-        })?;
-        let request = server.receive(PATIENCE)?;
-        let _side = server.accept(request.message_id(), 0, &text(b""))?;
-        let connected = connects.join()?;
-        same!(connected.as_ref().err().copied(), result);
-        if result.is_some() {
-            same!(server.receive(PATIENCE)?.message_type(), Type::ClientDied);
-        }
-    }
-    Ok(())
-}
-
 fn a_pending_port_takes_no_requests() -> Verdict {
     let server = Port::create(PortAttributes::default(), Access::Anyone)?;
     let client = Port::connect_later(&server.right()?, PortAttributes::default(), &text(b""))?;
@@ -508,6 +511,7 @@ fn a_server_disconnects() -> Verdict {
     pair.side.disconnect()?;
     same!(waits.join()?, Err(Status::LpcReplyLost));
     same!(status(pair.side.disconnect()), Some(Status::PortDisconnected));
+    same!(status(pair.side.receive(None)), Some(Status::PortDisconnected));
     let mut kinds = Vec::new();
     while let Ok(news) = pair.client.receive(PATIENCE) {
         kinds.push(news.message_type());
@@ -1150,6 +1154,20 @@ fn a_lost_reply() -> Verdict {
     Ok(())
 }
 
+fn a_reply_to_another_request() -> Verdict {
+    let server = Port::create(PortAttributes::default(), Access::Anyone)?;
+    let stranger = Stranger::connect(&server)?;
+    // Another id, another type, and what is no message at all.
+    let wrong =
+        [raw(Type::Reply as u16, b"answer", &[]), raw(Type::Datagram as u16, b"", &[]), portolan::Message::new(3)];
+    for answer in wrong {
+        let asks = ask(&stranger.side, b"question")?;
+        stranger.own.receive_within(PATIENCE_MS)?.answer(answer)?;
+        same!(asks.join()?, Err(Status::ReplyMessageMismatch));
+    }
+    Ok(())
+}
+
 // Handles, views, reserves.
 
 fn taking() -> PortAttributes {
@@ -1173,6 +1191,20 @@ fn a_handle() -> Verdict {
     let request = pair.server.receive(NOW)?;
     pair.server.reply(request.message_id(), &text(b"here").handle(&taken))?;
     same!(pair.client.receive(NOW)?.take_handle()?.name(), right.name());
+    Ok(())
+}
+
+fn a_handle_that_is_none() -> Verdict {
+    let pair = Pair::with(taking(), taking())?;
+    let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+    let good = port.make_send()?;
+    let bad =
+        core::mem::ManuallyDrop::new([SendRight::from_name(Name::new(9000, 1)), SendRight::from_name(good.name())]);
+    same!(status(pair.client.datagram(&text(b"").handle(&bad[0]))), Some(Status::InvalidHandle));
+    same!(status(pair.client.request(&text(b"").handles(&*bad), None)), Some(Status::InvalidHandle));
+    same!(status(pair.client.request_later(&text(b"").handles(&*bad))), Some(Status::InvalidHandle));
+    same!((port.status()?.send_rights, pair.client.query_information().awaited), (1, 0));
+    same!(status(pair.server.receive(NOW)), Some(Status::Timeout));
     Ok(())
 }
 
@@ -1349,6 +1381,55 @@ fn a_reserve() -> Verdict {
     Ok(())
 }
 
+fn a_reserve_is_in_use_until_its_reply_is_received() -> Verdict {
+    let pair = Pair::new()?;
+    let reserve = pair.server.create_resource_reserve(16)?;
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        pair.client.request_later(&text(b"question"))?;
+        ids.push(pair.server.receive(NOW)?.message_id());
+    }
+    let by_reserve = |id: u32| pair.server.reply(id, &text(b"answer").reserve(reserve));
+    by_reserve(ids[0])?;
+    same!(by_reserve(ids[1]), Err(Status::ResourceInUse));
+    // It is as long in use as the client has the reply in its hands.
+    let answer = pair.client.receive(NOW)?;
+    same!((answer.data(), by_reserve(ids[1])), (&b"answer"[..], Err(Status::ResourceInUse)));
+    drop(answer);
+    by_reserve(ids[1])?;
+    // A client that never receives takes it away from nobody for good.
+    same!(by_reserve(ids[2]), Err(Status::ResourceInUse));
+    pair.server.delete_resource_reserve(reserve)?;
+    let another = pair.server.create_resource_reserve(16)?;
+    pair.server.reply(ids[2], &text(b"last").reserve(another))?;
+    same!(data(pair.client.receive(NOW)?), b"answer");
+    same!(data(pair.client.receive(NOW)?), b"last");
+    // To who waits there is nothing on its way.
+    for _ in 0..3 {
+        let (asks, id) = pair.asked(b"question")?;
+        pair.server.reply(id, &text(b"answer").reserve(another))?;
+        same!(of(asks.join()??), reply(b"answer"));
+    }
+    Ok(())
+}
+
+fn a_reserve_is_for_plain_replies() -> Verdict {
+    // The answer to a callback brings the right to answer what it came in.
+    let pair = Pair::new()?;
+    let reserve = pair.client.create_resource_reserve(16)?;
+    let id = pair.client.request_later(&text(b"open"))?;
+    let asked = pair.server.receive(NOW)?.message_id();
+    let server = Arc::clone(&pair.server);
+    let calls = spawn(move || server.callback(asked, &text(b"which?"), PATIENCE).map(heard))?;
+    let callback = pair.client.receive(PATIENCE)?.message_id();
+    same!(status(pair.client.reply(callback, &text(b"this").reserve(reserve))), Some(Status::InvalidParameter));
+    pair.client.reply(callback, &text(b"this"))?;
+    same!(of(calls.join()??), reply(b"this"));
+    pair.server.reply(asked, &text(b"opened"))?;
+    same!(pair.client.receive(NOW)?.message_id(), id);
+    Ok(())
+}
+
 fn a_server_without_memory_answers() -> Verdict {
     let pair = Pair::new()?;
     let reserve = pair.server.create_resource_reserve(16)?;
@@ -1439,12 +1520,70 @@ fn the_sender_is_opened_with_consent() -> Verdict {
     Ok(())
 }
 
+fn a_request_says_who_sent_it() -> Verdict {
+    for consents in [false, true] {
+        let server = Port::create(PortAttributes::default(), Access::Anyone)?;
+        let (peer, _side) = foreign_client(&server, consents)?;
+        let asks = peer.hand.act(REQUEST, [0; 6])?;
+        let request = server.receive(PATIENCE)?;
+        let id = request.message_id();
+        same!(status(server.impersonate_client(id)), Some(Status::BadImpersonationLevel));
+        match server.open_sender_process(id) {
+            Ok(task) if consents => same!(task.info()?.id, request.sender()),
+            opened => same!((consents, status(opened.map(drop))), (false, Some(Status::AccessDenied))),
+        }
+        server.reply(id, &text(b""))?;
+        same!(asks.finish()?.value, 0);
+        same!(status(server.impersonate_client(id)), Some(Status::InvalidParameter));
+        same!(status(server.open_sender_process(id).map(drop)), Some(Status::InvalidParameter));
+    }
+    let consents = PortAttributes { impersonation: ImpersonationLevel::Impersonation, ..PortAttributes::default() };
+    let pair = Pair::with(PortAttributes::default(), consents)?;
+    pair.client.request_later(&text(b"act"))?;
+    pair.client.request_later(&text(b"not now").no_impersonate())?;
+    let (one, two) = (pair.server.receive(NOW)?.message_id(), pair.server.receive(NOW)?.message_id());
+    same!(pair.server.impersonate_client(one)?.level, ImpersonationLevel::Impersonation);
+    same!(status(pair.server.impersonate_client(two)), Some(Status::BadImpersonationLevel));
+    Ok(())
+}
+
+/// As a C program has them: a header and data in one buffer, which is used again for the reply.
+fn messages_as_bytes() -> Verdict {
+    let pair = Pair::with(taking(), taking())?;
+    let none = SendFlags::empty();
+    let mut buffer = [0_u8; 64];
+    let header = PortMessage { data_length: 8, total_length: 48, ..PortMessage::default() };
+    buffer[..40].copy_from_slice(header.as_bytes());
+    buffer[40..48].copy_from_slice(b"question");
+    let sent = pair.client.send_wait_receive(none, Some(&Message::parse(&buffer)?), None, None)?.message_id;
+
+    let got = pair.server.send_wait_receive(none, None, Some(buffer.len() - PortMessage::SIZE), NOW)?;
+    let request = got.received.ok_or(Status::Timeout)?;
+    same!(request.write_to(&mut buffer)?, 48);
+    same!(request.write_to(&mut [0; 47]), Err(Status::BufferTooSmall));
+    same!(request.attributes(), MessageAttributes::CONTEXT | MessageAttributes::TOKEN);
+    let header = PortMessage::read_from_prefix(&buffer).map(|(header, _)| header).unwrap_or_default();
+    same!((header.message_type(), header.data_length, header.total_length), (Some(Type::Request), 8, 48));
+    same!((header.process, header.message_id), (Task::this().info()?.id, request.message_id()));
+
+    buffer[40..48].copy_from_slice(b"answered");
+    pair.server.send_wait_receive(SendFlags::REPLY_MESSAGE, Some(&Message::parse(&buffer)?), None, None)?;
+    let answer = pair.client.receive(NOW)?;
+    same!((answer.message_id(), answer.data()), (sent, &b"answered"[..]));
+
+    let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+    let right = port.make_send()?;
+    pair.client.datagram(&text(b"take this").handle(&right))?;
+    holds!(pair.server.receive(NOW)?.attributes().contains(MessageAttributes::HANDLE));
+    Ok(())
+}
+
 /// What a client says that speaks to the connection port by itself: the rights that the server gives it.
 struct Stranger {
     own: ReceiveRight,
     to_server: SendRight,
     _last_word: portolan::SendOnceRight,
-    _side: Port,
+    side: Arc<Port>,
 }
 
 /// A message as the library would send it, with any type.
@@ -1470,7 +1609,7 @@ impl Stranger {
         let side = server.accept(request.message_id(), CONTEXT, &text(b""))?;
         let mut answer = answers.receive_within(0)?;
         let (to_server, last_word) = (answer.take_send(0)?, answer.take_send_once(1)?);
-        Ok(Stranger { own, to_server, _last_word: last_word, _side: side })
+        Ok(Stranger { own, to_server, _last_word: last_word, side: Arc::new(side) })
     }
 }
 

@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend fork state thread account host device server console services clock_server loader words posix_sync posix_mq posix_shm bad_input alpc (and in it: waits) meta   the cases
+//! task suspend fork state thread account host device server console services clock_server loader words posix_sync posix_mq posix_shm bad_input alpc (and in it: waits, names) meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -115,6 +115,7 @@ const CASES: &[&[Case]] = &[
     bad_input::CASES,
     alpc::CASES,
     alpc::waits::CASES,
+    alpc::names::CASES,
 ];
 
 fn main() -> portolan::Result<u32> {

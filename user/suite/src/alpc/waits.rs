@@ -1,11 +1,22 @@
 //! ALPC's waits are waits like any other: refused where nobody could end them, traced, ended by their timeout and
 //! by `thread_abort`, and shared with ports of the program's own.
 
-use super::*;
+use super::{
+    ANSWER, CONNECT, CONTEXT, Doing, NOW, PATIENCE, Pair, RECEIVE_NOW, REQUEST_FOREVER, Result, Stranger,
+    foreign_client, heard, of, reply, status, text, until_waiting,
+};
+use crate::case::Verdict;
 use crate::clock::Stopwatch;
 use crate::host::{events, host, now, way};
+use crate::peer::Peer;
+use crate::{cases, holds, same};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use portolan::abi::Disposition;
 use portolan::abi::trace::Step;
-use portolan::{Notice, PortSet, thread};
+use portolan::thread::{JoinHandle, sleep_ms, spawn};
+use portolan::{Capacity, Notice, PortSet, ReceiveRight, Task, thread};
+use portolan_alpc::{Access, Port, PortAttributes, SendFlags, State, Status, Type};
 
 cases!("alpc_waits":
     two_tasks_that_ask_each_other,
