@@ -1,18 +1,15 @@
-//! Lesson 12: ALPC. A client connects, is let in or turned away, asks, is asked back, and hears of the end.
+//! Lesson 12: ALPC. A client connects, is let in or turned away, asks, is asked back, and either side hears of the other's end.
 //!
-//! The server lets in who knows the word, and refuses others, saying why. Asked for a price it has a
-//! question itself: a callback, which the client answers in the middle of its own request. When the
-//! server leaves with a request in its hand, the client is told so at once.
+//! The server is found by its name. It lets in who knows the word, and refuses others, saying why. Asked for a price it
+//! has a question itself: a callback, which the client answers in the middle of its own request. When a client dies the
+//! server is told, and its request is gone; when the server leaves with a request in its hand, the client is told.
 
-use crate::stage::{Outcome, Stage, Wrong, ask, check, say};
-use portolan::{SendRight, argument, bootstrap};
-use portolan_alpc::{Access, Message, Port, PortAttributes, Status, Type};
+use crate::stage::{Outcome, Stage, Wrong, check, say};
+use alloc::vec::Vec;
+use portolan::argument;
+use portolan_alpc::{Access, Message, Port, PortAttributes, Refusal, Server, Status, Type};
 
-/// The server tells the lead where clients can connect.
-const HERE_I_AM: u32 = 1;
-/// A client asks the lead for the server.
-const SERVER: u32 = 2;
-
+const NAME: &str = "tea house";
 const WORD: &[u8] = b"sesame";
 /// How long anybody waits for an answer, in ms.
 const PATIENCE: Option<u32> = Some(5000);
@@ -26,25 +23,35 @@ impl From<Status> for Wrong {
 pub(crate) fn role(role: &str) -> Outcome {
     match (role, argument("which")) {
         ("server", _) => server(),
-        (_, Some("stranger")) => stranger(&ask(SERVER, "")?),
-        _ => client(&ask(SERVER, "")?),
+        (_, Some("stranger")) => stranger(),
+        (_, Some("hasty")) => client_that_dies(),
+        _ => client(),
     }
 }
 
 fn server() -> Outcome {
-    let port = Port::create(PortAttributes::default(), Access::Anyone)?;
-    bootstrap::port()?.send(portolan::Message::new(HERE_I_AM).right(port.right()?))?;
-    let mut client = None;
+    let port = Port::create_named(NAME, PortAttributes::default(), Access::Anyone)?;
+    let mut guests = Vec::new();
+    let mut kept = 0;
     loop {
         let message = port.receive(PATIENCE)?;
         match (message.message_type(), message.data()) {
             (Type::ConnectionRequest, WORD) => {
                 say!("lets task {} in", message.sender());
-                client = Some(port.accept(message.message_id(), message.sender(), &Message::new(b"welcome"))?);
+                guests.push(port.accept(message.message_id(), message.sender(), &Message::new(b"welcome"))?);
             }
             (Type::ConnectionRequest, _) => {
                 say!("turns task {} away", message.sender());
                 port.refuse(message.message_id(), &Message::new(b"the word, please"))?;
+            }
+            (Type::Request, b"a table") => {
+                say!("has no table yet, and keeps the request");
+                kept = message.message_id();
+            }
+            (Type::ClientDied, _) => {
+                say!("hears that task {} has died", message.port_context());
+                let gone = port.reply(kept, &Message::new(b"by the window"));
+                check(gone == Err(Status::InvalidParameter), "the request of a dead client can be answered")?;
             }
             (Type::Request, b"the price?") => {
                 say!("is asked for the price, and asks back for what");
@@ -52,32 +59,39 @@ fn server() -> Outcome {
                 check(what.data() == b"of tea", "the client wants something else")?;
                 port.reply(message.message_id(), &Message::new(b"three"))?;
             }
-            (Type::Request, _) => {
+            _ => {
                 say!("leaves, with a request in its hand");
-                break;
-            }
-            (kind, _) => {
-                say!("hears {kind:?} of task {}", message.port_context());
+                return Ok(());
             }
         }
     }
-    drop(client);
-    Ok(())
 }
 
-fn stranger(server: &SendRight) -> Outcome {
-    let refusal = Port::connect(server, PortAttributes::default(), &Message::new(b"let me in"), None, PATIENCE);
-    let Err(refusal) = refusal else { return Err(Wrong::Result("a stranger is let in")) };
+/// Connects with these words, as soon as there is a server.
+fn connect(words: &[u8]) -> Result<Port, Refusal> {
+    let server = Server::Awaited(NAME);
+    Port::connect(server, PortAttributes::default(), &Message::new(words), None, PATIENCE).map(|(port, _)| port)
+}
+
+fn stranger() -> Outcome {
+    let Err(refusal) = connect(b"let me in") else { return Err(Wrong::Result("a stranger is let in")) };
     let why = refusal.message.as_ref().map_or(&b""[..], |message| message.data());
     say!("{}: `{}`", refusal.status.windows_name(), core::str::from_utf8(why).unwrap_or("?"));
     check(refusal.status == Status::PortConnectionRefused, "the refusal is another")?;
     check(why == b"the word, please", "the server does not say why")
 }
 
-fn client(server: &SendRight) -> Outcome {
-    let connected = Port::connect(server, PortAttributes::default(), &Message::new(WORD), None, PATIENCE);
-    let (port, welcome) = connected.map_err(|refusal| Wrong::from(refusal.status))?;
-    check(welcome.data() == b"welcome", "the server does not greet")?;
+fn client_that_dies() -> Outcome {
+    let port = connect(WORD).map_err(|refusal| refusal.status)?;
+    port.request_later(&Message::new(b"a table"))?;
+    say!("asks for a table, and is gone without a word");
+    // To drop the port would be to disconnect.
+    core::mem::forget(port);
+    Ok(())
+}
+
+fn client() -> Outcome {
+    let port = connect(WORD).map_err(|refusal| refusal.status)?;
     say!("is connected");
 
     let question = port.request(&Message::new(b"the price?"), PATIENCE)?;
@@ -90,14 +104,15 @@ fn client(server: &SendRight) -> Outcome {
     let lost = port.request(&Message::new(b"anything else?"), PATIENCE).map(drop);
     check(lost == Err(Status::LpcReplyLost), "the client is not told that its reply is lost")?;
     say!("    {}", Status::LpcReplyLost.windows_name());
+    check(port.receive(PATIENCE)?.message_type() == Type::PortClosed, "the client is not told of the server's end")?;
+    say!("    its port says: PORT_CLOSED");
     Ok(())
 }
 
 pub(crate) fn lead(mut stage: Stage) -> Outcome {
-    let server = stage.enter_reachable("server", HERE_I_AM)?;
-    for (which, left) in [("stranger", 1), ("friend", 0)] {
+    stage.enter("server", "")?;
+    for (which, left) in [("stranger", 1), ("hasty", 1), ("friend", 0)] {
         stage.enter("client", which)?;
-        stage.give(SERVER, &server)?;
         stage.wait_until_playing(left)?;
     }
     Ok(())
