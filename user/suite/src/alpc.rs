@@ -24,6 +24,7 @@ use portolan_alpc::{
 use zerocopy::{FromBytes, IntoBytes};
 
 pub(crate) mod names;
+pub(crate) mod random;
 pub(crate) mod waits;
 
 cases!("alpc":
@@ -235,6 +236,9 @@ const RECEIVE_WITHIN: u64 = 9;
 const SERVE_NAMED: u64 = 10;
 /// Asks for the connections of the server of this right; how many.
 const LIST: u64 = 11;
+/// Asks, or serves, with this seed, until it dies.
+const PLAY_CLIENT: u64 = 12;
+const PLAY_SERVER: u64 = 13;
 
 const PEERS_NAME: &str = "a peer's";
 
@@ -284,6 +288,8 @@ fn play(part: u64, arguments: [u64; 6]) -> Result<u64, Status> {
             portolan::name_server::adopt(SendRight::from_name(Name(arguments[0] as u32)));
             ports.push(Port::create_named(PEERS_NAME, PortAttributes::default(), Access::Anyone)?);
         }
+        PLAY_CLIENT => return random::play_client(&ports[0], arguments[0]),
+        PLAY_SERVER => return random::play_server(&ports[0], arguments[0]),
         LIST => {
             let server = SendRight::from_name(Name(arguments[0] as u32));
             return Ok(portolan_alpc::connections(&server, PATIENCE)?.len() as u64);

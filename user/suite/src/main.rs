@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend fork state thread account host device server console services clock_server loader words posix_sync posix_mq posix_shm bad_input alpc (and in it: waits, names) meta   the cases
+//! task suspend fork state thread account host device server console services clock_server loader words posix_sync posix_mq posix_shm bad_input alpc (and in it: waits, names, random) meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -116,6 +116,7 @@ const CASES: &[&[Case]] = &[
     alpc::CASES,
     alpc::waits::CASES,
     alpc::names::CASES,
+    alpc::random::CASES,
 ];
 
 fn main() -> portolan::Result<u32> {
