@@ -12,6 +12,7 @@ use crate::header::{PortMessage, Type, mach_id};
 use crate::message::sized;
 use crate::status::{Result, Status};
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use core::mem::{ManuallyDrop, replace};
 use core::sync::atomic::{AtomicBool, Ordering};
 use portolan::abi::message::{Header, SecurityToken};
@@ -60,10 +61,18 @@ pub(crate) struct Connection {
 /// How far a connection has come.
 pub(crate) enum Phase {
     /// The server has not answered.
-    Pending,
+    Pending(Asking),
     Open(Arc<Peer>, LastWord),
     Refused,
     Closed,
+}
+
+/// What a client wants of a server that has not answered.
+pub(crate) struct Asking {
+    /// Whom it must act for.
+    pub(crate) required: Option<SecurityToken>,
+    /// The payload, as long as the server has not shown that it does.
+    pub(crate) unsaid: Option<Vec<u8>>,
 }
 
 impl Connection {
@@ -75,7 +84,7 @@ impl Connection {
     pub(crate) fn peer(&self) -> Result<Arc<Peer>> {
         match &*self.phase.lock() {
             Phase::Refused => Err(Status::PortConnectionRefused),
-            Phase::Pending => Err(Status::LpcRequestsNotAllowed),
+            Phase::Pending(_) => Err(Status::LpcRequestsNotAllowed),
             Phase::Closed => Err(Status::PortDisconnected),
             Phase::Open(peer, _) => Ok(Arc::clone(peer)),
         }

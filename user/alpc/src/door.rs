@@ -12,7 +12,7 @@
 //! to it. Neighbours: `connection` is what is made here; `inbox` receives; `name` finds doors.
 
 use crate::attributes::{Access, ImpersonationLevel, PortAttributes};
-use crate::connection::{Connection, LastWord, Peer, Phase, PrivatePort};
+use crate::connection::{Asking, Connection, LastWord, Peer, Phase, PrivatePort};
 use crate::header::{IDENTIFY, PortMessage, Terms, Type};
 use crate::inbox::Inbox;
 use crate::message::{Message, Received, compose, sized};
@@ -20,6 +20,7 @@ use crate::name;
 use crate::status::{Result, Status};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 use portolan::abi::message::SecurityToken;
 use portolan::name_server::Registration;
 use portolan::{Error, Mutex, ReceiveRight, Right, SendOnceRight, SendRight, Task, Wait};
@@ -85,9 +86,17 @@ pub(crate) fn identified(
     limits: &PortAttributes,
     wait: Wait,
 ) -> Result<SendRight> {
-    let header = PortMessage { kind: Type::ConnectionRequest as u16 | IDENTIFY, ..sized(0) };
-    let answer = server.rpc_or(compose(header, &[], &[]), wait).map_err(|failure| refused(failure.error))?;
-    let mut answer = Received::decode(answer, limits).ok_or(Status::ReplyMessageMismatch)?;
+    let answer = server.rpc_or(question(), wait).map_err(|failure| refused(failure.error))?;
+    shown(Received::decode(answer, limits).ok_or(Status::ReplyMessageMismatch)?, required)
+}
+
+/// Who serves there?
+fn question() -> portolan::Message<'static> {
+    compose(PortMessage { kind: Type::ConnectionRequest as u16 | IDENTIFY, ..sized(0) }, &[], &[])
+}
+
+/// The connection port that the answer to that has brought.
+fn shown(mut answer: Received, required: SecurityToken) -> Result<SendRight> {
     if answer.token() != required {
         return Err(Status::ServerSidMismatch);
     }
@@ -95,6 +104,22 @@ pub(crate) fn identified(
         Right::Send(door) => Ok(door),
         _ => Err(Status::ReplyMessageMismatch),
     }
+}
+
+/// The question, and what the client has to say is kept until it is answered.
+pub(crate) fn question_before(
+    inbox: &Inbox,
+    connection: &Connection,
+    message: &Message<'_>,
+) -> Result<portolan::Message<'static>> {
+    message.check(inbox.attributes.max_message_length)?;
+    let mut data = Vec::new();
+    data.try_reserve_exact(message.data.len()).map_err(|_| Status::InsufficientResources)?;
+    data.extend_from_slice(message.data);
+    if let Phase::Pending(asking) = &mut *connection.phase.lock() {
+        asking.unsaid = Some(data);
+    }
+    Ok(question())
 }
 
 /// Why there is no connection.
@@ -119,10 +144,14 @@ impl From<Error> for Refusal {
 }
 
 /// A client's inbox, and its side of a connection that is not answered yet.
-pub(crate) fn half_open(attributes: PortAttributes) -> Result<(Arc<Inbox>, Arc<Connection>)> {
+pub(crate) fn half_open(
+    attributes: PortAttributes,
+    required: Option<SecurityToken>,
+) -> Result<(Arc<Inbox>, Arc<Connection>)> {
     let inbox = Inbox::new(attributes, None)?;
     let id = inbox.connections.lock().claim()?;
-    let connection = Arc::new(Connection::new(id, inbox.private_port(id)?, Phase::Pending));
+    let phase = Phase::Pending(Asking { required, unsaid: None });
+    let connection = Arc::new(Connection::new(id, inbox.private_port(id)?, phase));
     inbox.connections.lock().fill(id, Arc::clone(&connection));
     Ok((Arc::new(inbox), connection))
 }
@@ -216,26 +245,58 @@ fn answer_header(data: usize) -> PortMessage {
     PortMessage { kind: Type::ConnectionReply as u16, ..sized(data) }
 }
 
-/// A client's connection request has been answered: asynchronously.
+/// A client that does not wait for the answer has got it: to the question, or to its connection request.
 pub(crate) fn connected(connection: &Connection, received: Received, inbox: &Inbox) -> Option<Received> {
-    match establish(connection, received, inbox) {
-        Ok(received) => Some(received),
-        Err(refusal) => refusal.message.map(|message| *message),
-    }
+    let Asking { required, unsaid } = match &mut *connection.phase.lock() {
+        Phase::Pending(asking) => Asking { unsaid: asking.unsaid.take(), ..*asking },
+        _ => return None,
+    };
+    let outcome = match (required, unsaid) {
+        (Some(required), Some(data)) => introduce(connection, received, required, &data, inbox).map(|()| None),
+        _ => establish(connection, received, inbox).map(Some),
+    };
+    outcome.unwrap_or_else(|refusal| Some(turned_away(connection, refusal, inbox)))
 }
 
-/// Takes the answer to a connection request: the connection is open, or refused.
+/// The server has shown who it is, and hears the rest.
+fn introduce(
+    connection: &Connection,
+    answer: Received,
+    required: SecurityToken,
+    data: &[u8],
+    inbox: &Inbox,
+) -> Result<(), Refusal> {
+    let door = shown(answer, required)?;
+    let to = connection.own.with(ReceiveRight::make_send_once)?;
+    let request = knock(inbox, connection, &Message::new(data))?.reply_to(to);
+    Ok(door.send(request).map_err(|failure| refused(failure.error))?)
+}
+
+/// There will be no connection. What the client is told.
+pub(crate) fn turned_away(connection: &Connection, refusal: Refusal, inbox: &Inbox) -> Received {
+    connection.end(Phase::Refused);
+    inbox.wind_up();
+    let mut told = refusal.message.map_or_else(|| Received::told(Type::ConnectionReply, 0, None), |message| *message);
+    told.header.callback_id = u64::from(refusal.status.code());
+    told
+}
+
+/// Takes the answer to a connection request: the connection is open, unless it is refused, or the answer is somebody's
+/// who is not wanted.
 pub(crate) fn establish(connection: &Connection, mut received: Received, inbox: &Inbox) -> Result<Received, Refusal> {
     let mut phase = connection.phase.lock();
-    if !matches!(*phase, Phase::Pending) || received.message_type() != Type::ConnectionReply {
-        return Err(Status::ReplyMessageMismatch.into());
+    let required = match (&*phase, received.message_type()) {
+        (Phase::Pending(asking), Type::ConnectionReply) => asking.required,
+        _ => return Err(Status::ReplyMessageMismatch.into()),
+    };
+    if required.is_some_and(|required| required != received.token()) {
+        return Err(Status::ServerSidMismatch.into());
     }
     let terms = received.terms();
     let (port, last_word) = (received.take_right(0), received.take_right(1));
     let (0, Some(terms), Right::Send(port), Right::SendOnce(last_word)) =
         (received.header.callback_id, terms, port, last_word)
     else {
-        *phase = Phase::Refused;
         let status = match received.header.callback_id == u64::from(Status::AccessDenied.code()) {
             true => Status::AccessDenied,
             false => Status::PortConnectionRefused,

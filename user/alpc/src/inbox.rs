@@ -416,10 +416,8 @@ impl Inbox {
     }
 
     fn ended(&self, connection: &Arc<Connection>) -> Option<Received> {
-        if matches!(&*connection.phase.lock(), Phase::Pending) {
-            connection.end(Phase::Refused);
-            self.wind_up();
-            return Some(Received::told(Type::ConnectionReply, 0, None));
+        if matches!(&*connection.phase.lock(), Phase::Pending(_)) {
+            return Some(door::turned_away(connection, Status::PortConnectionRefused.into(), self));
         }
         match self.role {
             Role::Server(_) => self.closed(connection, Type::ClientDied),
@@ -478,7 +476,7 @@ impl Inbox {
 
     /// A client's connection is over: what has come is kept to be received, each request without an answer is said
     /// to have none, and threads that wait are told.
-    fn wind_up(&self) {
+    pub(crate) fn wind_up(&self) {
         let mut place = None;
         while let Ok(received) = self.open(self.set.with(|set| set.receive_within(0)), &mut place) {
             self.kept.lock().extend(received);

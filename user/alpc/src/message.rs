@@ -370,6 +370,13 @@ impl Received {
         Ok(length)
     }
 
+    /// Of the answer to a connection request, why there is no connection.
+    #[must_use]
+    pub fn refusal(&self) -> Option<Status> {
+        let code = u32::try_from(self.header.callback_id).ok()?;
+        Status::from_code(code).filter(|_| self.message_type() == Type::ConnectionReply)
+    }
+
     /// What rides along with it.
     #[must_use]
     pub fn attributes(&self) -> MessageAttributes {

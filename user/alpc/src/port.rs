@@ -115,7 +115,7 @@ impl Port {
         timeout: Option<u32>,
     ) -> Result<(Port, Received), Refusal> {
         let clock = Clock::start(timeout.into());
-        let (inbox, connection) = door::half_open(attributes)?;
+        let (inbox, connection) = door::half_open(attributes, required)?;
         let mut server = server.into().find(timeout)?;
         if let Some(required) = required {
             server = door::identified(&server, required, &inbox.attributes, clock.left())?;
@@ -124,15 +124,14 @@ impl Port {
         let answer = server.rpc_or(request, clock.left()).map_err(|failure| door::refused(failure.error))?;
         let port = Port { inbox, end: End::Side(connection) };
         let received = Received::decode(answer, &port.inbox.attributes).ok_or(Status::ReplyMessageMismatch)?;
-        if required.is_some_and(|required| required != received.token()) {
-            return Err(Status::ServerSidMismatch.into());
-        }
         let received = door::establish(port.side()?, received, &port.inbox)?;
         Ok((port, received))
     }
 
     /// Asks for a connection, and returns a port in the state `ConnectionPending` (`NtAlpcConnectPort` without
-    /// `SYNC_REQUEST`). The answer is received there, with the type [`Type::ConnectionReply`]. A name is not waited for.
+    /// `SYNC_REQUEST`). The answer is received there, with the type [`Type::ConnectionReply`], and if there is no connection
+    /// it says why ([`Received::refusal`]). A name is not waited for. A server that is `required` shows who it is while
+    /// this port receives.
     ///
     /// # Errors
     /// As for [`connect`](Self::connect), but for the answer.
@@ -140,15 +139,20 @@ impl Port {
         server: impl Into<Server<'s>>,
         attributes: PortAttributes,
         message: &Message<'_>,
+        required: Option<SecurityToken>,
     ) -> Result<Port> {
-        let (inbox, connection) = door::half_open(attributes)?;
+        let (inbox, connection) = door::half_open(attributes, required)?;
         let server = match server.into() {
             Server::Awaited(name) => Server::Named(name),
             server => server,
         };
         let server = server.find(None)?;
         let to = connection.own.with(ReceiveRight::make_send_once)?;
-        let request = door::knock(&inbox, &connection, message)?.reply_to(to);
+        let request = match required {
+            None => door::knock(&inbox, &connection, message)?,
+            Some(_) => door::question_before(&inbox, &connection, message)?,
+        };
+        let request = request.reply_to(to);
         server.send(request).map_err(|failure| door::refused(failure.error))?;
         Ok(Port { inbox, end: End::Side(connection) })
     }
@@ -447,7 +451,7 @@ impl Port {
             End::Door if self.door().is_ok_and(Door::is_open) => (State::Listening, None),
             End::Door => (State::Disconnected, None),
             End::Side(connection) => match &*connection.phase.lock() {
-                Phase::Pending => (State::ConnectionPending, None),
+                Phase::Pending(_) => (State::ConnectionPending, None),
                 Phase::Open(peer, _) => (State::Connected, Some(Arc::clone(peer))),
                 Phase::Refused => (State::Refused, None),
                 Phase::Closed => (State::Disconnected, None),

@@ -155,7 +155,7 @@ impl Pair {
 
 /// A client of this server, and the server's side.
 fn connected(server: &Port, attributes: PortAttributes, context: u64) -> Result<(Port, Port)> {
-    let client = Port::connect_later(&server.right()?, attributes, &Message::new(b"hello"))?;
+    let client = Port::connect_later(&server.right()?, attributes, &Message::new(b"hello"), None)?;
     let request = server.receive(PATIENCE)?;
     same!((request.message_type(), request.data()), (Type::ConnectionRequest, &b"hello"[..]));
     let side = server.accept(request.message_id(), context, &Message::new(b"welcome"))?;
@@ -370,11 +370,11 @@ fn who_may_not_connect_is_refused() -> Verdict {
         [(Access::Users(vec![99]), false), (Access::Groups(vec![]), false), (Access::Users(vec![0]), true)]
     {
         let server = Port::create(PortAttributes::default(), access)?;
-        let client = Port::connect_later(&server.right()?, PortAttributes::default(), &text(b"let me in"))?;
+        let client = Port::connect_later(&server.right()?, PortAttributes::default(), &text(b"let me in"), None)?;
         let request = server.receive(NOW);
         same!(request.is_ok(), allowed);
         if !allowed {
-            same!(client.receive(PATIENCE)?.message_type(), Type::ConnectionReply);
+            same!(client.receive(PATIENCE)?.refusal(), Some(Status::AccessDenied));
             same!(client.query_information().state, State::Refused);
             let right = server.right()?;
             let connects = spawn(move || {
@@ -409,7 +409,10 @@ fn a_name_without_a_server() -> Verdict {
     drop(server);
     let refusal = Port::connect(&right, PortAttributes::default(), &text(b""), None, None);
     same!(refusal.err().map(|refusal| refusal.status), Some(Status::ObjectNameNotFound));
-    same!(status(Port::connect_later(&right, PortAttributes::default(), &text(b""))), Some(Status::ObjectNameNotFound));
+    same!(
+        status(Port::connect_later(&right, PortAttributes::default(), &text(b""), None)),
+        Some(Status::ObjectNameNotFound)
+    );
     Ok(())
 }
 
@@ -436,7 +439,7 @@ fn a_server_that_leaves_lets_nobody_in() -> Verdict {
 
 fn a_pending_port_takes_no_requests() -> Verdict {
     let server = Port::create(PortAttributes::default(), Access::Anyone)?;
-    let client = Port::connect_later(&server.right()?, PortAttributes::default(), &text(b""))?;
+    let client = Port::connect_later(&server.right()?, PortAttributes::default(), &text(b""), None)?;
     same!(client.query_information().state, State::ConnectionPending);
     same!(status(client.request(&text(b""), None)), Some(Status::LpcRequestsNotAllowed));
     same!(status(client.request_later(&text(b""))), Some(Status::LpcRequestsNotAllowed));
@@ -446,10 +449,12 @@ fn a_pending_port_takes_no_requests() -> Verdict {
 
 fn a_refused_port_stays_refused() -> Verdict {
     let server = Port::create(PortAttributes::default(), Access::Anyone)?;
-    let client = Port::connect_later(&server.right()?, PortAttributes::default(), &text(b""))?;
+    let client = Port::connect_later(&server.right()?, PortAttributes::default(), &text(b""), None)?;
     let request = server.receive(PATIENCE)?;
     server.refuse(request.message_id(), &text(b"no"))?;
-    same!(data(client.receive(PATIENCE)?), b"no");
+    let answer = client.receive(PATIENCE)?;
+    same!((answer.data(), answer.refusal()), (&b"no"[..], Some(Status::PortConnectionRefused)));
+    same!(status(client.receive(None)), Some(Status::PortDisconnected));
     same!(status(client.request(&text(b""), None)), Some(Status::PortConnectionRefused));
     same!(status(client.datagram(&Message::new(&[0; 1000]))), Some(Status::PortConnectionRefused));
     Ok(())
@@ -465,7 +470,7 @@ fn an_id_that_is_no_connection_request() -> Verdict {
     }
     pair.server.reply(request.message_id(), &text(b"answer"))?;
     same!(pair.client.receive(PATIENCE)?.message_id(), id);
-    let _late = Port::connect_later(&pair.server.right()?, PortAttributes::default(), &text(b""))?;
+    let _late = Port::connect_later(&pair.server.right()?, PortAttributes::default(), &text(b""), None)?;
     let request = pair.server.receive(PATIENCE)?;
     same!(status(pair.server.reply(request.message_id(), &text(b""))), Some(Status::InvalidParameter));
     Ok(())
@@ -635,7 +640,7 @@ fn a_server_dies_while_its_client_receives() -> Verdict {
 
 fn a_server_dies_with_a_connection_pending() -> Verdict {
     let (peer, right) = foreign_server()?;
-    let client = Port::connect_later(&right, PortAttributes::default(), &text(b""))?;
+    let client = Port::connect_later(&right, PortAttributes::default(), &text(b""), None)?;
     peer.terminate()?;
     let answer = client.receive(PATIENCE)?;
     same!((answer.message_type(), answer.data()), (Type::ConnectionReply, &b""[..]));
@@ -965,7 +970,7 @@ fn a_full_pool() -> Verdict {
 
 /// Another client, while messages of the first wait: they are received later.
 fn connected_behind(pair: &Pair) -> Result<(Port, Port)> {
-    let client = Port::connect_later(&pair.server.right()?, PortAttributes::default(), &text(b""))?;
+    let client = Port::connect_later(&pair.server.right()?, PortAttributes::default(), &text(b""), None)?;
     let mut behind = 0;
     loop {
         let message = pair.server.receive(PATIENCE)?;

@@ -33,6 +33,7 @@ cases!("alpc_names":
     no_name_server,
     a_name_server_that_makes_no_sense,
     the_server_must_be_who_is_required,
+    the_server_must_be_who_is_required_later,
     a_server_that_never_says_who_it_is,
     an_impostor_is_shown_nothing,
     an_impostor_that_passes_the_question_on,
@@ -73,7 +74,7 @@ fn a_server_is_found_by_its_name() -> Verdict {
     let client = connects.join()??;
     client.datagram(&text(b"there"))?;
     same!(data(side.receive(NOW)?), b"there");
-    let later = Port::connect_later("tea", PortAttributes::default(), &text(b"hello"))?;
+    let later = Port::connect_later("tea", PortAttributes::default(), &text(b"hello"), None)?;
     let _side = let_in(&server)?;
     same!(later.receive(NOW)?.message_type(), Type::ConnectionReply);
     Ok(())
@@ -90,9 +91,9 @@ fn a_name_that_is_taken() -> Verdict {
 fn a_name_that_nobody_has() -> Verdict {
     let _system = System::start()?;
     same!(failing(Server::Named("tea"), None), Some(Status::ObjectNameNotFound));
-    let later = Port::connect_later("tea", PortAttributes::default(), &text(b""));
+    let later = Port::connect_later("tea", PortAttributes::default(), &text(b""), None);
     same!(status(later), Some(Status::ObjectNameNotFound));
-    let later = Port::connect_later(Server::Awaited("tea"), PortAttributes::default(), &text(b""));
+    let later = Port::connect_later(Server::Awaited("tea"), PortAttributes::default(), &text(b""), None);
     same!(status(later), Some(Status::ObjectNameNotFound));
     same!(status(connections("tea", PATIENCE)), Some(Status::ObjectNameNotFound));
     Ok(())
@@ -165,7 +166,7 @@ fn a_name_ends_with_its_task() -> Verdict {
     let names = peer.give(name_server::port()?.name(), Disposition::CopySend)?;
     same!(peer.hand.act(SERVE_NAMED, [u64::from(names.0), 0, 0, 0, 0, 0])?.finish()?.value, 0);
     same!(status(anyone(PEERS_NAME)), Some(Status::ObjectNameCollision));
-    let client = Port::connect_later(PEERS_NAME, PortAttributes::default(), &text(b"hello"))?;
+    let client = Port::connect_later(PEERS_NAME, PortAttributes::default(), &text(b"hello"), None)?;
     peer.terminate()?;
     same!(client.receive(PATIENCE)?.message_type(), Type::ConnectionReply);
     same!(client.query_information().state, State::Refused);
@@ -181,7 +182,7 @@ fn a_port_gets_another_name() -> Verdict {
     same!(status(server.register("taken")), Some(Status::ObjectNameCollision));
     server.register("coffee")?;
     same!(failing(Server::Named("tea"), PATIENCE), Some(Status::ObjectNameNotFound));
-    let client = Port::connect_later("coffee", PortAttributes::default(), &text(b"hello"))?;
+    let client = Port::connect_later("coffee", PortAttributes::default(), &text(b"hello"), None)?;
     let side = let_in(&server)?;
     same!(client.receive(NOW)?.message_type(), Type::ConnectionReply);
     same!(
@@ -266,6 +267,35 @@ fn the_server_must_be_who_is_required() -> Verdict {
     let client = requiring(right, user(7))?.join()??;
     same!(accepts.finish()?.value, 0);
     same!(client.query_information().token, user(7));
+    Ok(())
+}
+
+fn the_server_must_be_who_is_required_later() -> Verdict {
+    let (peer, right) = foreign_server()?;
+    act_for(&peer, user(7))?;
+    let later = |user| Port::connect_later(&right, PortAttributes::default(), &text(b"secret"), Some(user));
+    let receives = peer.hand.act(RECEIVE_WITHIN, [0, 100, 0, 0, 0, 0])?;
+    let client = later(user(0))?;
+    let answer = client.receive(PATIENCE)?;
+    same!((answer.message_type(), answer.refusal()), (Type::ConnectionReply, Some(Status::ServerSidMismatch)));
+    same!((client.query_information().state, answer.data()), (State::Refused, &b""[..]));
+    same!(receives.finish()?.value, u64::from(Status::Timeout.code()));
+    let accepts = peer.hand.act(ACCEPT, [0; 6])?;
+    let client = later(user(7))?;
+    same!(client.query_information().state, State::ConnectionPending);
+    let answer = client.receive(PATIENCE)?;
+    same!((answer.data(), answer.refusal()), (&b"welcome"[..], None));
+    same!((accepts.finish()?.value, client.query_information().token), (0, user(7)));
+    // One that shows nothing, and one that ends.
+    let silent = ReceiveRight::allocate(Capacity::DEFAULT)?;
+    let client = Port::connect_later(&silent.make_send()?, PortAttributes::default(), &text(b"secret"), Some(user(0)))?;
+    let mut question = silent.receive_within(PATIENCE_MS)?;
+    shows_nothing(&question)?;
+    question.answer(raw(Type::ConnectionReply as u16, b"", &[]))?;
+    same!(client.receive(PATIENCE)?.refusal(), Some(Status::ReplyMessageMismatch));
+    let client = later(user(7))?;
+    peer.terminate()?;
+    same!(client.receive(PATIENCE)?.refusal(), Some(Status::PortConnectionRefused));
     Ok(())
 }
 

@@ -136,7 +136,8 @@ impl Model {
     fn connect(&mut self) -> Verdict {
         if self.links.iter().filter(|link| !link.client_over).count() < LINKS {
             let number = (self.links.len() as u64).to_le_bytes();
-            let client = Port::connect_later(&self.server.right()?, PortAttributes::default(), &Message::new(&number))?;
+            let client =
+                Port::connect_later(&self.server.right()?, PortAttributes::default(), &Message::new(&number), None)?;
             self.links.push(Link { client, side: None, connected: false, client_over: false, side_over: false });
         }
         Ok(())
