@@ -11,7 +11,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::marker::PhantomData;
-use core::num::NonZeroU32;
+use core::num::NonZeroU64;
 use core::ops::{Index, IndexMut};
 
 /// The kernel's heap is exhausted.
@@ -134,17 +134,30 @@ impl<T> IndexMut<u32> for Chunked<T> {
     }
 }
 
-/// Names an object in an [`Arena`], for ever.
+/// Names an object in an [`Arena`], for ever: the slot, and above it the slot's generation, which is
+/// not 0. It is one word, so that it takes one register, and one comparison.
 pub struct Id<T> {
-    index: u32,
-    generation: NonZeroU32,
+    word: NonZeroU64,
     kind: PhantomData<fn() -> T>,
 }
 
 impl<T> Id<T> {
+    const GENERATION: NonZeroU64 = NonZeroU64::new(1 << 32).unwrap();
+
+    /// The first object of a slot.
+    fn first(index: u32) -> Id<T> {
+        Id { word: Self::GENERATION | u64::from(index), kind: PhantomData }
+    }
+
+    /// The object after this one in the same slot.
+    fn next(self) -> Id<T> {
+        self.word.checked_add(Self::GENERATION.get()).map_or(Self::first(self.index()), |word| Id { word, ..self })
+    }
+
     /// The slot; distinct among living objects of the kind.
+    #[inline(always)]
     pub fn index(self) -> u32 {
-        self.index
+        self.word.get() as u32
     }
 }
 
@@ -157,7 +170,7 @@ impl<T> Copy for Id<T> {}
 impl<T> PartialEq for Id<T> {
     #[inline(always)]
     fn eq(&self, other: &Self) -> bool {
-        self.index == other.index && self.generation == other.generation
+        self.word == other.word
     }
 }
 impl<T> Eq for Id<T> {}
@@ -168,23 +181,30 @@ impl<T> PartialOrd for Id<T> {
 }
 impl<T> Ord for Id<T> {
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        (self.index, self.generation).cmp(&(other.index, other.generation))
+        (self.index(), self.word).cmp(&(other.index(), other.word))
     }
 }
 impl<T> fmt::Debug for Id<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.index)
+        write!(f, "#{}", self.index())
     }
 }
 
 struct Slot<T> {
-    generation: NonZeroU32,
+    /// Of the object that is here, or the next one.
+    id: Id<T>,
     content: Content<T>,
+}
+
+impl<T> Slot<T> {
+    fn vacant(index: u32) -> Self {
+        Slot { id: Id::first(index), content: Content::Vacant { next: None } }
+    }
 }
 
 impl<T> Default for Slot<T> {
     fn default() -> Self {
-        Slot { generation: NonZeroU32::MIN, content: Content::Vacant { next: None } }
+        Slot::vacant(0)
     }
 }
 
@@ -224,7 +244,7 @@ impl<T> Arena<T> {
     #[inline(always)]
     pub fn reserve(&mut self) -> Result<(), OutOfMemory> {
         if self.vacant.is_none() {
-            self.vacant = Some(self.slots.push(Slot::default())?);
+            self.vacant = Some(self.slots.push(Slot::vacant(self.slots.len()))?);
         }
         Ok(())
     }
@@ -238,16 +258,16 @@ impl<T> Arena<T> {
         self.vacant = next;
         slot.content = Content::Live(value);
         self.live += 1;
-        Ok(Id { index, generation: slot.generation, kind: PhantomData })
+        Ok(slot.id)
     }
 
     /// Takes an object out; its id finds nothing from now on.
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
         self.get(id)?;
-        let slot = &mut self.slots[id.index];
-        slot.generation = slot.generation.checked_add(1).unwrap_or(NonZeroU32::MIN);
+        let slot = &mut self.slots[id.index()];
+        slot.id = id.next();
         let content = core::mem::replace(&mut slot.content, Content::Vacant { next: self.vacant });
-        self.vacant = Some(id.index);
+        self.vacant = Some(id.index());
         self.live -= 1;
         match content {
             Content::Live(value) => Some(value),
@@ -258,8 +278,8 @@ impl<T> Arena<T> {
     /// The object, if it still exists.
     #[inline(always)]
     pub fn get(&self, id: Id<T>) -> Option<&T> {
-        match self.slots.get(id.index) {
-            Some(Slot { generation, content: Content::Live(value) }) if *generation == id.generation => Some(value),
+        match self.slots.get(id.index()) {
+            Some(Slot { id: own, content: Content::Live(value) }) if *own == id => Some(value),
             _ => None,
         }
     }
@@ -267,8 +287,8 @@ impl<T> Arena<T> {
     /// The object, if it still exists.
     #[inline(always)]
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
-        match self.slots.get_mut(id.index) {
-            Some(Slot { generation, content: Content::Live(value) }) if *generation == id.generation => Some(value),
+        match self.slots.get_mut(id.index()) {
+            Some(Slot { id: own, content: Content::Live(value) }) if *own == id => Some(value),
             _ => None,
         }
     }
@@ -276,19 +296,15 @@ impl<T> Arena<T> {
     /// The object in this slot, if there is one.
     pub fn at(&self, index: u32) -> Option<(Id<T>, &T)> {
         match self.slots.get(index)? {
-            Slot { generation, content: Content::Live(value) } => {
-                Some((Id { index, generation: *generation, kind: PhantomData }, value))
-            }
+            Slot { id, content: Content::Live(value) } => Some((*id, value)),
             Slot { content: Content::Vacant { .. }, .. } => None,
         }
     }
 
     /// All objects, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (Id<T>, &T)> {
-        self.slots.iter().enumerate().filter_map(|(index, slot)| match &slot.content {
-            Content::Live(value) => {
-                Some((Id { index: index as u32, generation: slot.generation, kind: PhantomData }, value))
-            }
+        self.slots.iter().filter_map(|slot| match &slot.content {
+            Content::Live(value) => Some((slot.id, value)),
             Content::Vacant { .. } => None,
         })
     }
