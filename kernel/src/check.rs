@@ -8,7 +8,7 @@
 
 use crate::clear::Clearing;
 use crate::ipc::interrupt::Binding;
-use crate::ipc::message::{self, Body, Carried, CarriedRight, MESSAGE_COST, Message, MessageId};
+use crate::ipc::message::{self, Body, Carried, CarriedRight, Content, Envelope, MESSAGE_COST, Message, MessageId};
 use crate::ipc::pager::{PAGER_COST, Standing};
 use crate::ipc::port::{Carrier, Holder, KernelObject, Owner, PORT_COST, PortId};
 use crate::ipc::receive;
@@ -33,6 +33,7 @@ pub fn all(k: &Kernel) {
     remains(k);
     rights(k);
     carriers(k);
+    descriptors(k);
     queues(k);
     requests(k);
     sets(k);
@@ -190,6 +191,22 @@ fn carriers(k: &Kernel) {
             Carrier::Queue(queue) => (id, None, Some(queue)),
         };
         assert!(found.contains(&said), "the send-once right to {id:?} is not with {:?}", port.carrier);
+    }
+}
+
+/// A message has a descriptor for each enclosure, and for each right that is in none.
+fn descriptors(k: &Kernel) {
+    for (id, message) in k.messages.iter() {
+        let Envelope { rights, enclosures, descriptors, .. } = &message.envelope;
+        let in_arrays: usize = enclosures
+            .iter()
+            .map(|enclosure| match enclosure.content {
+                Content::Bytes(_) => 0,
+                Content::Rights(count, _) => count,
+            })
+            .sum();
+        let found = rights.len() - in_arrays + enclosures.len();
+        assert_eq!(*descriptors as usize, found, "the descriptors of {id:?}");
     }
 }
 

@@ -61,27 +61,32 @@ impl<T: Linked<W>, W> List<T, W> {
         self.first
     }
 
-    /// Puts an object last.
+    /// Puts an object last, and returns it.
     #[inline(always)]
-    pub fn push_back(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        *arena[id].link() = Link { next: None, previous: self.last };
-        match self.last {
+    pub fn push_back<'a>(&mut self, arena: &'a mut Arena<T>, id: Id<T>) -> &'a mut T {
+        let previous = self.last.replace(id);
+        match previous {
             Some(last) => arena[last].link().next = Some(id),
             None => self.first = Some(id),
         }
-        self.last = Some(id);
         self.len += 1;
+        let object = &mut arena[id];
+        *object.link() = Link { next: None, previous };
+        object
     }
 
-    /// Puts an object first.
-    pub fn push_front(&mut self, arena: &mut Arena<T>, id: Id<T>) {
-        *arena[id].link() = Link { next: self.first, previous: None };
-        match self.first {
+    /// Puts an object first, and returns it.
+    #[inline]
+    pub fn push_front<'a>(&mut self, arena: &'a mut Arena<T>, id: Id<T>) -> &'a mut T {
+        let next = self.first.replace(id);
+        match next {
             Some(first) => arena[first].link().previous = Some(id),
             None => self.last = Some(id),
         }
-        self.first = Some(id);
         self.len += 1;
+        let object = &mut arena[id];
+        *object.link() = Link { next, previous: None };
+        object
     }
 
     /// Puts all of another list last, which is then empty.

@@ -56,12 +56,14 @@ pub fn forever(kernel: &KernelLock<Option<Kernel>>, cpu: &mut Cpu) -> ! {
 
 /// Picks, runs and handles once: one turn of the loop.
 pub fn step(k: &mut Kernel, cpu: &mut Cpu) {
+    k.cpu = cpu.id();
     let mut turn = pick(k, cpu);
     let trap = turn.take(cpu);
     handle(k, cpu, turn, trap);
 }
 
 impl Turn {
+    #[inline(always)]
     fn take(&mut self, cpu: &mut Cpu) -> Trap {
         match self {
             Turn::Run { context, root, .. } => cpu.run(context, *root),
@@ -74,7 +76,6 @@ impl Turn {
 /// Decides what this processor does next.
 #[inline(always)]
 pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
-    k.cpu = cpu.id();
     let turn = loop {
         if k.clearing.left && clear::goes_first(k) {
             break Turn::Clear;
@@ -103,7 +104,7 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
     match unfinished {
         Unfinished::Receive(receiving) => {
             k.restarted = receiving.began;
-            let outcome = receive::receive(k, &me, &receiving.half, receiving.options);
+            let outcome = receive::receive(k, &me, &receiving.half, receiving.options, None);
             end_call(k, thread, outcome);
         }
         Unfinished::BringIn(absent, receiving) => {
@@ -114,7 +115,7 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
         Unfinished::Call { began } => {
             k.restarted = Some(began);
             if let Some((number, arguments)) = k.threads[thread].context.as_ref().map(|context| context.call()) {
-                let outcome = syscall::dispatch(k, me, number, arguments);
+                let outcome = again(k, me, number, arguments);
                 end_call(k, thread, outcome);
             }
         }
@@ -123,6 +124,12 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
     }
     clear::away(k, Some(thread));
     k.threads.get(thread).is_some_and(|thread| matches!(thread.state, State::Running))
+}
+
+/// Does a call from the beginning.
+#[inline(never)]
+fn again(k: &mut Kernel, me: Caller, number: u64, arguments: [u64; 6]) -> Outcome {
+    syscall::dispatch(k, me, number, arguments)
 }
 
 /// Sets the timer, if what it is to announce is earlier than what it is set to.
@@ -148,12 +155,12 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
         Turn::Run { thread: id, context, .. } => {
             let thread = &mut k.threads[id];
             let me = Caller { thread: id, task: thread.task, handling: thread.handling };
-            let context = thread.context.insert(context);
+            let (number, arguments) = context.call();
+            thread.context = Some(context);
             let mut goes_on = Some(id);
             match trap {
                 Trap::Syscall => {
                     k.restarted = None;
-                    let (number, arguments) = context.call();
                     match syscall::dispatch(k, me, number, arguments) {
                         Outcome::Done(completion) => conclude(k, id, completion),
                         Outcome::Blocked => goes_on = None,

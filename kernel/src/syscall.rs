@@ -15,7 +15,7 @@ use portolan_abi::{Error, Name, Result};
 use portolan_machine::{Access, IoRange};
 
 /// Does the call that a thread has asked for.
-#[inline]
+#[inline(always)]
 pub fn dispatch(k: &mut Kernel, me: Caller, number: u64, arguments: [u64; 6]) -> Outcome {
     let Caller { thread, task, .. } = me;
     let result = match Call::decode(number, arguments) {

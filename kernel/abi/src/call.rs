@@ -201,7 +201,7 @@ impl Call {
     /// `InvalidCall` for an unknown number, `SendInvalidOptions` or
     /// `ReceiveInvalidOptions` for unknown options or options of an absent half,
     /// `InvalidArgument` for any other value that its argument cannot have.
-    #[inline]
+    #[inline(always)]
     pub fn decode(number: u64, arguments: [u64; 6]) -> Result<Call> {
         Ok(match number {
             number::MSG_SEND | number::MSG_RECEIVE | number::MSG_RPC => decode_message(number, arguments)?,
@@ -239,7 +239,7 @@ fn encode_message(send: Option<Send>, receive: Option<Receive>, options: Options
     (number, arguments)
 }
 
-#[inline]
+#[inline(always)]
 fn decode_message(number: u64, arguments: [u64; 6]) -> Result<Call> {
     let [from, options_port, sizes, to, timeouts, reserved] = arguments;
     let (sends, receives) = (number != number::MSG_RECEIVE, number != number::MSG_SEND);

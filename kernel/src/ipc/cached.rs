@@ -256,7 +256,7 @@ fn restore(
     mut room: Option<Reserved>,
 ) -> u32 {
     let Message { envelope, body, .. } = message;
-    let count = envelope.descriptors();
+    let count = envelope.descriptors as usize;
     let offset = message::body_offset(count);
     message::copy_body(&mut k.vm.memory, Source::Kept(body), offset, envelope.body_size, window, offset);
     let mut rights = envelope.rights.iter();
@@ -283,7 +283,7 @@ fn restore(
         remote: name,
         local: reply.name,
         id: envelope.id,
-        descriptors: count as u32,
+        descriptors: envelope.descriptors,
     };
     window.write(&mut k.vm.memory, 0, header.as_bytes());
     header.size

@@ -54,15 +54,15 @@ pub struct Refused {
 }
 
 /// Whether the wait that a thread is about to begin would never end. If so, that can be
-/// read in the trace, and by [`refusal`].
+/// read in the trace, and by [`refusal`]. A thread of `at_work` has just been set going.
 #[inline(always)]
-pub fn is_certain(k: &mut Kernel, me: &Caller, want: Want) -> bool {
-    !is_likely_to_end(k, me, want) && search(k, Waiting { thread: me.thread, task: me.task, want })
+pub fn is_certain(k: &mut Kernel, me: &Caller, want: Want, at_work: Option<TaskId>) -> bool {
+    !is_likely_to_end(k, me, want, at_work) && search(k, Waiting { thread: me.thread, task: me.task, want })
 }
 
 /// The common case at the least cost: the first of those who could end the wait is at work.
 #[inline(always)]
-fn is_likely_to_end(k: &Kernel, me: &Caller, want: Want) -> bool {
+fn is_likely_to_end(k: &Kernel, me: &Caller, want: Want, at_work: Option<TaskId>) -> bool {
     let (Want::Message(id) | Want::Place(id)) = want;
     let port = &k.ports[id];
     let task = match (want, port.carrier, port.holders, port.owner) {
@@ -70,6 +70,9 @@ fn is_likely_to_end(k: &Kernel, me: &Caller, want: Want) -> bool {
         (Want::Message(_), _, Some(Holder { task, .. }), _) | (Want::Place(_), _, _, Owner::Task(task, _)) => task,
         _ => return false,
     };
+    if at_work == Some(task) {
+        return true;
+    }
     let first = k.tasks.get(task).filter(|_| task != me.task).and_then(|task| task.threads.first());
     first.is_some_and(|thread| !matches!(k.threads[thread].state, State::Waiting(_)))
 }

@@ -131,16 +131,6 @@ pub enum Content {
     Rights(usize, RightKind),
 }
 
-impl Enclosure {
-    /// How many of the message's rights are its.
-    fn rights(&self) -> usize {
-        match self.content {
-            Content::Bytes(_) => 0,
-            Content::Rights(count, _) => count,
-        }
-    }
-}
-
 /// The copies that placing these needs room for.
 pub fn copies(enclosures: &[Enclosure]) -> impl Iterator<Item = &MapCopy> + Clone {
     enclosures.iter().filter_map(|enclosure| enclosure.memory.as_ref())
@@ -175,6 +165,8 @@ pub struct Envelope {
     pub rights: Rights,
     /// The descriptors that are no single rights.
     pub enclosures: Vec<Enclosure>,
+    /// How many descriptors it has: those of single rights, and the enclosures.
+    pub descriptors: u32,
     /// Bytes of body.
     pub body_size: usize,
 }
@@ -189,7 +181,7 @@ impl Envelope {
     /// Where its body begins.
     #[inline]
     pub fn body_offset(&self) -> usize {
-        body_offset(self.descriptors())
+        body_offset(self.descriptors as usize)
     }
 
     /// The send-once rights in it are where it is.
@@ -201,11 +193,10 @@ impl Envelope {
         }
     }
 
-    /// How many descriptors it has.
-    #[inline]
-    pub fn descriptors(&self) -> usize {
-        let in_arrays: usize = self.enclosures.iter().map(Enclosure::rights).sum();
-        self.rights.len() - in_arrays + self.enclosures.len()
+    /// Adds a descriptor of a right that the kernel sends.
+    pub fn enclose(&mut self, right: CarriedRight) {
+        self.rights.push(Carried::from_kernel(right));
+        self.descriptors += 1;
     }
 
     /// An envelope of the kernel's own.
@@ -220,6 +211,7 @@ impl Envelope {
             reply: Carried::NULL,
             rights: Rights::new(),
             enclosures: Vec::new(),
+            descriptors: 0,
             body_size,
         }
     }

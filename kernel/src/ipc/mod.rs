@@ -40,7 +40,7 @@ use portolan_abi::message::Options;
 use send::Sent;
 
 /// `msg_send`, `msg_receive` and `msg_rpc`.
-#[inline(never)]
+#[inline(always)]
 pub fn message(
     k: &mut Kernel,
     me: &Caller,
@@ -48,17 +48,18 @@ pub fn message(
     receive: &Option<call::Receive>,
     options: Options,
 ) -> Outcome {
+    let mut taker = None;
     if let Some(half) = send {
         match send::send(k, me, half, receive, options) {
             // A receive has a timeout of its own.
-            Ok(Sent::Done) => k.restarted = None,
+            Ok(Sent::Done(by)) => (k.restarted, taker) = (None, by),
             Ok(Sent::Blocked) => return Outcome::Blocked,
             Ok(Sent::Answered(completion)) => return Outcome::Done(completion),
             Err(error) => return Outcome::Done(Completion::failure(error)),
         }
     }
     match receive {
-        Some(half) => receive::receive(k, me, half, options),
+        Some(half) => receive::receive(k, me, half, options, taker),
         None => Outcome::Done(Completion::success(0)),
     }
 }

@@ -278,6 +278,12 @@ impl Port {
         self.notices.may_be_due() || !self.pagers.asking.is_empty()
     }
 
+    /// Whether somebody wants to hear when it takes a message.
+    #[inline(always)]
+    pub fn is_hoped_for(&self) -> bool {
+        !self.hopes.is_empty()
+    }
+
     /// The place of the message that leaves it now.
     #[inline]
     pub fn next_sequence(&mut self) -> u64 {

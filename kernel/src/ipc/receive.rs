@@ -15,12 +15,12 @@ use super::port::{Owner, Port, PortId};
 use super::{pager, request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
 use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Unfinished, Wait, deadline};
-use crate::task::{Accounts, Caller, TaskId, exception};
+use crate::task::{Accounts, Caller, Task, TaskId, exception};
 use crate::vm::copy::Window;
 use crate::vm::fault::Absent;
 use crate::vm::map::Place;
 use crate::vm::map_copy::{Reserved, Terms};
-use crate::vm::{Fault, Map, MapCopy, Vm};
+use crate::vm::{Fault, MapCopy, Vm};
 use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN, Options, Trailer, received_size, trailer_offset};
 use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
@@ -47,59 +47,86 @@ struct Receiver {
     half: call::Receive,
 }
 
-/// The receiving half of a thread's call.
+/// The receiving half of a thread's call. The sending half has just set a thread of `at_work` going.
 #[inline(always)]
-pub fn receive(k: &mut Kernel, me: &Caller, half: &call::Receive, options: Options) -> Outcome {
+pub fn receive(
+    k: &mut Kernel,
+    me: &Caller,
+    half: &call::Receive,
+    options: Options,
+    at_work: Option<TaskId>,
+) -> Outcome {
     let Kernel { threads, tasks, ports, .. } = k;
-    let thread = &mut threads[me.thread];
-    if thread.reply == Reply::Lost {
+    // What a thread has just taken is not lost yet.
+    if at_work.is_none() && threads[me.thread].reply == Reply::Lost {
         return Outcome::Done(Completion::failure(Error::ReceiveReplyLost));
     }
     let Some(id) = tasks[me.task].space.receive_right(half.port) else {
         return receive_from_set(k, me, half, options);
     };
-    if ports[id].set.is_some() {
+    let port = &ports[id];
+    if port.set.is_some() {
         return Outcome::Done(Completion::failure(Error::ReceiveInSet));
     }
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
-    if ports[id].may_have_something()
-        && let Some(taken) = take_one(k, Receiver { thread: me.thread, task: me.task, port: id, half: *half })
-    {
-        return end(k, me, taken, half, options);
+    if port.may_have_something() {
+        return take_or_wait(k, me, id, half, options);
     }
+    wait(k, me, id, half, options, at_work)
+}
+
+/// Receives what is there, or waits.
+#[inline(never)]
+fn take_or_wait(k: &mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) -> Outcome {
+    match take_one(k, Receiver { thread: me.thread, task: me.task, port: id, half: *half }) {
+        Some(taken) => end(k, me, taken, half, options),
+        None => wait(k, me, id, half, options, None),
+    }
+}
+
+/// Waits at a port, if the call may wait and not in vain.
+#[inline(always)]
+fn wait(
+    k: &mut Kernel,
+    me: &Caller,
+    id: PortId,
+    half: &call::Receive,
+    options: Options,
+    at_work: Option<TaskId>,
+) -> Outcome {
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
     }
     if !options.intersects(Options::RCV_TIMEOUT.union(Options::RCV_INTERRUPT))
-        && deadlock::is_certain(k, me, Want::Message(id))
+        && deadlock::is_certain(k, me, Want::Message(id), at_work)
     {
         return Outcome::Done(Completion::failure(Error::ReceiveWouldDeadlock));
     }
-    wait(k, me, id, half, options);
-    if !k.ports[id].hopes.is_empty() {
+    if stand_in_line(k, me, id, half, options).is_hoped_for() {
         request::fulfil_hopes(k, id);
     }
     Outcome::Blocked
 }
 
-/// The thread waits in the line of a port or set.
+/// The thread waits in the line of a port or set, which is returned.
 #[inline(always)]
-fn wait(k: &mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) {
+fn stand_in_line<'a>(k: &'a mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) -> &'a Port {
     let began = k.began();
     let Kernel { threads, ports, timers, restarted, .. } = k;
-    let line = &mut ports[id].receivers;
-    match restarted {
-        None => line.push_back(threads, me.thread),
+    let port = &mut ports[id];
+    let thread = match restarted {
+        None => port.receivers.push_back(threads, me.thread),
         // It was its turn when it lacked a page.
-        Some(_) => line.push_front(threads, me.thread),
-    }
+        Some(_) => port.receivers.push_front(threads, me.thread),
+    };
     let receiving = Receiving { port: Some(id), half: *half, options, began: Some(began) };
-    threads[me.thread].state = State::Waiting(Wait::Receive(receiving));
+    thread.state = State::Waiting(Wait::Receive(receiving));
     if let Some(until) = deadline(began, options, Options::RCV_TIMEOUT, half.timeout) {
         timers.set(threads, me.thread, until);
     }
+    port
 }
 
 /// Ends a receive that has found something, unless its buffer lacks a page: then it waits for that.
@@ -151,7 +178,7 @@ fn receive_from_set(k: &mut Kernel, me: &Caller, half: &call::Receive, options: 
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
     }
-    wait(k, me, set, half, options);
+    stand_in_line(k, me, set, half, options);
     while let Some(port) = set::take_hoping(&mut k.ports, set) {
         request::fulfil_hopes(k, port);
     }
@@ -166,7 +193,10 @@ pub fn serve_set(k: &mut Kernel, port: PortId, set: PortId) {
     {
         // Out of the line first: taking may have the kernel tell something there.
         let mut receiving = None;
-        abandon(k, thread, |thread| receiving = thread.receiving());
+        abandon(k, thread, |thread| {
+            receiving = thread.receiving();
+            thread.state = State::Running;
+        });
         let Some(taken) = take_one(k, to) else { continue };
         let Kernel { threads, scheduler, .. } = k;
         match (taken, receiving) {
@@ -262,48 +292,43 @@ fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Result<Comple
     Ok(completion)
 }
 
-/// Gives a message to the thread that has waited longest, `first`, or to the first after it
-/// that can take it. Threads whose buffers cannot are told so. `from` is the task whose name
-/// space the rights come from. False: no one can take it.
+/// Gives a message to a thread that waits, and returns its task. `from` is the task whose name
+/// space the rights come from. `None`: it cannot take it, has been told so, and waits no more.
 #[inline(never)]
 pub fn offer(
     k: &mut Kernel,
     port: PortId,
-    first: ThreadId,
+    thread: ThreadId,
     envelope: &mut Envelope,
     source: Source<'_>,
     from: Option<TaskId>,
     delivery: Delivery,
-) -> bool {
+) -> Option<TaskId> {
+    let Some(to) = waiting_receiver(k, thread, port) else { panic!("a thread in line for messages waits for none") };
     let mut window = Window::default();
-    let mut next = Some(first);
-    while let Some(thread) = next {
-        let Some(to) = waiting_receiver(k, thread, port) else { return false };
-        match check_envelope(k, &to, envelope, &mut window) {
-            Ok(room) => {
-                if let Some(task) = from {
-                    send::let_go(k, task, envelope);
-                }
-                k.trace(Step::Deliver, envelope, port, Some(thread));
-                let completion = fill(k, &to, envelope, source, &window, room);
-                if let Some(task) = from
-                    && !envelope.enclosures.is_empty()
-                {
-                    send::unmap_moved(k, task, &envelope.enclosures);
-                }
-                finish(k, thread, delivery, |thread| {
-                    thread.handling = envelope.number;
-                    thread.complete(completion);
-                });
-                return true;
-            }
-            Err(refusal) => {
-                turn_away(k, thread, refusal);
-                next = first_receiver(k, port);
-            }
+    let room = match check_envelope(k, &to, envelope, &mut window) {
+        Ok(room) => room,
+        Err(refusal) => {
+            turn_away(k, thread, refusal);
+            return None;
         }
+    };
+    // Nothing below may fail.
+    if let Some(task) = from {
+        send::let_go(k, task, envelope);
     }
-    false
+    k.trace(Step::Deliver, envelope, port, Some(thread));
+    let completion = fill(k, &to, envelope, source, &window, room);
+    if let Some(task) = from
+        && envelope.descriptors > 0
+    {
+        send::unmap_moved(k, task, &envelope.enclosures);
+    }
+    finish(k, thread, delivery, |thread| {
+        thread.handling = envelope.number;
+        thread.complete(completion);
+    });
+    Some(to.task)
 }
 
 /// A thread that waited cannot take what there is: it is told so, or brings in a page of its
@@ -329,17 +354,19 @@ pub fn receive_after(k: &mut Kernel, me: &Caller, absent: Absent, receiving: &Re
     let Receiving { half, options, .. } = receiving;
     match k.vm.objects.get(absent.object).is_some() && k.vm.frame(absent.object, absent.page).is_none() {
         true => bring_in(k, me, absent, half, *options),
-        false => receive(k, me, half, *options),
+        false => receive(k, me, half, *options, None),
     }
 }
 
 /// Gives a message of the kernel's, or one that it has kept, to a thread that waits for one.
 #[inline(never)]
 pub fn offer_kept(k: &mut Kernel, port: PortId, envelope: &mut Envelope, source: Source<'_>) -> bool {
-    match first_receiver(k, port) {
-        Some(first) => offer(k, port, first, envelope, source, None, Delivery::Queue),
-        None => false,
+    while let Some(first) = first_receiver(k, port) {
+        if offer(k, port, first, envelope, source, None, Delivery::Queue).is_some() {
+            return true;
+        }
     }
+    false
 }
 
 #[inline(always)]
@@ -362,42 +389,43 @@ fn check_envelope(
     envelope: &Envelope,
     window: &mut Window,
 ) -> Result<Option<Reserved>, Refusal> {
-    check(k, to, envelope.size(), envelope.rights.len(), window)?;
-    if envelope.enclosures.is_empty() {
+    check(k, to, envelope.size(), window)?;
+    if envelope.descriptors == 0 {
         return Ok(None);
     }
     let Kernel { vm, accounts, tasks, .. } = k;
-    reserve(vm, accounts, &mut tasks[to.task].map, &envelope.enclosures)
+    reserve(vm, accounts, &mut tasks[to.task], envelope)
 }
 
 /// Whether a receiver can take a message that waits.
 fn check_kept(k: &mut Kernel, to: &Receiver, id: MessageId, window: &mut Window) -> Result<Option<Reserved>, Refusal> {
-    let envelope = &k.messages[id].envelope;
-    let (size, rights) = (envelope.size(), envelope.rights.len());
-    check(k, to, size, rights, window)?;
+    check(k, to, k.messages[id].envelope.size(), window)?;
     let Kernel { vm, accounts, tasks, messages, .. } = k;
-    reserve(vm, accounts, &mut tasks[to.task].map, &messages[id].envelope.enclosures)
+    reserve(vm, accounts, &mut tasks[to.task], &messages[id].envelope)
 }
 
-/// Reserves room for the memory that a message brings.
+/// Reserves room for the names and the memory that a message's descriptors bring.
+#[inline(never)]
 fn reserve(
     vm: &Vm,
     accounts: &mut Accounts,
-    map: &mut Map,
-    enclosures: &[Enclosure],
+    task: &mut Task,
+    envelope: &Envelope,
 ) -> Result<Option<Reserved>, Refusal> {
-    let copies = message::copies(enclosures);
+    let no_space = |_| Refusal::Ends(Completion::failure(Error::ReceiveNoSpace));
+    let names = envelope.rights.len() as u32 + 1;
+    task.space.reserve(accounts, names).map_err(no_space)?;
+    let copies = message::copies(&envelope.enclosures);
     if copies.clone().next().is_none() {
         return Ok(None);
     }
-    let reserved = MapCopy::reserve(copies, vm, accounts, map, Place::Anywhere);
-    reserved.map(Some).map_err(|_| Refusal::Ends(Completion::failure(Error::ReceiveNoSpace)))
+    MapCopy::reserve(copies, vm, accounts, &mut task.map, Place::Anywhere).map(Some).map_err(no_space)
 }
 
-/// Whether a receiver's buffer and name space can take a message of this size with
-/// this many rights; opens the window on the buffer.
+/// Whether a receiver's buffer can take a message of this size, and its name space the reply
+/// right; opens the window on the buffer.
 #[inline(always)]
-fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut Window) -> Result<(), Refusal> {
+fn check(k: &mut Kernel, to: &Receiver, size: usize, window: &mut Window) -> Result<(), Refusal> {
     let needed = received_size(size);
     if (to.half.size as usize) < needed {
         return Err(Refusal::Ends(Completion { result: Err(Error::ReceiveTooLarge), value: needed as u64 }));
@@ -411,8 +439,7 @@ fn check(k: &mut Kernel, to: &Receiver, size: usize, rights: usize, window: &mut
             Fault::Shortage => Error::ReceiveNoSpace,
         }))
     })?;
-    let names = rights as u32 + 1;
-    task.space.reserve(accounts, names).map_err(|_| Refusal::Ends(Completion::failure(Error::ReceiveNoSpace)))
+    task.space.reserve(accounts, 1).map_err(|_| Refusal::Ends(Completion::failure(Error::ReceiveNoSpace)))
 }
 
 /// Why a receiver cannot take a message.
@@ -458,8 +485,8 @@ fn fill(
     window: &Window,
     room: Option<Reserved>,
 ) -> Completion {
-    let count = envelope.descriptors();
-    let offset = message::body_offset(count);
+    let count = envelope.descriptors;
+    let offset = message::body_offset(count as usize);
     message::copy_body(&mut k.vm.memory, source, offset, envelope.body_size, window, offset);
     let reply = right::insert(k, to.task, envelope.reply.right);
     if count > 0 {
@@ -474,7 +501,7 @@ fn fill(
         remote: reply,
         local: port.name(),
         id: envelope.id,
-        descriptors: count as u32,
+        descriptors: count,
     };
     let trailer = Trailer {
         sequence: port.next_sequence(),
@@ -496,21 +523,20 @@ fn fill(
 fn wrap(memory: &mut Memory, window: &Window, header: Header, trailer: Trailer) {
     let size = header.size as usize;
     let end = trailer_offset(size);
-    window.write_words::<3>(memory, 0, zerocopy::transmute!(header));
+    window.write_words(memory, 0, header.to_words());
     if size < end {
         window.write(memory, size, &[0; MESSAGE_ALIGN][..end - size]);
     }
-    window.write_words::<7>(memory, end, zerocopy::transmute!(trailer));
+    window.write_words(memory, end, trailer.to_words());
 }
 
 /// Puts what a message's descriptors bring into its receiver's hands, and says where it is.
 #[inline(never)]
 fn insert_contents(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, window: &Window, mut room: Option<Reserved>) {
-    let count = envelope.descriptors();
-    let Envelope { rights, enclosures, .. } = envelope;
+    let Envelope { rights, enclosures, descriptors, .. } = envelope;
     let mut rights = rights.iter().map(|carried| carried.right);
     let mut enclosures = enclosures.iter_mut().peekable();
-    for number in 0..count {
+    for number in 0..*descriptors as usize {
         let descriptor = match enclosures.next_if(|enclosure| enclosure.descriptor == number) {
             Some(enclosure) => unpack(k, task, enclosure, &mut rights, &mut room),
             None => {
@@ -592,24 +618,28 @@ pub fn finish_waiting(k: &mut Kernel, thread: ThreadId, completion: Completion) 
 /// Wakes a thread whose wait for a message has ended; `end` sees it.
 #[inline(always)]
 fn finish(k: &mut Kernel, id: ThreadId, delivery: Delivery, end: impl FnOnce(&mut Thread)) {
-    abandon(k, id, end);
+    let mut ready = None;
+    abandon(k, id, |thread| {
+        end(thread);
+        ready = thread.become_ready(id);
+    });
     let Kernel { threads, scheduler, .. } = k;
-    match delivery {
-        Delivery::Queue => scheduler.make_ready(threads, id),
-        Delivery::HandOff => scheduler.hand_off(threads, id),
+    match (ready, delivery) {
+        (Some(ready), Delivery::Queue) => scheduler.queue(threads, ready),
+        (Some(ready), Delivery::HandOff) => scheduler.hand_off(threads, ready),
+        (None, _) => {}
     }
 }
 
 /// Takes a thread out of its port's line of receivers, and of the deadlines; `end` sees it
-/// as it leaves.
+/// as it leaves, and says what it does then.
 #[inline(always)]
 pub fn abandon(k: &mut Kernel, id: ThreadId, end: impl FnOnce(&mut Thread)) {
     let Kernel { threads, ports, timers, .. } = k;
     let thread = &mut threads[id];
+    let (line, timed) = (thread.line(), thread.timer.is_some());
     end(thread);
-    let timed = thread.timer.is_some();
-    if let State::Waiting(Wait::Receive(Receiving { port: Some(port), .. })) = thread.state {
-        thread.state = State::Running;
+    if let Some(port) = line {
         let link = core::mem::take(&mut thread.queue);
         ports[port].receivers.close_gap(threads, link);
     }
@@ -645,7 +675,7 @@ fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Result<Completion, Absent
     }
     let mut window = Window::default();
     let size = Header::SIZE + death::notice_size(&k.ports[to.port]);
-    if let Err(refusal) = check(k, &to, size, 0, &mut window) {
+    if let Err(refusal) = check(k, &to, size, &mut window) {
         return Some(refusal.ended());
     }
     // Nothing below may fail.

@@ -270,7 +270,7 @@ pub fn name_died(k: &mut Kernel, id: MessageId) {
 pub fn save(k: &mut Kernel, id: MessageId, port: PortId) {
     fire(k, id, Kind::PortDestroyed);
     right::leave_receiver(k, port);
-    k.messages[id].envelope.rights.push(Carried::from_kernel(CarriedRight::Receive(port)));
+    k.messages[id].envelope.enclose(CarriedRight::Receive(port));
 }
 
 /// The entry of a name with a request is elsewhere now.

@@ -14,7 +14,7 @@ use super::space::{Right, Space};
 use super::{cached, death, overflow, request, right, set};
 use crate::kernel::Kernel;
 use crate::service;
-use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Unfinished, Wait, deadline};
+use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Threads, Unfinished, Wait, deadline};
 use crate::task::{AccountId, Accounts, Caller, Task, TaskId};
 use crate::vm::copy::Window;
 use crate::vm::fault::Absent;
@@ -28,8 +28,8 @@ use portolan_machine::Access;
 
 /// How a sending half went, if it did not fail.
 pub enum Sent {
-    /// The message has been taken.
-    Done,
+    /// The message has been taken: by a thread of this task, if one had waited for it.
+    Done(Option<TaskId>),
     /// The thread waits.
     Blocked,
     /// The kernel has answered, and the answer has been received.
@@ -46,7 +46,7 @@ pub fn send(
     options: Options,
 ) -> Result<Sent> {
     let mut window = Window::default();
-    let Kernel { vm, accounts, tasks, ports, .. } = k;
+    let Kernel { vm, accounts, tasks, threads, ports, last_number, .. } = k;
     let task = &mut tasks[me.task];
     let header = match open(vm, accounts, task, half, &mut window) {
         Ok(header) => header,
@@ -55,33 +55,44 @@ pub fn send(
     };
     let descriptors = header.descriptors as usize;
     let body_size = (half.size as usize).checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
-    let (port, destination) = take_destination(&mut task.space, ports, &header)?;
-    let (sender, security) = (task.serial, task.security);
-    let number = k.next_number();
     let mut envelope = Envelope {
-        number,
+        number: 0,
         cause: me.handling,
-        sender,
-        security,
+        sender: task.serial,
+        security: task.security,
         id: header.id,
-        destination,
+        destination: Carried::NULL,
         reply: Carried::NULL,
         rights: Rights::new(),
         enclosures: Vec::new(),
+        descriptors: header.descriptors,
         body_size,
     };
+    let port = take_destination(&mut task.space, ports, &header, &mut envelope.destination)?;
+    *last_number += 1;
+    envelope.number = *last_number;
     if header.local != Name::NULL {
-        take_reply(k, me, &header, then, &mut envelope)?;
+        let taken = take_reply(&mut task.space, ports, threads, me, &header, then, &mut envelope.reply);
+        if let Err(error) = taken {
+            return not_sent(k, me.task, &mut envelope, error);
+        }
     }
     if descriptors > 0 {
         take_descriptors(k, me.task, port, &mut envelope, &window, descriptors)?;
     }
     let sent = pass_on(k, me, port, &mut envelope, &window, half, then, options);
-    match sent {
-        Ok(_) | Err(Error::SendWillNotify) => {}
-        Err(_) => give_back(k, me.task, &mut envelope),
+    if descriptors == 0 {
+        // Nothing is in it that would have to be dropped.
+        core::mem::forget(envelope);
     }
     sent
+}
+
+/// What was taken for a message that is not sent is the sender's again.
+#[cold]
+fn not_sent<T>(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, error: Error) -> Result<T> {
+    give_back(k, task, envelope);
+    Err(error)
 }
 
 /// Opens the window on a message and reads its header, once.
@@ -153,36 +164,35 @@ fn bring_in(k: &mut Kernel, me: &Caller, absent: Absent, half: &call::Send, opti
     waits.map(|()| Sent::Blocked).map_err(|_| Error::SendInvalidMemory)
 }
 
-/// The right the message goes through, to a port that lives. One that is copied or made
-/// for it needs no count.
+/// Takes the right the message goes through, to a port that lives, which is returned. One that is
+/// copied or made for it needs no count.
 #[inline(always)]
-fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header) -> Result<(PortId, Carried)> {
+fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header, taken: &mut Carried) -> Result<PortId> {
     let how = Disposition::from_code(header.remote_disposition());
     let how = how.filter(|how| *how != Disposition::MoveReceive).ok_or(Error::SendInvalidHeader)?;
     let name = header.remote;
     let entry = space.named_mut(name).ok_or(Error::SendInvalidPort)?;
-    let (right, port, moved) = match (entry.right, how) {
-        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend)
-        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend) => (CarriedRight::Send(port), port, None),
+    let (port, right) = match (entry.right, how) {
+        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend | Disposition::MoveSend)
+        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend) => (port, CarriedRight::Send(port)),
         (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => {
-            (CarriedRight::SendOnce(port, None), port, None)
+            (port, CarriedRight::SendOnce(port, None))
         }
-        (Right::Port { port, sends: 1.., .. }, Disposition::MoveSend) => (CarriedRight::Send(port), port, Some(how)),
         (Right::SendOnce { port, waiter }, Disposition::MoveSendOnce) if entry.held == 0 => {
-            (CarriedRight::SendOnce(port, waiter), port, Some(how))
+            (port, CarriedRight::SendOnce(port, waiter))
         }
         _ => return Err(Error::SendInvalidPort),
     };
     living(ports, port).ok_or(Error::SendInvalidPort)?;
-    match moved {
-        Some(Disposition::MoveSendOnce) => entry.held = 1,
-        Some(_) => {
-            let taken = right::take(space, ports, name, how, None).map_err(|_| Error::SendInvalidPort)?;
-            return Ok((port, taken));
+    *taken = match how {
+        Disposition::MoveSendOnce => {
+            entry.held = 1;
+            Carried { right, from: name, how: Some(how) }
         }
-        None => {}
-    }
-    Ok((port, Carried { right, from: name, how: moved }))
+        Disposition::MoveSend => right::take(space, ports, name, how, None).map_err(|_| Error::SendInvalidPort)?,
+        _ => Carried { right, from: name, how: None },
+    };
+    Ok(port)
 }
 
 /// The port that a message through this right goes to.
@@ -196,41 +206,35 @@ pub fn port_of(carried: &Carried) -> Option<PortId> {
 /// The reply right; one made for the `msg_rpc` that will wait for it is marked so.
 #[inline(always)]
 fn take_reply(
-    k: &mut Kernel,
+    space: &mut Space,
+    ports: &mut Ports,
+    threads: &mut Threads,
     me: &Caller,
     header: &Header,
     then: &Option<call::Receive>,
-    envelope: &mut Envelope,
+    taken: &mut Carried,
 ) -> Result<()> {
-    let Kernel { tasks, ports, threads, .. } = k;
     let name = header.local;
     if header.local_disposition() == Disposition::MakeSendOnce as u8
-        && let Some(port) = tasks[me.task].space.receive_right(name)
+        && let Some(port) = space.receive_right(name)
     {
-        let waits = then.as_ref().is_some_and(|half| half.port == name);
-        let waiter = waits.then(|| threads[me.thread].await_reply(me.thread));
+        let waiter = match then {
+            Some(half) if half.port == name => Some(threads[me.thread].await_reply(me.thread)),
+            _ => None,
+        };
         let right = right::make_send_once(ports, port, waiter);
-        envelope.reply = Carried { right, from: name, how: Some(Disposition::MakeSendOnce) };
+        *taken = Carried { right, from: name, how: Some(Disposition::MakeSendOnce) };
         return Ok(());
     }
-    take_other_reply(k, me.task, header, envelope)
+    *taken = take_other_reply(space, ports, header)?;
+    Ok(())
 }
 
 #[inline(never)]
-fn take_other_reply(k: &mut Kernel, task: TaskId, header: &Header, envelope: &mut Envelope) -> Result<()> {
+fn take_other_reply(space: &mut Space, ports: &mut Ports, header: &Header) -> Result<Carried> {
     let how = Disposition::from_code(header.local_disposition()).filter(|how| *how != Disposition::MoveReceive);
-    let Kernel { tasks, ports, .. } = k;
-    let taken = how.map(|how| right::take(&mut tasks[task].space, ports, header.local, how, None));
-    match taken {
-        Some(Ok(reply)) => {
-            envelope.reply = reply;
-            Ok(())
-        }
-        _ => {
-            give_back(k, task, envelope);
-            Err(Error::SendInvalidReply)
-        }
-    }
+    let taken = how.map(|how| right::take(space, ports, header.local, how, None));
+    taken.and_then(core::result::Result::ok).ok_or(Error::SendInvalidReply)
 }
 
 /// Takes the rights and the memory that descriptors name: all, or none.
@@ -413,13 +417,19 @@ fn pass_on(
         return service::serve(k, me, object, envelope, window, then);
     }
     let source = Source::Sender(window);
-    if let Some(waiting) = port.receivers.first() {
-        let delivery = delivery(then, options);
-        if receive::offer(k, id, waiting, envelope, source, Some(me.task), delivery) {
-            return Ok(Sent::Done);
+    let mut waiting = port.receivers.first();
+    while let Some(thread) = waiting {
+        let taker = receive::offer(k, id, thread, envelope, source, Some(me.task), delivery(then, options));
+        if taker.is_some() {
+            return Ok(Sent::Done(taker));
         }
+        waiting = k.ports[id].receivers.first();
     }
-    leave(k, me, id, envelope, source, half, then, options)
+    let left = leave(k, me, id, envelope, source, half, then, options);
+    match left {
+        Ok(_) | Err(Error::SendWillNotify) => left,
+        Err(error) => not_sent(k, me.task, envelope, error),
+    }
 }
 
 /// A sender that will wait itself, or says so, gives way to its receiver.
@@ -442,10 +452,10 @@ fn leave(
     options: Options,
 ) -> Result<Sent> {
     let task = me.task;
-    if let Some(waiting) = receive::first_at_set(k, port) {
-        let delivery = delivery(then, options);
-        if receive::offer(k, port, waiting, envelope, source, Some(task), delivery) {
-            return Ok(Sent::Done);
+    while let Some(waiting) = receive::first_at_set(k, port) {
+        let taker = receive::offer(k, port, waiting, envelope, source, Some(task), delivery(then, options));
+        if taker.is_some() {
+            return Ok(Sent::Done(taker));
         }
     }
     let timeout = options.contains(Options::SEND_TIMEOUT).then_some(half.timeout);
@@ -534,12 +544,12 @@ fn leave_by(
             overflow::replace(k, port, id);
         }
     }
-    Ok(Sent::Done)
+    Ok(Sent::Done(None))
 }
 
 /// Whether a wait for a place would never end.
 fn is_stuck(k: &mut Kernel, me: &Caller, port: PortId, options: Options) -> bool {
-    !options.contains(Options::SEND_INTERRUPT) && deadlock::is_certain(k, me, Want::Place(port))
+    !options.contains(Options::SEND_INTERRUPT) && deadlock::is_certain(k, me, Want::Place(port), None)
 }
 
 /// Destroys a message that was not kept, as if it had been sent; nothing of it is left to
@@ -603,8 +613,13 @@ pub fn keep_for(
     let port = port_of(&destination).filter(|_| header.remote == name).ok_or(Error::SendInvalidPort)?;
     let mut envelope = Envelope { destination, ..Envelope::from_kernel(k.next_number(), header.id, body_size) };
     (envelope.sender, envelope.security) = (k.tasks[task].serial, k.tasks[task].security);
+    envelope.descriptors = header.descriptors;
     if header.local != Name::NULL {
-        take_other_reply(k, task, &header, &mut envelope)?;
+        let Kernel { tasks, ports, .. } = k;
+        match take_other_reply(&mut tasks[task].space, ports, &header) {
+            Ok(reply) => envelope.reply = reply,
+            Err(error) => return not_sent(k, task, &mut envelope, error),
+        }
     }
     if descriptors > 0 {
         take_descriptors(k, task, port, &mut envelope, &window, descriptors)?;
@@ -657,8 +672,8 @@ pub fn hand_over(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
     if envelope.reply.is_moved() {
         right::let_go(k, task, envelope.reply);
     }
-    for carried in &envelope.rights {
-        right::let_go(k, task, *carried);
+    if envelope.descriptors > 0 {
+        envelope.rights.iter().for_each(|carried| right::let_go(k, task, *carried));
     }
 }
 

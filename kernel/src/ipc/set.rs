@@ -162,7 +162,9 @@ fn put(ports: &mut Ports, port: PortId, place: Place) {
 
 fn insert(ports: &mut Ports, port: PortId, place: Place) {
     ports[port].place = place;
-    change(ports, port, |list, ports| list.push_back(ports, port));
+    change(ports, port, |list, ports| {
+        list.push_back(ports, port);
+    });
 }
 
 fn remove(ports: &mut Ports, port: PortId) {

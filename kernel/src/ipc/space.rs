@@ -211,12 +211,12 @@ impl Space {
     }
 
     /// Puts a send-once right into the oldest vacant slot, as [`Space::insert`] does, and returns its name.
-    #[inline]
+    #[inline(always)]
     pub fn insert_send_once(&mut self, port: PortId, waiter: Option<Waiter>) -> Name {
         self.fill_vacant(Right::SendOnce { port, waiter })
     }
 
-    #[inline]
+    #[inline(always)]
     fn fill_vacant(&mut self, right: Right) -> Name {
         let slot = self.first_vacant;
         let entry = &mut self.entries[slot];

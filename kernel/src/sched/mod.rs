@@ -14,7 +14,7 @@
 pub mod timer;
 
 use crate::list::List;
-use crate::task::thread::{InQueue, State, Threads};
+use crate::task::thread::{InQueue, Ready, State, Threads};
 use crate::task::{Thread, ThreadId};
 use portolan_abi::thread::{PRIORITY_MAX, QUANTUM_MS};
 use portolan_machine::Instant;
@@ -26,15 +26,8 @@ const PRIORITIES: usize = PRIORITY_MAX as usize + 1;
 pub struct Scheduler {
     queues: [List<Thread, InQueue>; PRIORITIES],
     ready: u32,
-    next: Option<Next>,
+    next: Option<Ready>,
     turn_ends: Instant,
-}
-
-/// The thread that is next in line, with its priority.
-#[derive(Clone, Copy)]
-struct Next {
-    thread: ThreadId,
-    priority: u8,
 }
 
 /// What becomes of a thread that could go on.
@@ -52,47 +45,39 @@ impl Scheduler {
     /// Puts a thread last among its equals.
     #[inline]
     pub fn make_ready(&mut self, threads: &mut Threads, id: ThreadId) {
-        let thread = &mut threads[id];
-        if !thread.become_ready() {
-            return;
+        if let Some(ready) = threads[id].become_ready(id) {
+            self.queue(threads, ready);
         }
-        let priority = thread.priority;
-        self.queues[priority as usize].push_back(threads, id);
+    }
+
+    /// Puts a thread that has become ready last among its equals.
+    pub fn queue(&mut self, threads: &mut Threads, Ready { thread, priority }: Ready) {
+        self.queues[priority as usize].push_back(threads, thread);
         self.ready |= 1 << priority;
     }
 
     /// Puts a thread first among its equals: it had not finished its turn.
     pub fn make_ready_first(&mut self, threads: &mut Threads, id: ThreadId) {
-        let thread = &mut threads[id];
-        if !thread.become_ready() {
-            return;
+        if let Some(Ready { priority, .. }) = threads[id].become_ready(id) {
+            self.queues[priority as usize].push_front(threads, id);
+            self.ready |= 1 << priority;
         }
-        let priority = thread.priority;
-        self.queues[priority as usize].push_front(threads, id);
-        self.ready |= 1 << priority;
     }
 
-    /// Makes a thread ready and next in line, if no one ready is more important.
+    /// Puts a thread that has become ready next in line, if no one ready is more important.
     #[inline]
-    pub fn hand_off(&mut self, threads: &mut Threads, id: ThreadId) {
-        let thread = &mut threads[id];
-        if !thread.become_ready() {
-            return;
-        }
-        let next = Next { thread: id, priority: thread.priority };
-        if let Some(displaced) = self.next.replace(next) {
-            self.make_ready(threads, displaced.thread);
+    pub fn hand_off(&mut self, threads: &mut Threads, ready: Ready) {
+        if let Some(displaced) = self.next.replace(ready) {
+            self.queue(threads, displaced);
         }
     }
 
     /// Hands a thread that is ready already the rest of the turn. False: it is not ready.
     pub fn prefer(&mut self, threads: &mut Threads, id: ThreadId) -> bool {
-        if !matches!(threads[id].state, State::Ready) {
-            return false;
-        }
+        let Thread { state: State::Ready, priority, .. } = threads[id] else { return false };
         if !self.is_next(id) {
             self.remove(threads, id);
-            self.hand_off(threads, id);
+            self.hand_off(threads, Ready { thread: id, priority });
         }
         true
     }
@@ -136,7 +121,7 @@ impl Scheduler {
             if self.ready >> next.priority <= 1 {
                 return Some(next.thread);
             }
-            self.make_ready(threads, next.thread);
+            self.queue(threads, next);
         }
         self.pick_queued(threads, now)
     }

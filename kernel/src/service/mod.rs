@@ -199,6 +199,7 @@ fn reply(
     let number = k.next_number();
     let mut envelope = Envelope::from_kernel(number, request.id.wrapping_add(REPLY_OFFSET), answer.body.len());
     envelope.cause = request.number;
+    envelope.descriptors = (answer.rights.len() + answer.enclosures.len()) as u32;
     envelope.rights = answer.rights;
     envelope.enclosures = answer.enclosures;
     let through = request.reply.right;
@@ -215,7 +216,7 @@ fn reply(
     }
     let payer = k.tasks[me.task].account;
     send::send_from_kernel(k, through, &mut envelope, &answer.body, payer);
-    Ok(Sent::Done)
+    Ok(Sent::Done(None))
 }
 
 /// The one right of a request that the interface definition says has one.

@@ -171,7 +171,7 @@ fn tell(k: &mut Kernel, id: ThreadId, raised: Raised) -> bool {
     k.ports[kernel_ports[0]].add_send_once();
     envelope.reply = Carried::from_kernel(CarriedRight::SendOnce(kernel_ports[0], Some(waiter)));
     for port in kernel_ports {
-        envelope.rights.push(Carried::from_kernel(right::copy_send(&mut k.ports, port)));
+        envelope.enclose(right::copy_send(&mut k.ports, port));
     }
     if send::take_from_kernel(k, port, &mut envelope, body.as_bytes(), account) {
         return true;

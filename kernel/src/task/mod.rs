@@ -377,7 +377,7 @@ fn leave(k: &mut Kernel, id: ThreadId) {
         State::Running | State::Suspended => {}
         State::Ready => k.scheduler.remove(&mut k.threads, id),
         State::Waiting(Wait::Send(_)) => send::abandon(k, id),
-        State::Waiting(Wait::Receive(_)) => receive::abandon(k, id, |_| {}),
+        State::Waiting(Wait::Receive(_)) => receive::abandon(k, id, |thread| thread.state = State::Running),
         State::Waiting(Wait::Sleep) => k.timers.clear(&mut k.threads, id),
         State::Waiting(Wait::Exception(_)) => exception::abandon(k, id),
         State::Waiting(Wait::Page(_)) => pager::abandon(k, id),

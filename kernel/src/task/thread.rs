@@ -83,6 +83,16 @@ pub enum State {
     Waiting(Wait),
 }
 
+/// A thread that is ready, with its priority: it has to be put in line.
+#[must_use]
+#[derive(Clone, Copy)]
+pub struct Ready {
+    /// Which one.
+    pub thread: ThreadId,
+    /// Its priority.
+    pub priority: u8,
+}
+
 /// What keeps a thread from running, besides what it waits for.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Suspension {
@@ -231,6 +241,15 @@ impl Thread {
         }
     }
 
+    /// The port, or the set, in whose line it waits for a message.
+    #[inline(always)]
+    pub fn line(&self) -> Option<PortId> {
+        match self.state {
+            State::Waiting(Wait::Receive(Receiving { port, .. })) => port,
+            _ => None,
+        }
+    }
+
     /// What it waits to receive.
     pub fn receiving(&self) -> Option<Receiving> {
         match self.state {
@@ -260,12 +279,15 @@ impl Thread {
         Waiter { thread: id, serial: self.rpc_serial }
     }
 
-    /// Makes a thread that has nothing to wait for ready, or suspended. False: it must not run.
+    /// Makes a thread that has nothing to wait for ready, or suspended. `None`: it must not run.
     #[inline]
-    pub fn become_ready(&mut self) -> bool {
-        let held = self.suspension.holds();
-        self.state = if held { State::Suspended } else { State::Ready };
-        !held
+    pub fn become_ready(&mut self, id: ThreadId) -> Option<Ready> {
+        if self.suspension.holds() {
+            self.state = State::Suspended;
+            return None;
+        }
+        self.state = State::Ready;
+        Some(Ready { thread: id, priority: self.priority })
     }
 
     /// Puts a call's end where user code will see it.

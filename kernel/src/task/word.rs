@@ -194,7 +194,9 @@ fn begin(k: &mut Kernel, me: ThreadId, waiting: Waiting, until: Option<Instant>)
     threads[me].state = State::Waiting(Wait::Word(waiting));
     words.line(waiting.key).push_back(threads, me);
     if let Some(owner) = waiting.owner {
-        change_line_of(threads, owner, |line, threads| line.push_back(threads, me));
+        change_line_of(threads, owner, |line, threads| {
+            line.push_back(threads, me);
+        });
     }
     if let Some(until) = until {
         timers.set(threads, me, until);

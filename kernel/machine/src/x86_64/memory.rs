@@ -72,7 +72,7 @@ impl Memory {
 
     /// Reads words, each once; their address is a multiple of 8.
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn read_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
         let from = words(at, N);
         // SAFETY: mapped for N words and aligned, and any bytes are a number.
@@ -80,7 +80,7 @@ impl Memory {
     }
 
     /// Writes words; their address is a multiple of 8.
-    #[inline]
+    #[inline(always)]
     pub fn write_words<const N: usize>(&mut self, at: PhysAddr, values: [u64; N]) {
         let to = words(at, N);
         for (index, value) in values.into_iter().enumerate() {
@@ -111,7 +111,7 @@ impl Memory {
 }
 
 /// Where these bytes are in the physical map.
-#[inline]
+#[inline(always)]
 fn place(at: PhysAddr, size: usize) -> *mut u8 {
     if size as u64 > PHYSMAP_SIZE || at.0 > PHYSMAP_SIZE - size as u64 {
         outside(at, size);
@@ -120,7 +120,7 @@ fn place(at: PhysAddr, size: usize) -> *mut u8 {
 }
 
 /// Where these words are in the physical map.
-#[inline]
+#[inline(always)]
 fn words(at: PhysAddr, count: usize) -> *mut u64 {
     assert!(at.0.is_multiple_of(WORD as u64), "words at {at:?}");
     place(at, count * WORD).cast()
