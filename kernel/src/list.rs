@@ -195,9 +195,13 @@ mod tests {
         let ids: std::vec::Vec<_> = (0..4).map(|_| arena.insert(Item { link: Link::default() }).unwrap()).collect();
         front.append(&mut arena, &mut back);
         assert!(front.is_empty());
-        ids[..2].iter().for_each(|id| back.push_back(&mut arena, *id));
+        for id in &ids[..2] {
+            back.push_back(&mut arena, *id);
+        }
         front.append(&mut arena, &mut back);
-        ids[2..].iter().for_each(|id| back.push_back(&mut arena, *id));
+        for id in &ids[2..] {
+            back.push_back(&mut arena, *id);
+        }
         front.append(&mut arena, &mut back);
         front.append(&mut arena, &mut back);
         assert_eq!(front.iter(&arena).collect::<std::vec::Vec<_>>(), ids);
