@@ -155,12 +155,12 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
         Turn::Run { thread: id, context, .. } => {
             let thread = &mut k.threads[id];
             let me = Caller { thread: id, task: thread.task, handling: thread.handling };
-            let (number, arguments) = context.call();
-            thread.context = Some(context);
+            let context = thread.context.insert(context);
             let mut goes_on = Some(id);
             match trap {
                 Trap::Syscall => {
                     k.restarted = None;
+                    let (number, arguments) = context.call();
                     match syscall::dispatch(k, me, number, arguments) {
                         Outcome::Done(completion) => conclude(k, id, completion),
                         Outcome::Blocked => goes_on = None,
