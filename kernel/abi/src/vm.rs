@@ -20,7 +20,8 @@ interface! {
     /// `size` is rounded up to whole pages. Pages come when they are touched.
     /// Returns the address. (Mach's `vm_map` and `vm_allocate`.)
     ///
-    /// `InvalidArgument`: size 0, address or offset not at a page, the object ends
+    /// `InvalidArgument`: size 0, fresh memory of more than
+    /// [`SIZE_MAX`](crate::memory_object::SIZE_MAX) bytes, address or offset not at a page, the object ends
     /// before `offset + size`, unknown bits, writable and executable at once (`maximum` may
     /// be both). `InvalidAddress`: outside user memory. `NoSpace`: the range is taken, or none
     /// is free. `ProtectionFailure`: `maximum` or the right allows less than
