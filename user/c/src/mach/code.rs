@@ -12,15 +12,12 @@ use portolan::{Error, Once, Result};
 
 /// `KERN_SUCCESS`.
 pub(super) const SUCCESS: c_int = 0;
-/// `RCV_PORT_CHANGE`, which is not Portolan's number for it.
-const PORT_CHANGE: c_int = -208;
 
 /// The result of `msg_send`, `msg_receive`, `msg_rpc`.
 pub(super) fn classic_message(error: Error) -> c_int {
     match error {
         Error::SendInvalidRight | Error::SendInvalidReply => Error::SendInvalidPort.code(),
         Error::ReceivePortDied | Error::ReceiveInSet => Error::ReceiveInvalidPort.code(),
-        Error::ReceivePortChanged => PORT_CHANGE,
         other => other.code(),
     }
 }
