@@ -111,9 +111,9 @@ pub fn give_back(k: &mut Kernel, task: TaskId, carried: Carried) {
             }
         }
         (Disposition::MakeSend, CarriedRight::Send(id)) => {
-            // If the receive right has moved meanwhile, the count has begun anew.
+            // If the receive right has moved meanwhile, the count has begun anew; also if it is back.
             if let Some(port) = ports.get_mut(id).filter(|port| port.owner == Owner::Task(task, carried.from)) {
-                port.make_send_count = port.make_send_count.wrapping_sub(1);
+                port.make_send_count = port.make_send_count.saturating_sub(1);
             }
             drop_send_right(k, id);
         }

@@ -712,6 +712,24 @@ fn rights_made_for_a_message_that_failed_count_only_where_they_were_made() {
     assert_eq!(receiver.status(moved).make_send_count, 1);
 }
 
+#[test]
+fn a_right_made_for_a_message_that_failed_does_not_count_below_nothing() {
+    let mailbox = Mailbox::new(Capacity::Zero);
+    let sender = &mailbox.sender;
+    let (port, way) = (sender.port(Capacity::DEFAULT), sender.port(Capacity::DEFAULT));
+    sender.give_send(sender, port);
+    let message = Message::to(mailbox.to).right(port, Disposition::MakeSend);
+    let send = sender.thread().send(message, WhenFull::WaitMs(10));
+    assert_eq!(sender.status(port).make_send_count, 2);
+    // It goes and comes back, under its name: the count begins anew.
+    let moving = Message::by(way, Disposition::MakeSend).right(port, Disposition::MoveReceive);
+    sender.send(moving, WhenFull::Return).done().expect("on its way");
+    assert_eq!(sender.receive(way).done().expect("back").right(0), (port, Some(RightKind::Receive)));
+    assert_eq!(sender.status(port).make_send_count, 0);
+    mailbox.system.advance_ms(10);
+    assert_eq!((send.done(), sender.status(port).make_send_count), (Err(Error::SendTimedOut), 0));
+}
+
 /// What of a right a task has under one name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Has {
