@@ -291,7 +291,7 @@ fn every_routine_with_every_kind_of_name() {
             let wanted = routine.arguments.iter().filter(|(_, kind)| *kind == "Name").count();
             let count = stage.names().len().pow(wanted as u32);
             for number in 0..count {
-                if stage.me.info().used.ports > 600 {
+                if stage.me.info().used.ports > 100 {
                     // What there is of the kernel is counted until it is gone.
                     drop(stage);
                     stage = Stage::new();
