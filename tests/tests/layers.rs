@@ -19,7 +19,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("portolan-alpc", &["portolan"]),
     ("portolan-queues", &["portolan", "portolan-posix"]),
     ("portolan-mq", &["portolan", "portolan-posix", "portolan-queues"]),
-    ("portolan-c", &["portolan", "portolan-posix"]),
+    ("portolan-c", &["portolan", "portolan-posix", "portolan-alpc"]),
     ("portolan-shm", &["portolan", "portolan-posix"]),
     ("portolan-first", &["portolan-abi", "portolan"]),
     ("portolan-hello", &["portolan"]),

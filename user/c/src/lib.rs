@@ -11,7 +11,7 @@
 //! process              fork, and waiting for children
 //! mutex, rendezvous, semaphore   what threads and tasks meet at
 //! shared_memory, queue           what tasks share by name: memory, message queues
-//! mach                 Mach's calls
+//! mach, alpc           Mach's calls, and ALPC's
 //! ```
 //!
 //! This is a border: each function trusts its caller as its C declaration says, and makes of pointers and
@@ -20,6 +20,7 @@
 
 extern crate alloc;
 
+mod alpc;
 mod errno;
 mod heap;
 mod lock;
