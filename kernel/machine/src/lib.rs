@@ -16,6 +16,7 @@
 //! | [`Console`] | bytes out; on the real machine the serial line |
 //! | [`KernelLock`] | the one lock around the kernel's state |
 //! | [`BootInfo`] | what there is: memory, boot archive, command line |
+//! | [`pace`] | lets interrupts in during long work |
 //! | [`exit`] | ends the machine |
 //!
 //! Invariants: the machine never calls the kernel, a trap is a return value. This is
@@ -33,6 +34,7 @@ mod line;
 mod lock;
 #[cfg(any(target_os = "none", test))]
 mod memory_map;
+mod pace;
 mod pmap;
 mod registers;
 #[cfg(any(target_os = "none", test))]
@@ -58,6 +60,7 @@ pub use boxed::try_box;
 pub use io::{IoRange, Width};
 pub use line::{Line, Lines};
 pub use lock::{KernelGuard, KernelLock, Stopped};
+pub use pace::pace;
 pub use pmap::{Mapping, NoTable, Pmap};
 pub use registers::Unfit;
 pub use trap::{Access, Exception, Trap};

@@ -9,7 +9,7 @@
 //! Neighbours: `Memory` holds the tables, the backend flushes what it has cached.
 
 use crate::backend::{self, Memory};
-use crate::{Access, Frame, PhysAddr, VirtAddr};
+use crate::{Access, Frame, PhysAddr, VirtAddr, pace};
 use portolan_abi::vm::{USER_END, USER_START};
 use portolan_abi::{PAGE_SIZE, Protection};
 
@@ -33,6 +33,9 @@ const ROW: usize = 8;
 const ROW_SPAN: u64 = (ROW * PAGE_SIZE) as u64;
 /// Most pages that the processor is told of one by one when they change.
 const FLUSHED_SINGLY: u64 = 32;
+/// Instructions that looking at an entry takes, and finding the table that has it.
+const PER_LEAF: u32 = 48;
+const PER_WALK: u32 = 40;
 /// Level of the top table; the leaves are entries of level 0.
 const TOP: u32 = 3;
 
@@ -212,6 +215,7 @@ impl Pmap {
         let mut next = start.page();
         while let Some((from, table)) = self.next_leaves(memory, next, end) {
             let to = VirtAddr(((from.0 | (TABLE_SPAN - 1)) + 1).min(end.0));
+            pace((to.0 - from.0) as u32 / PAGE_SIZE as u32 * PER_LEAF);
             next = from;
             while next < to {
                 let slot = slot(table, next, 0);
@@ -241,6 +245,7 @@ impl Pmap {
             match self.leaves(memory, at) {
                 Ok(table) => return Some((at, table)),
                 Err(level) => {
+                    pace(PER_WALK);
                     let span = 1 << (12 + 9 * level);
                     at = VirtAddr((at.0 & !(span - 1)).checked_add(span)?);
                 }
@@ -255,6 +260,7 @@ impl Pmap {
     pub fn next_mapped(&self, memory: &Memory, page: VirtAddr, end: VirtAddr) -> Option<VirtAddr> {
         let mut at = page.page();
         while at < end {
+            pace(PER_WALK);
             let level = match self.leaves(memory, at) {
                 Ok(table) if mapping(memory.read_u64(slot(table, at, 0))).is_some() => return Some(at),
                 Ok(_) => 0,
@@ -469,6 +475,7 @@ fn free_tables(memory: &Memory, table: Frame, level: u32, free: &mut dyn FnMut(F
             }
         }
     }
+    pace(ENTRIES as u32 * PER_LEAF);
     free(table);
 }
 

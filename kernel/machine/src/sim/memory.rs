@@ -6,7 +6,7 @@
 //! have a handle, as on a real machine. Neighbour: `mmu`, the processor's way here.
 
 use super::mmu::Mmu;
-use crate::{Frame, FrameRange, PhysAddr};
+use crate::{Frame, FrameRange, PhysAddr, pace};
 use portolan_abi::PAGE_SIZE;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -111,6 +111,7 @@ impl Memory {
     /// Clears a frame.
     pub fn zero(&mut self, frame: Frame) {
         self.words(frame.start(), PAGE_SIZE).for_each(|(word, ..)| word.store(0, Relaxed));
+        pace((PAGE_SIZE / size_of::<u64>()) as u32);
     }
 
     /// An aligned word, which is never in two frames.

@@ -3,8 +3,8 @@
 //! Memory has bytes, page tables are walked and cached as a processor does it,
 //! threads run programs given to them ([`script`]), the clock stands still until it
 //! is moved. So the whole kernel, its loop included, runs in a test on the host.
-//! Invariant: there is no state outside a machine but the count of heap bytes, which
-//! is the host thread's own; many machines run at once, one to a host thread.
+//! Invariant: there is no state outside a machine but the counts of heap bytes and of work, which
+//! are the host thread's own; many machines run at once, one to a host thread.
 //! Neighbour: `kernel/tests/harness`, who builds machines and sits at their controls.
 
 mod console;
@@ -15,6 +15,7 @@ mod interrupts;
 mod io_ports;
 mod memory;
 mod mmu;
+pub mod pace;
 pub mod script;
 #[cfg(test)]
 mod tests;

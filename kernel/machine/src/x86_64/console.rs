@@ -4,6 +4,7 @@
 //! long, is given up for good, and its bytes are lost. While the line is lent to a driver,
 //! each write leaves it empty, so that what the driver knew of it still is true.
 
+use crate::pace;
 use core::fmt;
 use uart_16550::backend::PioBackend;
 use uart_16550::{BaudRate, Config, Uart16550};
@@ -12,6 +13,8 @@ use uart_16550::{BaudRate, Config, Uart16550};
 const PORT: u16 = 0x3f8;
 /// How often to ask a line that is busy; at a microsecond each, far longer than it needs.
 const PATIENCE: usize = 200_000;
+/// Instructions that asking takes, and giving it what it takes at once.
+const PER_TRY: u32 = 100;
 
 /// Bytes out to whoever watches the machine.
 #[derive(Debug)]
@@ -70,10 +73,12 @@ impl Console {
         let mut patience = PATIENCE;
         while !bytes.is_empty() && patience > 0 {
             let sent = line.send_bytes(bytes);
+            pace(PER_TRY);
             bytes = &bytes[sent..];
             patience = if sent > 0 { PATIENCE } else { patience - 1 };
         }
         while self.lent && line.ready_to_send().is_err() && patience > 0 {
+            pace(PER_TRY);
             patience -= 1;
         }
         if patience == 0 {

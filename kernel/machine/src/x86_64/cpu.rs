@@ -1,6 +1,6 @@
 //! A processor, as the kernel sees it: run a thread, wait, tell the time.
 //!
-//! Invariants: interrupts are off except in `run`'s user mode, in `idle` and in `poll`;
+//! Invariants: interrupts are off except in `run`'s user mode, in `idle`, in `poll` and in `pace`;
 //! `Trap::Timer` comes once for a deadline and never before it.
 //! Neighbours: `entry` does the crossing, `apic` fires the deadline, `clock` tells time.
 
@@ -36,6 +36,7 @@ pub struct Cpu {
 
 impl Cpu {
     pub(super) fn new(per_cpu: &'static PerCpu, clock: Clock) -> Cpu {
+        per_cpu.lets_in.set(true);
         Cpu { per_cpu, clock, deadline: None, _stays: PhantomData }
     }
 
@@ -45,9 +46,13 @@ impl Cpu {
         self.per_cpu.id
     }
 
-    /// Runs a thread in the address space whose top table is `root` until it traps.
+    /// Runs a thread in the address space whose top table is `root` until it traps; not at all, if an
+    /// interrupt has come in the kernel that is to be told of.
     #[inline]
     pub fn run(&mut self, context: &mut Context, root: Frame) -> Trap {
+        if self.per_cpu.came.get() {
+            return self.came();
+        }
         let registers = &mut context.registers;
         if registers.resume == Resume::Iret && !is_canonical(registers.rip) {
             // `iret` would fault in the kernel; the thread is to blame.
@@ -73,8 +78,10 @@ impl Cpu {
 
     /// Waits, interrupts on, for the deadline or another interrupt.
     pub fn idle(&mut self) -> Trap {
-        enable_and_hlt();
-        disable();
+        if !self.per_cpu.came.get() {
+            enable_and_hlt();
+            disable();
+        }
         self.came()
     }
 
@@ -88,7 +95,9 @@ impl Cpu {
     }
 
     /// What came while interrupts were on in the kernel.
+    #[inline(never)]
     fn came(&mut self) -> Trap {
+        self.per_cpu.came.set(false);
         let (timer, lines) = (self.per_cpu.timer.take(), self.per_cpu.lines.take());
         match (timer, lines) {
             (false, Lines::NONE) => Trap::Spurious,

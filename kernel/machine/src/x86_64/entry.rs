@@ -12,7 +12,7 @@
 //!   that the processor gave; it is canonical, since the last page below the hole is never
 //!   mapped. All others go back by `iret`, whose caller has checked it;
 //! - a trap from the kernel's own code is a bug and ends in a panic, on a stack that can
-//!   bear it and with the right GS; only interrupts while idling or polling return.
+//!   bear it and with the right GS; only interrupts return, where the kernel lets them in.
 //!
 //! The data segment registers are not part of a thread: a user may load any selector that
 //! the processor lets it, which is harmless here and of no use there. FS begins where the
@@ -128,7 +128,7 @@ pub(super) fn enable_syscall() {
     SFMask::write(CLEARED_BY_SYSCALL);
 }
 
-/// Returns only for an interrupt that comes while idling or polling: anything else is a bug.
+/// Returns only for an interrupt, which comes where the kernel lets them in: anything else is a bug.
 extern "C" fn handle_from_kernel(fault: &Fault) {
     let vector = fault.vector as u8;
     if vector < FIRST_INTERRUPT {
@@ -136,6 +136,7 @@ extern "C" fn handle_from_kernel(fault: &Fault) {
     }
     // More than one may come before that has ended; none hides another.
     let cpu = PerCpu::current();
+    cpu.came.set(true);
     match interrupts::take(vector) {
         Source::Timer => cpu.timer.set(true),
         Source::Device(line) => cpu.lines.set(cpu.lines.get().with(line)),

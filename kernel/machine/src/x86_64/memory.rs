@@ -8,7 +8,7 @@
 //! ones with `rep movsq`, which takes an instruction for eight bytes.
 
 use super::layout::{PHYSMAP, PHYSMAP_SIZE};
-use crate::{Frame, PhysAddr};
+use crate::{Frame, PhysAddr, pace};
 use core::arch::asm;
 use core::ptr::with_exposed_provenance_mut;
 use portolan_abi::PAGE_SIZE;
@@ -107,6 +107,7 @@ impl Memory {
             asm!("rep stosq", inout("rcx") PAGE_SIZE / WORD => _, inout("rdi") to => _, in("rax") 0_u64,
                 options(nostack, preserves_flags));
         };
+        pace((PAGE_SIZE / WORD) as u32);
     }
 }
 

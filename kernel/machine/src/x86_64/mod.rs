@@ -1,8 +1,8 @@
 //! The real machine: a PC with an x86_64 processor.
 //!
 //! Two front doors (`boot`) end in [`start`], which makes the machine step by step and
-//! gives it to the kernel. Invariants from then on: interrupts are on in user mode and
-//! in `Cpu::idle` only; what is mapped for the kernel is what `kernel_half` says, and
+//! gives it to the kernel. Invariants from then on: interrupts are on in user mode, in
+//! `Cpu::idle`, and for a moment in `Cpu::poll` and `pace`; what is mapped for the kernel is what `kernel_half` says, and
 //! no page of it is both writable and executable.
 //! Neighbours: each file is one part of the machine; `per_cpu` is what each processor
 //! has of its own.
@@ -25,6 +25,7 @@ mod kernel_half;
 mod layout;
 mod machine_check;
 mod memory;
+pub(crate) mod pace;
 pub mod panic;
 mod per_cpu;
 mod pic;

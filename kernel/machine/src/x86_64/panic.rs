@@ -59,6 +59,7 @@ pub(super) fn from_user(vector: u8, at: u64) -> ! {
 /// must not allocate.
 pub fn report(info: &PanicInfo, describe: fn(&mut Stopped, &mut dyn Write)) -> ! {
     interrupts::disable();
+    PerCpu::current().lets_in.set(false);
     let mut console = Console::seize();
     if PANICKED.swap(true, Ordering::Relaxed) {
         let _ = writeln!(console, "\npanic within the panic: {}", info.message());

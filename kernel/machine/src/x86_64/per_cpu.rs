@@ -41,10 +41,16 @@ pub(super) struct PerCpu {
     pub(super) fpu_owner: Cell<*mut FpuState>,
     /// Where FS begins, unless user code has loaded a selector: then at 0.
     pub(super) fs_base: Cell<u64>,
-    /// Whether the timer has fired while idling.
+    /// Whether interrupts may be let in during the kernel's work: once the machine is made, until a panic.
+    pub(super) lets_in: Cell<bool>,
+    /// Whether an interrupt has come in the kernel that it has not been told of.
+    pub(super) came: Cell<bool>,
+    /// Whether the timer was one.
     pub(super) timer: Cell<bool>,
-    /// The devices that have interrupted idling.
+    /// The devices that were.
     pub(super) lines: Cell<Lines>,
+    /// Instructions of the kernel's, about, since it last let interrupts in during long work.
+    pub(super) worked: Cell<u32>,
     /// Interrupts that nobody asked for.
     pub(super) spurious: Cell<u64>,
     /// The registers of the kernel's fault, for the panic it leads to.
@@ -82,8 +88,11 @@ impl PerCpu {
             root: Cell::new(Frame(0)),
             fpu_owner: Cell::new(ptr::null_mut()),
             fs_base: Cell::new(0),
+            lets_in: Cell::new(false),
+            came: Cell::new(false),
             timer: Cell::new(false),
             lines: Cell::new(Lines::NONE),
+            worked: Cell::new(0),
             spurious: Cell::new(0),
             fault: Cell::new(ptr::null()),
             id: CpuId(id),

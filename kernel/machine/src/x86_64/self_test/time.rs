@@ -1,7 +1,7 @@
 //! The clock, the deadline, waiting.
 
 use super::{Bench, Verdict, check, tests};
-use crate::{Instant, Trap};
+use crate::{Instant, Trap, pace};
 
 tests![
     clock_never_runs_backwards,
@@ -10,6 +10,7 @@ tests![
     deadline_that_was_put_off_fires_later_once,
     deadline_that_was_taken_back_does_not_fire,
     polling_lets_a_deadline_in_and_does_not_wait,
+    what_came_during_work_ends_idling,
 ];
 
 const MS: u64 = 1_000_000;
@@ -29,6 +30,13 @@ fn wait(bench: &mut Bench) -> Result<usize, &'static str> {
 
 fn later(bench: &Bench, ns: u64) -> Instant {
     Instant(bench.cpu.now().0 + ns)
+}
+
+/// Sets a deadline that has come, and waits until its interrupt is pending.
+pub(super) fn let_a_deadline_come(bench: &mut Bench) {
+    let end = later(bench, MS);
+    bench.cpu.set_deadline(Some(Instant(0)));
+    while bench.cpu.now() < end {}
 }
 
 fn clock_never_runs_backwards(bench: &mut Bench) -> Verdict {
@@ -91,4 +99,10 @@ fn polling_lets_a_deadline_in_and_does_not_wait(bench: &mut Bench) -> Verdict {
     }
     check(polls > 1, "it waited")?;
     check(bench.cpu.now() >= at, "it came too early")
+}
+
+fn what_came_during_work_ends_idling(bench: &mut Bench) -> Verdict {
+    let_a_deadline_come(bench);
+    pace(u32::MAX);
+    check(bench.cpu.idle() == Trap::Timer, "it was something else")
 }

@@ -5,7 +5,7 @@ use super::super::features;
 use super::super::layout::{self, APIC, PHYSMAP, PRIVATE, USER_LIMIT};
 use super::super::per_cpu::PerCpu;
 use super::{Bench, Verdict, check, tests};
-use crate::{Access, Context, Exception, Frame, Instant, Pmap, Trap, VirtAddr};
+use crate::{Access, Context, Exception, Frame, Instant, Pmap, Trap, VirtAddr, pace};
 use ::x86_64::registers::control::Cr3;
 use ::x86_64::registers::rflags::{self, RFlags};
 use arrayvec::ArrayVec;
@@ -30,6 +30,7 @@ tests![
     kernel_half_is_closed,
     start_outside_the_users_half_is_the_threads_fault,
     deadline_interrupts_a_loop_and_keeps_registers,
+    what_came_during_work_is_told_before_a_thread_runs,
     floating_point_state_is_each_threads_own,
     floating_point_state_starts_clean,
     dropped_thread_owns_no_floating_point_state,
@@ -520,6 +521,16 @@ program!(
     "3:",
     "ud2",
 );
+
+fn what_came_during_work_is_told_before_a_thread_runs(bench: &mut Bench) -> Verdict {
+    let space = Space::new(bench, registers().bytes());
+    let mut context = thread();
+    super::time::let_a_deadline_come(bench);
+    pace(u32::MAX);
+    let traps = [(); 2].map(|()| bench.cpu.run(&mut context, space.pmap.root()));
+    space.destroy(bench);
+    check(traps == [Trap::Timer, Trap::Syscall], "it was lost, or the thread went first")
+}
 
 fn deadline_interrupts_a_loop_and_keeps_registers(bench: &mut Bench) -> Verdict {
     let space = Space::new(bench, counter().bytes());
