@@ -13,6 +13,7 @@ use core::fmt;
 use core::marker::PhantomData;
 use core::num::NonZeroU64;
 use core::ops::{Index, IndexMut};
+use portolan_machine::pace;
 
 /// The kernel's heap is exhausted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +21,8 @@ pub struct OutOfMemory;
 
 const CHUNK_BITS: u32 = 6;
 const CHUNK: usize = 1 << CHUNK_BITS;
+/// Instructions that passing over a chunk takes.
+const PER_CHUNK: u32 = 8 << CHUNK_BITS;
 
 /// A vector that grows by chunks, so that no element ever moves.
 pub struct Chunked<T> {
@@ -93,14 +96,16 @@ impl<T> Chunked<T> {
         Some(&mut self.chunks.get_mut((index >> CHUNK_BITS) as usize)?[index as usize % CHUNK])
     }
 
-    /// All elements, in order.
+    /// All elements, in order. Passing over them is counted as work.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter()).take(self.len as usize)
+        let chunks = self.chunks.iter().inspect(|_| pace(PER_CHUNK));
+        chunks.flat_map(|chunk| chunk.iter()).take(self.len as usize)
     }
 
-    /// All elements, in order.
+    /// All elements, in order. Passing over them is counted as work.
     fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.chunks.iter_mut().flat_map(|chunk| chunk.iter_mut()).take(self.len as usize)
+        let chunks = self.chunks.iter_mut().inspect(|_| pace(PER_CHUNK));
+        chunks.flat_map(|chunk| chunk.iter_mut()).take(self.len as usize)
     }
 
     /// Exchanges two elements.

@@ -1,5 +1,7 @@
 //! How much work is done in a piece, with interrupts off.
 //!
+//! What cannot be put off, and is long all the same, keeps its pace (`portolan_machine::pace`).
+//!
 //! Invariant: a unit is a bounded amount of work. This file knows nothing of what is done.
 //! Neighbour: `clear`, which does pieces; whoever does a unit says what it has taken.
 

@@ -17,7 +17,7 @@ use crate::vm::{Fault, fault};
 use crate::{check, clear};
 use alloc::boxed::Box;
 use portolan_abi::Error;
-use portolan_machine::{Access, Context, Cpu, Frame, Instant, KernelLock, Trap, VirtAddr};
+use portolan_machine::{Access, Context, Cpu, Frame, Instant, KernelLock, Trap, VirtAddr, pace};
 
 /// What a processor does next.
 pub enum Turn {
@@ -86,7 +86,11 @@ pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
         let thread = &mut k.threads[id];
         thread.state = State::Running;
         if let Some(unfinished) = thread.unfinished.take() {
-            k.current = finish(k, id, unfinished).then_some(id);
+            if !finish(k, id, unfinished) {
+                // As many may follow as there are threads.
+                break Turn::Clear;
+            }
+            k.current = Some(id);
             continue;
         }
         let Some(context) = thread.context.take() else { continue };
@@ -230,6 +234,8 @@ fn settle(k: &mut Kernel, thread: ThreadId) {
 
 /// Deadlines that are acted on in one trap.
 const DEADLINES: usize = 16;
+/// Instructions that one takes.
+const PER_DEADLINE: u32 = 1500;
 
 /// Acts on deadlines that have come. If there are more, the timer, set anew, fires again at once.
 #[inline(never)]
@@ -237,6 +243,7 @@ fn timer(k: &mut Kernel) {
     k.armed = Instant(u64::MAX);
     for _ in 0..DEADLINES {
         let Some(thread) = k.timers.pop_due(&mut k.threads, k.now) else { return };
+        pace(PER_DEADLINE);
         match k.threads[thread].state {
             State::Waiting(Wait::Send(_)) => send::time_out(k, thread),
             State::Waiting(Wait::Receive(_)) => {

@@ -3,7 +3,8 @@
 //!
 //! Invariant: no mapping is ever both writable and executable, and neither the
 //! first page nor the last page below the canonical hole is ever mapped (a
-//! `syscall` there would return to a non-canonical address).
+//! `syscall` there would return to a non-canonical address); and a task's memory consists of
+//! [`REGIONS_MAX`] regions at most.
 
 use crate::interface;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -117,6 +118,8 @@ interface! {
 
 /// Most bytes that `vm_peek` and `vm_poke` carry.
 pub const INLINE_MAX: usize = 64;
+/// Most regions that a task's memory can consist of: what would make more gets `ResourceShortage`.
+pub const REGIONS_MAX: usize = 1 << 17;
 
 /// What a child task gets of its parent's region.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

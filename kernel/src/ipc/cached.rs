@@ -22,8 +22,13 @@ use portolan_abi::message::{Descriptor, Header, MESSAGE_ALIGN};
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::trace::Step;
 use portolan_abi::{Disposition, Error, Name, Result, RightKind, call};
-use portolan_machine::Access;
+use portolan_machine::{Access, pace};
 use zerocopy::IntoBytes;
+
+/// Instructions that looking at a message in a chain takes, and putting a right or memory back.
+const PER_LOOK: u32 = 20;
+const PER_RIGHT: u32 = 500;
+const PER_ENCLOSURE: u32 = 800;
 
 /// Whose cached message it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,6 +58,7 @@ pub struct Buffer {
 fn find(messages: &Messages, first: Option<MessageId>, thread: Option<ThreadId>) -> Option<MessageId> {
     let mut next = first;
     while let Some(id) = next {
+        pace(PER_LOOK);
         let slot = messages[id].cached_for?;
         if slot.thread == thread {
             return Some(id);
@@ -108,6 +114,7 @@ pub fn cache(k: &mut Kernel, task: TaskId, thread: Option<ThreadId>, port: PortI
 pub fn rename(messages: &mut Messages, first: MessageId, name: Name) {
     let mut next = Some(first);
     while let Some(slot) = next.and_then(|id| messages[id].cached_for.as_mut()) {
+        pace(PER_LOOK);
         slot.name = name;
         next = slot.next;
     }
@@ -298,6 +305,7 @@ fn restore_enclosure<'a>(
     rights: &mut impl Iterator<Item = &'a Carried>,
     room: &mut Option<Reserved>,
 ) -> Descriptor {
+    pace(PER_ENCLOSURE);
     let memory = enclosure.memory.take();
     let size = memory.as_ref().map_or(0, MapCopy::size);
     let mut how = None;
@@ -333,6 +341,7 @@ fn moving(kind: RightKind) -> Disposition {
 /// Puts a right back that a message has taken: under its old name, if that is vacant and the
 /// task does not know the port by another. One that was copied or made is no more.
 fn restore_right(k: &mut Kernel, task: TaskId, carried: &Carried) -> Descriptor {
+    pace(PER_RIGHT);
     let Some(how) = carried.how else {
         let dead = matches!(carried.right, CarriedRight::Dead(_));
         return if dead { Descriptor::port(Name::DEAD, Disposition::CopySend as u8) } else { Descriptor::default() };

@@ -28,6 +28,7 @@ use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::pager::{PAGE_REQUEST, PageRequest};
 use portolan_abi::trace::Step;
 use portolan_abi::{Error, Name};
+use portolan_machine::pace;
 use zerocopy::{Immutable, IntoBytes};
 
 /// The inline bytes of what the kernel says by itself.
@@ -38,6 +39,9 @@ pub fn notice_size(port: &Port) -> usize {
     let asks = port.notices.interrupts.is_none() && !port.pagers.asking.is_empty();
     if asks { size_of::<PageRequest>() } else { size_of::<Notification>() }
 }
+
+/// Instructions that destroying a right takes, apart from clearing away what it ends.
+const PER_RIGHT: u32 = 300;
 
 /// The ports that are to be cleared away.
 pub type Graveyard = List<Port, InGraveyard>;
@@ -160,10 +164,16 @@ pub fn destroy_contents(k: &mut Kernel) -> Units {
 /// Destroys the reply right and all that descriptors bring.
 pub fn discard_contents(k: &mut Kernel, envelope: &mut Envelope) {
     right::discard(k, envelope.reply.right);
-    for carried in core::mem::take(&mut envelope.rights) {
+    discard_rights(k, core::mem::take(&mut envelope.rights));
+    message::discard_memory(&mut k.vm, &mut k.accounts, &mut envelope.enclosures);
+}
+
+/// Destroys rights that a message brought.
+pub fn discard_rights(k: &mut Kernel, rights: Rights) {
+    for carried in rights {
+        pace(PER_RIGHT);
         right::discard(k, carried.right);
     }
-    message::discard_memory(&mut k.vm, &mut k.accounts, &mut envelope.enclosures);
 }
 
 /// Turns the first name of a dead port into a dead name, and has its task told.

@@ -25,7 +25,7 @@ use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use portolan_abi::message::{Descriptor, Header, SecurityToken};
 use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Result, RightKind};
-use portolan_machine::{Frame, Memory};
+use portolan_machine::{Frame, Memory, pace};
 use smallvec::SmallVec;
 
 /// Names a message.
@@ -40,6 +40,8 @@ pub const MESSAGE_COST: u64 = Messages::SLOT_SIZE as u64;
 
 /// Bytes of body that need no frame.
 const INLINE: usize = 104;
+/// Instructions that noting where a right is takes.
+const PER_STEP: u32 = 20;
 /// Rights that need no heap.
 const FEW: usize = 2;
 
@@ -188,6 +190,7 @@ impl Envelope {
     pub fn carry(&self, ports: &mut Ports, carrier: Carrier) {
         for carried in self.rights.iter().chain([&self.reply]) {
             if let CarriedRight::SendOnce(port, _) = carried.right {
+                pace(PER_STEP);
                 right::carry(ports, port, carrier);
             }
         }

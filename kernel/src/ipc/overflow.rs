@@ -11,10 +11,17 @@ use super::{cached, death, send};
 use crate::kernel::Kernel;
 use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
+use portolan_machine::pace;
+
+/// Instructions that looking at a queued message takes.
+const PER_LOOK: u32 = 20;
 
 /// The oldest message in a queue that has this id.
 pub fn same_id(k: &Kernel, port: PortId, id: u32) -> Option<MessageId> {
-    k.ports[port].queue.iter(&k.messages).find(|message| k.messages[*message].envelope.id == id)
+    k.ports[port].queue.iter(&k.messages).find(|message| {
+        pace(PER_LOOK);
+        k.messages[*message].envelope.id == id
+    })
 }
 
 /// Queues a message, and destroys the oldest.

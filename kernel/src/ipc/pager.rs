@@ -31,7 +31,7 @@ use crate::vm::{Fault, ObjectId};
 use portolan_abi::message::Options;
 use portolan_abi::pager::PageRequest;
 use portolan_abi::{Capacity, Error, PAGE_SIZE, Protection, Result};
-use portolan_machine::{Access, Instant, VirtAddr};
+use portolan_machine::{Access, Instant, VirtAddr, pace};
 
 /// Names a pager.
 pub type PagerId = Id<Pager>;
@@ -55,6 +55,10 @@ pub struct Pager {
 
 /// What a pager costs, apart from its control port.
 pub const PAGER_COST: u64 = Arena::<Pager>::SLOT_SIZE as u64;
+
+/// Instructions that looking at a thread that waits takes, and ending its wait.
+const PER_LOOK: u32 = 20;
+const PER_WAKE: u32 = 250;
 
 /// Where a pager stands at the port it is told at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -228,6 +232,7 @@ pub fn wait(
 
 /// What a thread waits for, if that is a page.
 fn of(threads: &Threads, thread: ThreadId) -> Option<&PageWait> {
+    pace(PER_LOOK);
     match &threads[thread].state {
         State::Waiting(Wait::Page(wait)) => Some(wait),
         _ => None,
@@ -268,6 +273,7 @@ pub fn take(k: &mut Kernel, port: PortId) -> Option<PageRequest> {
     let mut wanted = Protection::READ;
     let mut next = waiting.first();
     while let Some(thread) = next {
+        pace(PER_LOOK);
         next = waiting.after(threads, thread);
         if let State::Waiting(Wait::Page(wait)) = &mut threads[thread].state
             && wait.page == page
@@ -332,6 +338,7 @@ fn end_waits(k: &mut Kernel, id: PagerId, page: Option<u64>, result: Result<()>)
         next = k.pagers[id].waiting.after(&k.threads, thread);
         let concerned = of(&k.threads, thread).is_some_and(|wait| page.is_none_or(|page| wait.page == page));
         if concerned && let Some(wait) = stop_waiting(k, thread) {
+            pace(PER_WAKE);
             finish(&mut k.threads[thread], &wait, result);
             k.scheduler.make_ready(&mut k.threads, thread);
         }

@@ -26,8 +26,15 @@ use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
 use portolan_abi::vm::Inheritance;
 use portolan_abi::{Error, Name, Protection, call};
-use portolan_machine::{Access, Memory};
+use portolan_machine::{Access, Memory, pace};
 use zerocopy::IntoBytes;
+
+/// Instructions that ending a thread's wait takes, and offering it something.
+pub const PER_WAKE: u32 = 250;
+const PER_OFFER: u32 = 600;
+/// Instructions that putting a right into a task takes, and memory.
+const PER_RIGHT: u32 = 300;
+const PER_ENCLOSURE: u32 = 800;
 
 /// How a receiver that was given a message is made ready.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -166,6 +173,7 @@ fn receive_from_set(k: &mut Kernel, me: &Caller, half: &call::Receive, options: 
     }
     while let Some(port) = set::next(&k.ports, set) {
         let Some(taken) = take_one(k, Receiver { thread: me.thread, task: me.task, port, half: *half }) else {
+            pace(PER_WAKE);
             set::rest(&mut k.ports, port);
             continue;
         };
@@ -180,6 +188,7 @@ fn receive_from_set(k: &mut Kernel, me: &Caller, half: &call::Receive, options: 
     }
     stand_in_line(k, me, set, half, options);
     while let Some(port) = set::take_hoping(&mut k.ports, set) {
+        pace(PER_WAKE);
         request::fulfil_hopes(k, port);
     }
     Outcome::Blocked
@@ -191,6 +200,7 @@ pub fn serve_set(k: &mut Kernel, port: PortId, set: PortId) {
         && let Some(thread) = k.ports[set].receivers.first()
         && let Some(to) = waiting_receiver(k, thread, port)
     {
+        pace(PER_OFFER);
         // Out of the line first: taking may have the kernel tell something there.
         let mut receiving = None;
         abandon(k, thread, |thread| {
@@ -309,6 +319,7 @@ pub fn offer(
     let room = match check_envelope(k, &to, envelope, &mut window) {
         Ok(room) => room,
         Err(refusal) => {
+            pace(PER_OFFER);
             turn_away(k, thread, refusal);
             return None;
         }
@@ -537,6 +548,7 @@ fn insert_contents(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, window
     let mut rights = rights.iter().map(|carried| carried.right);
     let mut enclosures = enclosures.iter_mut().peekable();
     for number in 0..*descriptors as usize {
+        pace(PER_RIGHT);
         let descriptor = match enclosures.next_if(|enclosure| enclosure.descriptor == number) {
             Some(enclosure) => unpack(k, task, enclosure, &mut rights, &mut room),
             None => {
@@ -557,10 +569,12 @@ fn unpack(
     rights: &mut impl Iterator<Item = CarriedRight>,
     room: &mut Option<Reserved>,
 ) -> Descriptor {
+    pace(PER_ENCLOSURE);
     let memory = enclosure.memory.take();
     let size = memory.as_ref().map_or(0, MapCopy::size);
     if let (Content::Rights(count, _), Some(page)) = (&enclosure.content, &memory) {
         for (place, right) in rights.take(*count).enumerate() {
+            pace(PER_RIGHT);
             let name = right::insert(k, task, right);
             page.write(&mut k.vm, place * size_of::<Name>(), name.as_bytes());
         }
@@ -690,6 +704,7 @@ fn take_notice(k: &mut Kernel, to: Receiver) -> Option<Result<Completion, Absent
 pub fn offer_notice(k: &mut Kernel, port: PortId) {
     while let Some(thread) = first_receiver(k, port) {
         let Some(to) = waiting_receiver(k, thread, port) else { return };
+        pace(PER_OFFER);
         match take_notice(k, to) {
             Some(Ok(completion)) => finish_waiting(k, thread, completion),
             Some(Err(absent)) => send_for(k, thread, absent),

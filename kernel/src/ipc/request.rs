@@ -22,7 +22,11 @@ use crate::task::account::{AccountId, Resource};
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::trace::Step;
 use portolan_abi::{Error, Name, Result};
+use portolan_machine::pace;
 use zerocopy::IntoBytes;
+
+/// Instructions that firing a request takes.
+const PER_FIRE: u32 = 200;
 
 /// What makes a message a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -245,6 +249,7 @@ pub fn check_senders(k: &mut Kernel, id: PortId) {
 #[cold]
 pub fn fulfil_hopes(k: &mut Kernel, port: PortId) {
     while let Some(request) = k.ports[port].hopes.first() {
+        pace(PER_FIRE);
         fire(k, request, Kind::SendPossible);
     }
 }

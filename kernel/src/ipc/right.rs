@@ -20,6 +20,7 @@ use crate::task::TaskId;
 use crate::task::thread::{Completion, Reply};
 use portolan_abi::port::{NameType, UREFS_MAX};
 use portolan_abi::{Disposition, Error, Name, Result, RightKind};
+use portolan_machine::pace;
 
 /// Takes a right out of a name space, as the disposition says.
 /// On failure nothing has changed.
@@ -197,6 +198,7 @@ pub fn leave_receiver(k: &mut Kernel, port: PortId) {
     k.ports[port].owner = Owner::Message;
     set::leave(&mut k.ports, port);
     while let Some(thread) = k.ports[port].receivers.first() {
+        pace(receive::PER_WAKE);
         receive::finish_waiting(k, thread, Completion::failure(Error::ReceivePortDied));
     }
 }

@@ -24,7 +24,15 @@ use alloc::vec::Vec;
 use portolan_abi::message::{DESCRIPTORS_MAX, Descriptor, Header, MESSAGE_ALIGN, MESSAGE_MAX, Options, RIGHTS_MAX};
 use portolan_abi::trace::Step;
 use portolan_abi::{AtFull, Capacity, Disposition, Error, Name, Result, call};
-use portolan_machine::Access;
+use portolan_machine::{Access, pace};
+
+/// Instructions that a right takes to be taken, or to be gone or back, and memory.
+const PER_RIGHT: u32 = 300;
+const PER_ENCLOSURE: u32 = 2000;
+/// Instructions that ending a sender's wait takes.
+const PER_SENDER: u32 = 800;
+/// Instructions that a step of a receive right's way takes.
+const PER_STEP: u32 = 30;
 
 /// How a sending half went, if it did not fail.
 pub enum Sent {
@@ -290,6 +298,7 @@ fn take_memory(
     if flags & !Descriptor::MOVE != 0 || (disposition, name) != (0, Name::NULL) {
         return Err(Error::SendInvalidType);
     }
+    pace(PER_ENCLOSURE);
     envelope.enclosures.try_reserve(1).map_err(|_| Error::SendNoBuffer)?;
     let (mut memory, mut moved) = (None, None);
     if size > 0 {
@@ -328,6 +337,7 @@ fn take_array(
     let how = Disposition::from_code(descriptor.disposition).ok_or(Error::SendInvalidType)?;
     let count = usize::try_from(descriptor.size).ok().filter(|count| *count <= RIGHTS_MAX);
     let count = count.ok_or(Error::SendTooLarge)?;
+    pace(PER_ENCLOSURE);
     envelope.enclosures.try_reserve(1).map_err(|_| Error::SendNoBuffer)?;
     envelope.rights.try_reserve(count).map_err(|_| Error::SendNoBuffer)?;
     let content = Content::Rights(0, how.arrives_as());
@@ -361,6 +371,7 @@ fn take_right(
     destination: PortId,
     envelope: &mut Envelope,
 ) -> Result<()> {
+    pace(PER_RIGHT);
     if envelope.rights.len() == RIGHTS_MAX {
         return Err(Error::SendTooLarge);
     }
@@ -392,6 +403,7 @@ fn take_living(k: &mut Kernel, task: TaskId, name: Name, how: Disposition, desti
 pub fn leads_to(k: &Kernel, from: PortId, port: PortId) -> bool {
     let mut next = Some(from);
     while let Some(id) = next {
+        pace(PER_STEP);
         if id == port {
             return true;
         }
@@ -566,6 +578,7 @@ pub fn set_full(k: &mut Kernel, port: PortId, answer: AtFull) {
     k.ports[port].at_full = answer;
     let holds_none = k.ports[port].capacity == Capacity::Zero;
     while let Some(thread) = k.ports[port].senders.first() {
+        pace(PER_SENDER);
         match answer {
             AtFull::Sender | AtFull::Replace => return,
             AtFull::Refuse => {
@@ -673,7 +686,10 @@ pub fn hand_over(k: &mut Kernel, task: TaskId, envelope: &Envelope) {
         right::let_go(k, task, envelope.reply);
     }
     if envelope.descriptors > 0 {
-        envelope.rights.iter().for_each(|carried| right::let_go(k, task, *carried));
+        for carried in &envelope.rights {
+            pace(PER_RIGHT);
+            right::let_go(k, task, *carried);
+        }
     }
 }
 
@@ -706,6 +722,7 @@ fn give_back(k: &mut Kernel, task: TaskId, envelope: &mut Envelope) {
     right::give_back(k, task, envelope.destination);
     right::give_back(k, task, envelope.reply);
     for carried in &envelope.rights {
+        pace(PER_RIGHT);
         right::give_back(k, task, *carried);
     }
 }
@@ -724,6 +741,7 @@ pub fn admit(k: &mut Kernel, port: PortId) {
     while k.ports[port].has_room()
         && let Some(thread) = k.ports[port].senders.first()
     {
+        pace(PER_SENDER);
         if let Some((sending, task)) = stop_waiting(k, thread) {
             leave_sender(k, task, sending.message);
             enqueue(k, port, sending.message, Step::Queue);

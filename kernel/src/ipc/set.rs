@@ -18,6 +18,7 @@ use crate::list::{Link, Linked, List};
 use crate::task::TaskId;
 use crate::task::thread::Completion;
 use portolan_abi::{Capacity, Error, Name, Result};
+use portolan_machine::pace;
 
 /// The link for a set's lists of members.
 pub struct InSet;
@@ -100,6 +101,7 @@ pub fn allocate(k: &mut Kernel, task: TaskId, wanted: Name) -> Result<Name> {
 pub fn add(k: &mut Kernel, port: PortId, set: PortId) {
     leave(&mut k.ports, port);
     while let Some(thread) = k.ports[port].receivers.first() {
+        pace(receive::PER_WAKE);
         receive::finish_waiting(k, thread, Completion::failure(Error::ReceivePortChanged));
     }
     k.ports[port].set = Some(set);

@@ -16,6 +16,7 @@ use super::port::{Holder, PortId};
 use crate::arena::Chunked;
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::{Error, Generation, Name, Result};
+use portolan_machine::pace;
 
 /// What a name costs its task's account, with its bucket of the hash. Slots are paid for when the table grows,
 /// and stay paid for until the task ends.
@@ -25,6 +26,9 @@ pub const NAME_COST: u64 = (size_of::<Entry>() + size_of::<u32>()) as u64;
 /// comes back after 64 × 4,096 others at the earliest.
 const SPARE: u32 = 64;
 const NONE: u32 = 0;
+/// Instructions that adding a slot takes, and a step along a chain.
+const PER_SLOT: u32 = 150;
+const PER_STEP: u32 = 20;
 
 /// What a name stands for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -153,9 +157,11 @@ impl Space {
         Ok(())
     }
 
+    /// Adds a vacant slot, and a bucket with it, so that chains stay short whatever comes.
     fn add_slot(&mut self) -> Result<()> {
-        if self.buckets.is_empty() {
-            self.buckets.push(NONE)?;
+        pace(PER_SLOT);
+        if self.buckets.len() <= self.entries.len() {
+            self.add_bucket()?;
         }
         let slot = self.entries.push(Entry::default())?;
         if slot != NONE {
@@ -383,6 +389,7 @@ impl Space {
                 Right::Port { port: other, .. } if other == port => return Some(slot),
                 _ => slot = entry.chain,
             }
+            pace(PER_STEP);
         }
         None
     }
@@ -432,7 +439,6 @@ impl Space {
     }
 
     fn add_to_hash(&mut self, port: PortId, slot: u32) {
-        self.add_bucket();
         if let Some(bucket) = self.bucket(port) {
             self.entries[slot].chain = self.buckets[bucket];
             self.buckets[bucket] = slot;
@@ -440,15 +446,15 @@ impl Space {
     }
 
     /// Adds one bucket to those there are, and moves to it what now belongs there.
-    /// Without memory for it chains grow longer, no more.
-    fn add_bucket(&mut self) {
-        let count = self.buckets.len();
-        if count > self.len() + 1 || self.buckets.push(NONE).is_err() {
-            return;
+    fn add_bucket(&mut self) -> Result<()> {
+        let count = self.buckets.push(NONE)?;
+        if count == 0 {
+            return Ok(());
         }
         let split = count & ((count.next_power_of_two() >> u32::from(!count.is_power_of_two())) - 1);
         let mut slot = core::mem::replace(&mut self.buckets[split], NONE);
         while slot != NONE {
+            pace(PER_STEP);
             let Entry { chain, right, .. } = self.entries[slot];
             if let Right::Port { port, .. } = right
                 && let Some(bucket) = self.bucket(port)
@@ -458,6 +464,7 @@ impl Space {
             }
             slot = chain;
         }
+        Ok(())
     }
 
     fn remove_from_hash(&mut self, port: PortId, slot: u32) {
@@ -474,6 +481,7 @@ impl Space {
                 self.entries[current].chain = after;
                 return;
             }
+            pace(PER_STEP);
             current = chain;
         }
     }

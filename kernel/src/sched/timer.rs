@@ -113,6 +113,16 @@ impl Timers {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> u32 {
+        self.armed
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.armed == 0
+    }
+
     /// The thread and deadline at each place in use.
     pub fn iter(&self) -> impl Iterator<Item = (Instant, Option<ThreadId>)> {
         self.heap.iter().take(self.armed as usize).copied()

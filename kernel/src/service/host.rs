@@ -191,7 +191,7 @@ pub fn statistics(k: &Kernel) -> Statistics {
         accounts: k.accounts.len().into(),
         names: k.tasks.iter().map(|(_, task)| u64::from(task.space.len())).sum(),
         regions: k.tasks.iter().map(|(_, task)| task.map.regions().len() as u64).sum(),
-        deadlines: k.timers.iter().count() as u64,
+        deadlines: u64::from(k.timers.len()),
         interrupts: k.bindings.iter().flatten().count() as u64,
         io_ports: k.claims.count(),
     }

@@ -123,9 +123,7 @@ pub fn serve(
     if let Some(memory) = memory {
         memory.discard(&mut k.vm, &mut k.accounts);
     }
-    for carried in rights {
-        right::discard(k, carried.right);
-    }
+    death::discard_rights(k, rights);
     send::use_destination(k, &envelope.destination);
     reply(k, me, envelope, result, answer, then)
 }

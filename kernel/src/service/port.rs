@@ -11,6 +11,7 @@ use crate::task::{AccountId, TaskId, ThreadId};
 use portolan_abi::notification::Kind;
 use portolan_abi::port::{MEMBERS_MAX, NAMES_MAX, NameType, Request, Status, arguments, results};
 use portolan_abi::{AtFull, Capacity, Disposition, Error, Generation, Name, Result, RightKind};
+use portolan_machine::pace;
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -188,6 +189,8 @@ fn allocate_name(k: &mut Kernel, target: TaskId, request: &arguments::PortAlloca
 
 /// Slots that one request looks at, at most.
 const SLOTS_MAX: u32 = 1024;
+/// Instructions that looking at one takes.
+const PER_SLOT: u32 = 80;
 
 /// What the names in slots from `first` on stand for, as many as one reply takes.
 fn names(k: &mut Kernel, target: TaskId, first: u32) -> results::PortNames {
@@ -227,6 +230,7 @@ fn each_name(k: &mut Kernel, target: TaskId, first: u32, mut look: impl FnMut(&m
     let slots = k.tasks[target].space.slots();
     let end = slots.min(first.saturating_add(SLOTS_MAX));
     for slot in first.max(1)..end {
+        pace(PER_SLOT);
         let name = k.tasks[target].space.name(slot);
         if !look(k, name) {
             return slot;

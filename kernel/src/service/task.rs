@@ -9,6 +9,7 @@ use portolan_abi::task::{
     CreateFlags, REGISTERED_PORTS, Request, SpecialPort, THREADS_LISTED, TaskInfo, ThreadFlags, arguments, results,
 };
 use portolan_abi::{Error, Result};
+use portolan_machine::pace;
 
 pub(super) fn handle(
     k: &mut Kernel,
@@ -67,11 +68,15 @@ fn create(
     Ok(())
 }
 
+/// Instructions that looking at a thread takes.
+const PER_THREAD: u32 = 20;
+
 fn threads(k: &mut Kernel, target: TaskId, after: u64, answer: &mut Answer) -> Result<()> {
     answer.reserve(THREADS_LISTED)?;
     let mut listed = results::Threads { last: after, count: 0, reserved: 0 };
     let Kernel { tasks, threads, ports, .. } = k;
-    let later = tasks[target].threads.iter(threads).map(|id| &threads[id]).filter(|thread| thread.serial > after);
+    let all = tasks[target].threads.iter(threads).inspect(|_| pace(PER_THREAD));
+    let later = all.map(|id| &threads[id]).filter(|thread| thread.serial > after);
     for thread in later.take(THREADS_LISTED) {
         answer.right(right::copy_send(ports, thread.kernel_port));
         listed.last = thread.serial;

@@ -10,6 +10,7 @@
 
 use crate::arena::{Arena, Id, OutOfMemory};
 use portolan_abi::task::Limits;
+use portolan_machine::pace;
 
 /// Names an account.
 pub type AccountId = Id<Account>;
@@ -40,6 +41,9 @@ impl From<OutOfMemory> for portolan_abi::Error {
         portolan_abi::Error::ResourceShortage
     }
 }
+
+/// Instructions that giving limits back to a parent takes.
+const PER_PARENT: u32 = 60;
 
 /// A purse, with what is in it and what has been taken out.
 pub struct Account {
@@ -112,6 +116,7 @@ impl Accounts {
     fn settle(&mut self, id: AccountId) {
         let mut next = Some(id);
         while let Some(id) = next {
+            pace(PER_PARENT);
             let account = &self.accounts[id];
             if !account.closed || account.used != [0; 3] {
                 return;

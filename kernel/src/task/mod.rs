@@ -31,7 +31,7 @@ use portolan_abi::message::SecurityToken;
 use portolan_abi::thread::SUSPENSIONS_MAX;
 use portolan_abi::vm::{USER_END, USER_START};
 use portolan_abi::{Capacity, Error, Name, Result, RightKind};
-use portolan_machine::{Context, VirtAddr, try_box};
+use portolan_machine::{Context, VirtAddr, pace, try_box};
 use special::SpecialPorts;
 use thread::{OfTask, State, Suspension, Wait};
 
@@ -329,11 +329,15 @@ pub fn resume(k: &mut Kernel, id: TaskId) -> Result<()> {
     Ok(())
 }
 
+/// Instructions that stopping a thread takes, or letting it go on.
+const PER_THREAD: u32 = 100;
+
 fn set_suspended(k: &mut Kernel, id: TaskId, suspended: bool) {
     let Kernel { tasks, threads, scheduler, .. } = k;
     let list = &tasks[id].threads;
     let mut next = list.first();
     while let Some(id) = next {
+        pace(PER_THREAD);
         next = list.after(threads, id);
         threads[id].suspension.of_task = suspended;
         if suspended {

@@ -24,7 +24,11 @@ use alloc::vec::Vec;
 use portolan_abi::call::WordWait;
 use portolan_abi::word::OWNER;
 use portolan_abi::{Error, Result, WordOptions};
-use portolan_machine::{Access, Instant};
+use portolan_machine::{Access, Instant, pace};
+
+/// Instructions that looking at a thread that waits takes, and ending its wait.
+const PER_LOOK: u32 = 20;
+const PER_WAKE: u32 = 250;
 
 /// How many lines there are.
 const LINES: usize = 256;
@@ -94,7 +98,10 @@ impl Words {
 
     /// The one that has waited longest on this word.
     fn next(&self, threads: &Threads, key: Key) -> Option<ThreadId> {
-        self.lines[key.line()].iter(threads).find(|id| at_word(threads, *id).is_some_and(|waiting| waiting.key == key))
+        self.lines[key.line()].iter(threads).find(|id| {
+            pace(PER_LOOK);
+            at_word(threads, *id).is_some_and(|waiting| waiting.key == key)
+        })
     }
 
     /// Every thread that waits.
@@ -228,6 +235,7 @@ pub fn wake(k: &mut Kernel, task: TaskId, address: u64, count: u32) -> Result<u6
     let mut woken = 0;
     let mut next = k.words.line(key).first();
     while let Some(id) = next.filter(|_| woken < u64::from(count)) {
+        pace(PER_LOOK);
         next = k.words.line(key).after(&k.threads, id);
         if at_word(&k.threads, id).is_some_and(|waiting| waiting.key == key) {
             wake_one(k, id, key);
@@ -238,6 +246,7 @@ pub fn wake(k: &mut Kernel, task: TaskId, address: u64, count: u32) -> Result<u6
 }
 
 fn wake_one(k: &mut Kernel, id: ThreadId, key: Key) {
+    pace(PER_WAKE);
     finish(k, id, Completion::success(0));
     k.threads[id].unfinished = Some(Unfinished::Woken(key));
 }
@@ -266,6 +275,7 @@ pub fn abandon(k: &mut Kernel, id: ThreadId) {
 /// acted on is another's.
 pub fn owner_ends(k: &mut Kernel, id: ThreadId) {
     while let Some(waiting) = k.threads[id].waited_for.first() {
+        pace(PER_WAKE);
         finish(k, waiting, Completion::failure(Error::OwnerDead));
     }
     if let Some(Unfinished::Woken(key)) = k.threads[id].unfinished

@@ -14,11 +14,13 @@ use arrayvec::ArrayVec;
 use portolan_abi::PAGE_SIZE;
 use portolan_abi::message::{MESSAGE_MAX, Trailer};
 use portolan_abi::vm::USER_END;
-use portolan_machine::{Access, Memory, PhysAddr, VirtAddr};
+use portolan_machine::{Access, Memory, PhysAddr, VirtAddr, pace};
 use zerocopy::IntoBytes;
 
 /// Most pages that a message buffer touches, after the first.
 const FURTHER: usize = (MESSAGE_MAX + Trailer::SIZE) / PAGE_SIZE + 1;
+/// Instructions that a further piece takes to be found.
+const PER_PIECE: u32 = 300;
 /// Most bytes that a window can show.
 pub const WINDOW_MAX: usize = MESSAGE_MAX + Trailer::SIZE + portolan_abi::message::MESSAGE_ALIGN;
 
@@ -80,6 +82,7 @@ impl Window {
         self.further.clear();
         let mut next = address + self.first.size as u64;
         while next < end {
+            pace(PER_PIECE);
             let piece = piece(vm, accounts, map, VirtAddr(next), end, access)?;
             self.further.try_push(piece).map_err(|_| Fault::Unmapped)?;
             next += piece.size as u64;
@@ -174,6 +177,7 @@ impl Window {
         let mut done = 0;
         self.each_piece(offset, size, |at, size| {
             memory.copy(from.plus(done), at, size);
+            pace(words(size));
             done += size;
         });
     }
@@ -183,6 +187,7 @@ impl Window {
         let mut done = 0;
         self.each_piece(offset, size, |at, size| {
             memory.copy(at, to.plus(done), size);
+            pace(words(size));
             done += size;
         });
     }
@@ -206,6 +211,11 @@ impl Window {
         }
         debug_assert_eq!(left, 0, "a window was used beyond its end");
     }
+}
+
+/// Words to be moved, an instruction each.
+fn words(size: usize) -> u32 {
+    (size / size_of::<u64>()) as u32
 }
 
 /// The physical piece from `start` to the end of its page, or to `end`.

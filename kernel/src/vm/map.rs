@@ -15,7 +15,7 @@ use crate::piece::{HEAP, Units};
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::vm::{ANYWHERE_START, Inheritance, USER_END, USER_START};
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
-use portolan_machine::{Access, Pmap, VirtAddr};
+use portolan_machine::{Access, Pmap, VirtAddr, pace};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -24,6 +24,11 @@ const PART: usize = 16;
 
 /// What it takes to end a region whose object stays.
 const POP: Units = Units(2);
+
+/// Instructions that looking at a region takes, changing it, and what its object takes besides.
+const PER_LOOK: u32 = 20;
+const PER_CHANGE: u32 = 250;
+const PER_OBJECT: u32 = 1500;
 
 /// What a region costs its task's account.
 pub const REGION_COST: u64 = size_of::<Region>() as u64;
@@ -285,6 +290,7 @@ impl Map {
     fn require(&self, range: Range, will_do: impl Fn(&Region) -> bool) -> Result<()> {
         let mut next = range.start;
         for region in self.regions.touching(range) {
+            pace(PER_LOOK);
             if region.range.start > next {
                 return Err(Error::InvalidAddress);
             }
@@ -300,6 +306,7 @@ impl Map {
     pub(super) fn each_region(&mut self, range: Range, mut change: impl FnMut(&mut Region)) {
         let mut next = range;
         while let Some(region) = self.regions.first_mut(next) {
+            pace(PER_CHANGE);
             change(region);
             next.start = region.range.end;
         }
@@ -321,6 +328,7 @@ impl Map {
     fn bequeath(&mut self, vm: &mut Vm, accounts: &mut Accounts, child: &mut Map) -> Result<()> {
         let mut next = 0;
         while let Some(region) = self.regions.next(next).copied() {
+            pace(PER_OBJECT);
             next = region.range.end;
             let (object, offset) = match region.inheritance {
                 Inheritance::None => continue,
@@ -405,6 +413,7 @@ impl Map {
 
     /// Ends what a region that is no more, or will show another object, has of its object.
     pub(super) fn leave(&mut self, vm: &mut Vm, accounts: &mut Accounts, region: &Region) {
+        pace(PER_OBJECT);
         self.limit_pages(vm, region.range, Protection::empty());
         let object = &mut vm.objects[region.object];
         object.mappings -= 1;

@@ -14,9 +14,13 @@ use super::object::Reach;
 use super::{Map, ObjectId, Vm, fault, page_tree};
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::{PAGE_SIZE, Result};
-use portolan_machine::{Access, PhysAddr, VirtAddr};
+use portolan_machine::{Access, PhysAddr, VirtAddr, pace};
 
 const PAGE: u64 = PAGE_SIZE as u64;
+
+/// Instructions that a region takes to be looked at, or a page to be written, apart from new frames.
+const PER_REGION: u32 = 200;
+const PER_PAGE: u32 = 1600;
 
 /// Bytes that were copied out of a map and are in none yet.
 #[must_use = "it is to be placed or discarded"]
@@ -164,6 +168,7 @@ impl MapCopy {
             return self.exchange(vm, accounts, map, pages);
         }
         for page in (pages.start..pages.end).step_by(PAGE_SIZE) {
+            pace(PER_PAGE);
             fault::resolve(vm, accounts, map, VirtAddr(page), Access::Write)?;
         }
         // Nothing below may fail.
@@ -194,6 +199,7 @@ impl MapCopy {
     fn write_bytes(&self, vm: &mut Vm, map: &mut Map, address: u64) {
         let mut done = 0;
         while done < self.size {
+            pace(PER_PAGE);
             let (from, to) = (self.skip + done, address + done);
             let size = (PAGE - from % PAGE).min(PAGE - to % PAGE).min(self.size - done);
             let source = vm.frame(self.object, self.start + from / PAGE);
@@ -229,7 +235,10 @@ pub struct Terms {
 /// they are in what the largest region shows of its object.
 fn best_start(vm: &Vm, map: &Map, pages: Range) -> u64 {
     let private = |region: &&Region| vm.objects[region.object].reach == Reach::Private;
-    let size = |region: &&Region| region.range.within(pages).size();
+    let size = |region: &&Region| {
+        pace(PER_REGION);
+        region.range.within(pages).size()
+    };
     let Some(region) = map.regions.touching(pages).filter(private).max_by_key(size) else { return 0 };
     let shown = region.range.within(pages);
     let before = (shown.start - pages.start) / PAGE;
@@ -249,6 +258,7 @@ fn fill(
     let whole = Range { start: bytes.start.next_multiple_of(PAGE), end: bytes.end - bytes.end % PAGE };
     let there = |address: u64| start + (address - pages.start) / PAGE;
     for region in map.regions.touching(pages) {
+        pace(PER_REGION);
         let inside = region.range.within(whole);
         if inside.start < inside.end {
             vm.copy_pages(accounts, region.object, region.pages(inside), object, there(inside.start))?;

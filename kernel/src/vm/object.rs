@@ -24,7 +24,7 @@ use crate::task::account::{AccountId, Accounts, Resource, Spent};
 use core::ops::Range;
 use portolan_abi::memory_object::Seals;
 use portolan_abi::{Error, PAGE_SIZE, Protection};
-use portolan_machine::{Access, Frame, FrameRange};
+use portolan_machine::{Access, Frame, FrameRange, pace};
 
 /// Names a memory object.
 pub type ObjectId = Id<MemoryObject>;
@@ -94,6 +94,11 @@ pub(super) enum Backing {
     /// In a device.
     Device(FrameRange),
 }
+
+/// Instructions that a page takes to be looked up, or to be given or copied, and a part of a tree to be shared.
+const PER_LOOK: u32 = 60;
+const PER_PAGE: u32 = 800;
+const PER_PART: u32 = 1000;
 
 /// What an object costs its account, apart from its pages.
 pub const OBJECT_COST: u64 = crate::arena::Arena::<MemoryObject>::SLOT_SIZE as u64;
@@ -268,7 +273,10 @@ impl Vm {
         if object.supply == Supply::Zeros {
             return Ok(());
         }
-        let missing = pages.find(|page| self.frame(id, *page).is_none());
+        let missing = pages.find(|page| {
+            pace(PER_LOOK);
+            self.frame(id, *page).is_none()
+        });
         match missing.and_then(|page| object.absence(id, page, Access::Read)) {
             Some(fault) => Err(fault),
             None => Ok(()),
@@ -335,6 +343,7 @@ impl Vm {
         }
         let own = frames.allocate().ok_or(Fault::Shortage)?;
         counters.copies += 1;
+        pace(PER_PAGE);
         memory.copy(shared.start(), own.start(), PAGE_SIZE);
         if let Some(replaced) = tree.replace(nodes, page, own) {
             frames.free(replaced);
@@ -401,6 +410,7 @@ impl Vm {
         }
         let mut next = pages.start;
         while let Some((page, frame)) = self.next_page(source, next..pages.end) {
+            pace(PER_PAGE);
             let given = self.give(frame)?;
             self.put(accounts, target, at + (page - pages.start), given).inspect_err(|_| self.frames.free(given))?;
             next = page + 1;
@@ -421,6 +431,7 @@ impl Vm {
         let there = |page: u64| at + (page - pages.start);
         let mut left = pages.clone();
         while let Some(part) = from.next_part(&self.nodes, left.clone(), there(left.start)) {
+            pace(PER_PART);
             left.start = part.pages.end;
             let to = there(part.pages.start);
             let object = &mut self.objects[target];
@@ -461,6 +472,7 @@ impl Vm {
         self.require_all(id, page..page + 1)?;
         let Some(frame) = self.frame(id, page) else { return Ok(()) };
         let part = self.fill(accounts, target.0, target.1)?;
+        pace(PER_PAGE);
         self.memory.copy(frame.start().plus(bytes.start), part.start().plus(bytes.start), bytes.len());
         Ok(())
     }
@@ -470,6 +482,7 @@ impl Vm {
     pub(super) fn unshare_next(&mut self, id: ObjectId, from: u64) -> Result<Option<u64>, Fault> {
         let mut next = from;
         while let Some((page, _)) = self.next_page(id, next..u64::MAX) {
+            pace(PER_LOOK);
             if self.page(id, page).is_some_and(|page| !page.alone) {
                 self.unshare(id, page)?;
                 return Ok(Some(page));
@@ -555,6 +568,7 @@ impl Vm {
     /// Lets go of one node of an object that is nobody's, and if that was the last, of the
     /// object. False: there are more.
     fn end_object(&mut self, accounts: &mut Accounts, id: ObjectId) -> bool {
+        pace(PER_PART);
         let Vm { objects, nodes, frames, .. } = self;
         let more = match &mut objects[id].backing {
             Backing::Zero(tree) => tree.prune(nodes, frames),

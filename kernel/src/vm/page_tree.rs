@@ -13,10 +13,14 @@ use super::Frames;
 use crate::arena::{Arena, Id, OutOfMemory};
 use alloc::boxed::Box;
 use core::ops::{Add, Index, Range, Sub};
-use portolan_machine::{Frame, try_box};
+use portolan_machine::{Frame, pace, try_box};
 
 const BITS: u32 = 4;
 const FANOUT: usize = 1 << BITS;
+
+/// Instructions that a walk down a tree takes, and a node to be made or let go of.
+const PER_WALK: u32 = 40;
+const PER_NODE: u32 = 500;
 
 /// Names a node.
 pub type NodeId = Id<Node>;
@@ -160,6 +164,7 @@ impl Nodes {
 
     /// A node with the same below it, held once by who held the other one before.
     fn duplicate(&mut self, frames: &mut Frames, id: NodeId) -> Result<NodeId, OutOfMemory> {
+        pace(PER_NODE);
         self.arena.reserve()?;
         let node = &self.arena[id];
         let places = match &node.places {
@@ -189,6 +194,7 @@ impl Nodes {
             return;
         }
         let Some(node) = self.arena.remove(id) else { return };
+        pace(PER_NODE);
         match node.places {
             Places::Inner(children) => children.iter().flatten().for_each(|child| self.release(frames, *child)),
             Places::Leaf(places) => places.iter().flatten().for_each(|frame| frames.free(*frame)),
@@ -286,6 +292,7 @@ impl PageTree {
     /// would hold is passed over at once.
     pub(super) fn next(&self, nodes: &Nodes, mut pages: Range<u64>) -> Option<(u64, Frame)> {
         while pages.start < pages.end {
+            pace(PER_WALK);
             let height = match self.node(nodes, pages.start, LEAF) {
                 Ok(leaf) => match nodes.arena[leaf].frame(place(pages.start, LEAF)) {
                     Some(frame) => return Some((pages.start, frame)),
@@ -303,6 +310,7 @@ impl PageTree {
     /// else some pages of one leaf that are in one leaf there.
     pub(super) fn next_part(&self, nodes: &Nodes, mut pages: Range<u64>, mut at: u64) -> Option<Part> {
         while pages.start < pages.end {
+            pace(PER_WALK);
             let whole = largest_whole(&pages, at).min(self.height);
             let span = match self.node(nodes, pages.start, whole.max(LEAF)) {
                 Ok(node) if whole >= LEAF => {
@@ -479,6 +487,7 @@ impl PageTree {
     /// as its own for want of memory, stay.
     pub(super) fn remove(&mut self, nodes: &mut Nodes, frames: &mut Frames, mut pages: Range<u64>) {
         while let Some(part) = self.next_part(nodes, pages.clone(), pages.start) {
+            pace(PER_NODE);
             pages.start = part.pages.end;
             let page = part.pages.start;
             let above = part.whole.map_or(LEAF, |height| height + 1);

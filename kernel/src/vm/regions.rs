@@ -5,28 +5,35 @@
 //! run knows the largest gap within it, so that a search for free space looks into
 //! the runs only that have room: a hundred thousand regions are three thousand words.
 //!
-//! Invariant: regions are sorted and do not overlap; no run is empty; no run is
-//! longer than its capacity, so that it never moves. Neighbour: `map`.
+//! Invariant: regions are sorted and do not overlap; no run is empty. Neighbour: `map`.
 
 use super::map::{Range, Region};
 use crate::arena::OutOfMemory;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
+use arrayvec::ArrayVec;
+use portolan_abi::vm::REGIONS_MAX;
+use portolan_machine::{pace, try_box};
 
 /// Most regions of a run.
 const RUN: usize = 32;
+/// Instructions that passing over a run takes, and over its regions.
+const PER_RUN: u32 = 10;
+const PER_REGIONS: u32 = 10 * RUN as u32;
 
 /// Regions in the order of their addresses.
 #[derive(Default)]
+#[expect(clippy::vec_box, reason = "to add a run in the middle moves a handle for each behind it, and no more")]
 pub struct Regions {
-    runs: Vec<Run>,
+    runs: Vec<Box<Run>>,
     /// Empty runs, for insertions that have been promised.
-    spare: Vec<Run>,
+    spare: Vec<Box<Run>>,
     len: usize,
 }
 
 /// Some regions with nothing but gaps between them.
 struct Run {
-    regions: Vec<Region>,
+    regions: ArrayVec<Region, RUN>,
     /// Bytes of the largest gap between two of them.
     gap: u64,
 }
@@ -39,10 +46,9 @@ struct Position {
 }
 
 impl Run {
-    fn new() -> Result<Run, OutOfMemory> {
-        let mut regions = Vec::new();
-        regions.try_reserve_exact(RUN).map_err(|_| OutOfMemory)?;
-        Ok(Run { regions, gap: 0 })
+    fn new() -> Result<Box<Run>, OutOfMemory> {
+        pace(PER_REGIONS);
+        try_box(Run { regions: ArrayVec::new(), gap: 0 }).ok_or(OutOfMemory)
     }
 
     fn end(&self) -> u64 {
@@ -66,9 +72,9 @@ impl Regions {
         self.len == 0
     }
 
-    /// All of them.
+    /// All of them. Passing over them is counted as work.
     pub fn iter(&self) -> impl Iterator<Item = &Region> {
-        self.runs.iter().flat_map(|run| &run.regions)
+        self.runs.iter().inspect(|_| pace(PER_REGIONS)).flat_map(|run| &run.regions)
     }
 
     /// The region that an address is in.
@@ -103,8 +109,11 @@ impl Regions {
         (region.range.start < range.end).then_some(region)
     }
 
-    /// Makes sure that so many can be added.
+    /// Makes sure that so many can be added; not beyond [`REGIONS_MAX`].
     pub fn reserve(&mut self, count: usize) -> Result<(), OutOfMemory> {
+        if self.len + count > REGIONS_MAX {
+            return Err(OutOfMemory);
+        }
         self.runs.try_reserve(count).map_err(|_| OutOfMemory)?;
         self.spare.try_reserve(count).map_err(|_| OutOfMemory)?;
         while self.spare.len() < count {
@@ -218,11 +227,13 @@ impl Regions {
         let Position { run: first, place } = self.position(wanted.start);
         let mut start = wanted.start;
         for (number, run) in self.runs.iter().enumerate().skip(first) {
+            pace(PER_RUN);
             let regions = if number == first { &run.regions[place..] } else { &run.regions[..] };
             if run.gap < size && regions.first().is_none_or(|region| region.range.start < start + size) {
                 start = run.end();
                 continue;
             }
+            pace(PER_REGIONS);
             for region in regions {
                 if region.range.start >= start + size {
                     return start;
@@ -237,7 +248,7 @@ impl Regions {
     pub fn is_consistent(&self) -> bool {
         let gap = |run: &Run| run.regions.windows(2).map(|pair| pair[1].range.start - pair[0].range.end).max();
         let run_holds = |run: &Run| (1..=RUN).contains(&run.regions.len()) && run.gap == gap(run).unwrap_or(0);
-        self.runs.iter().all(run_holds) && self.iter().count() == self.len
+        self.runs.iter().all(|run| run_holds(run)) && self.iter().count() == self.len
     }
 
     /// Of the first region that ends after an address.
@@ -373,5 +384,18 @@ mod tests {
         let free = bench.regions.find_free(Range { start: 1_000_000, end: 1_000_003 });
         assert!(bench.regions.at(free).is_none());
         assert_eq!(free, 1_000_000 + 2);
+    }
+
+    #[test]
+    fn there_are_so_many_at_most() {
+        let mut bench = Bench::new();
+        for number in 0..REGIONS_MAX as u64 {
+            bench.regions.reserve(1).unwrap();
+            let range = Range { start: 2 * number, end: 2 * number + 1 };
+            bench.regions.insert(Region { range, ..bench.template });
+        }
+        assert_eq!((bench.regions.len(), bench.regions.reserve(1)), (REGIONS_MAX, Err(OutOfMemory)));
+        bench.regions.remove_first(Range { start: 0, end: 1 });
+        bench.regions.reserve(1).unwrap();
     }
 }

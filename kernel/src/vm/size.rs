@@ -13,7 +13,11 @@ use crate::task::account::Accounts;
 use core::ops::Range;
 use portolan_abi::memory_object::Seals;
 use portolan_abi::{Error, PAGE_SIZE, Protection, Result};
-use portolan_machine::Access;
+use portolan_machine::{Access, pace};
+
+/// Instructions that looking at a region takes, and giving a page a frame, apart from zeroing it.
+const PER_REGION: u32 = 120;
+const PER_PAGE: u32 = 400;
 
 impl Vm {
     /// Sees that an object may have this size, as far as it can say itself.
@@ -73,6 +77,7 @@ impl Vm {
         pages: Range<u64>,
     ) -> core::result::Result<(), Fault> {
         for page in pages {
+            pace(PER_PAGE);
             self.object_page(accounts, id, page, Access::Read)?;
         }
         Ok(())
@@ -100,6 +105,7 @@ impl Map {
     pub fn forget_pages(&mut self, vm: &mut Vm, object: ObjectId, from: u64) {
         let mut next = 0;
         while let Some(region) = self.regions.next(next).copied() {
+            pace(PER_REGION);
             next = region.range.end;
             let pages = region.pages(region.range);
             if region.object == object && pages.end > from {

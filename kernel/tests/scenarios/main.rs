@@ -26,6 +26,7 @@ mod model;
 mod names;
 mod notify;
 mod out_of_line;
+mod pace;
 mod pagers;
 mod pieces;
 mod policies;
