@@ -3,6 +3,7 @@
 //! A name is a place in what a task has been told, counted from the newest: most mean
 //! something, some no longer, a few never did.
 
+use super::supplier::{PAGES, Supply};
 use crate::harness::{MEMORY, WhenFull};
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Descriptor;
@@ -97,6 +98,8 @@ pub enum Deed {
         number: u64,
         arguments: [u64; 6],
     },
+    /// The pager does something, to this task if to any.
+    Supply(Supply),
     /// A child inherits the task's memory.
     Fork,
     /// The oldest child is written to.
@@ -473,11 +476,24 @@ fn deed() -> impl Strategy<Value = Deed> {
         2 => (0..30u32).prop_map(Deed::Work),
         2 => Just(Deed::Divide),
         3 => Just(Deed::NewThread),
+        14 => supply().prop_map(Deed::Supply),
         2 => Just(Deed::Fork),
         4 => (0..24u64).prop_map(Deed::WriteToChild),
         1 => Just(Deed::EndChild),
         2 => (0..16u64, uniform6(argument())).prop_map(|(number, arguments)| Deed::Garbage { number, arguments }),
         10 => (0..30u32).prop_map(Deed::Pass),
+    ]
+}
+
+/// What the pager does: it is among the pages that others touch.
+fn supply() -> impl Strategy<Value = Supply> {
+    prop_oneof![
+        4 => Just(Supply::Hear),
+        6 => (0..PAGES).prop_map(Supply::Bring),
+        2 => (0..PAGES).prop_map(Supply::Refuse),
+        6 => (0..24u64).prop_map(Supply::Show),
+        1 => Just(Supply::GiveUp),
+        1 => Just(Supply::GoDeaf),
     ]
 }
 

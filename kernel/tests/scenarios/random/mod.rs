@@ -4,10 +4,11 @@
 //!
 //! A run is a list of acts. A failing one is shrunk and printed. Runs are the same every
 //! time, unless `PROPTEST_RNG_SEED` names another seed or `PROPTEST_CASES` asks for more.
-//! Neighbours: `deed` (what there is to do), `actor` (who does it).
+//! Neighbours: `deed` (what there is to do), `actor` (who does it), `supplier` (a pager).
 
 mod actor;
 pub mod deed;
+mod supplier;
 
 use crate::harness::{System, no_right};
 use actor::Actor;
@@ -18,6 +19,7 @@ use portolan_abi::{Capacity, Disposition, Error, Name};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngSeed};
 use std::collections::VecDeque;
+use supplier::Supplier;
 
 /// How many tasks act.
 const TASKS: usize = 3;
@@ -54,6 +56,8 @@ pub fn config(runs: u32) -> Config {
 struct World {
     system: System,
     actors: Vec<Actor>,
+    /// A task that supplies pages to them.
+    supplier: Supplier,
     /// Tasks that have inherited memory, as the first task names them.
     children: VecDeque<Name>,
 }
@@ -73,7 +77,8 @@ impl World {
             actors[this].names.push(port);
             actors[next].names.extend([door, send]);
         }
-        World { system, actors, children: VecDeque::new() }
+        let supplier = Supplier::new(&system);
+        World { system, actors, supplier, children: VecDeque::new() }
     }
 
     fn perform(&mut self, Act { task, thread, deed }: Act) {
@@ -81,6 +86,7 @@ impl World {
         match deed {
             Deed::Pass(ms) => self.system.advance_ms(ms),
             _ if !actor.lives() => *actor = Actor::new(&self.system),
+            Deed::Supply(supply) => self.supplier.perform(&self.system, actor.task.kernel_port(), supply),
             Deed::Fork => self.fork(task),
             Deed::WriteToChild(page) => self.write_to_child(page),
             Deed::EndChild => self.end_child(),
