@@ -25,6 +25,7 @@ pub struct Frames {
     returned: Option<u32>,
     free: u64,
     total: u64,
+    refused: u64,
 }
 
 /// What a frame is used for, in a word.
@@ -74,12 +75,15 @@ impl Frames {
             uses[(range.start.0 - base) as usize..(range.end.0 - base) as usize].fill(Use::FRESH);
         }
         let total = fresh.iter().map(|range| range.len() as u64).sum();
-        Ok(Frames { fresh, base, uses, returned: None, free: total, total })
+        Ok(Frames { fresh, base, uses, returned: None, free: total, total, refused: 0 })
     }
 
     /// Takes a frame, with whatever bytes it holds, for one to hold.
     pub fn allocate(&mut self) -> Option<Frame> {
-        let frame = self.take_returned().or_else(|| self.take_fresh())?;
+        let Some(frame) = self.take_returned().or_else(|| self.take_fresh()) else {
+            self.refused += 1;
+            return None;
+        };
         self.uses[(frame.0 - self.base) as usize] = Use::ONCE;
         self.free -= 1;
         Some(frame)
@@ -144,6 +148,11 @@ impl Frames {
     /// How many are free.
     pub fn available(&self) -> u64 {
         self.free
+    }
+
+    /// How often one was wanted when none was free.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// How many there are.

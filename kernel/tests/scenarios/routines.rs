@@ -8,7 +8,7 @@
 //!
 //! Neighbour: `shortage`, where the calls are many and the messages large.
 
-use crate::harness::{Mailbox, Message, Task, WhenFull, no_right};
+use crate::harness::{Mailbox, Message, Task, Until, WhenFull, no_right};
 use portolan_abi::interface::{Routine, RoutineText};
 use portolan_abi::message::Descriptor;
 use portolan_abi::notification::Kind;
@@ -440,14 +440,16 @@ fn while_the_heap_runs_out((id, call): &Entry) {
 }
 
 fn while_frames_run_out((id, call): &Entry) {
-    for count in 0..=MANY {
-        assert!(count < MANY, "{id}: frames without an end");
-        let stage = Stage::new();
-        let (result, none_left) = stage.mailbox.system.with_free_frames(count.into(), || call(&stage));
-        judge(*id, &stage, result, call);
-        // A call that could not have all it needs gives back what it had.
-        if result.is_ok() && !none_left {
-            break;
+    for until in [Until::Refused, Until::Done] {
+        for count in 0..=MANY {
+            assert!(count < MANY, "{id}: frames without an end");
+            let stage = Stage::new();
+            let (result, refused) = stage.mailbox.system.with_free_frames(count.into(), until, || call(&stage));
+            judge(*id, &stage, result, call);
+            if !refused {
+                assert_eq!(result, Ok(()), "{id}, with frames enough");
+                break;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Waiting on words of memory: who is woken, who is told, and that nobody is forgotten.
 
-use crate::harness::{MEMORY, Pending, System, Task, Thread, no_right};
+use crate::harness::{MEMORY, Pending, System, Task, Thread, Until, no_right};
 use portolan_abi::call::WordWait;
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, CreateFlags, Limits};
@@ -470,7 +470,8 @@ fn neither_waiting_nor_waking_needs_memory() {
 #[test]
 fn a_word_in_a_page_that_nobody_can_pay_for_is_a_shortage() {
     let stage = Stage::new();
-    let (ended, none_left) = stage.system.with_free_frames(0, || wait(&stage.threads[0], WORD + 2 * PAGE, 0).done());
+    let (ended, none_left) =
+        stage.system.with_free_frames(0, Until::Done, || wait(&stage.threads[0], WORD + 2 * PAGE, 0).done());
     assert!(none_left);
     assert_eq!(ended, error(Error::ResourceShortage));
 }

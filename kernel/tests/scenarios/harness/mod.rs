@@ -26,7 +26,7 @@ use portolan_abi::task::{self as routine, Limits};
 use portolan_abi::{Name, Result};
 use portolan_machine::sim::heap::{self, Fail};
 use portolan_machine::sim::{Activity, Console, Cpu, Exit, Hardware};
-use portolan_machine::{Instant, Line, VirtAddr};
+use portolan_machine::{Frame, Instant, Line, VirtAddr};
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::rc::Rc;
@@ -54,8 +54,26 @@ struct Board {
     threads: Cell<u64>,
     /// Send rights to the kernel ports of all tasks, as the first task names them.
     tasks: RefCell<Vec<Name>>,
+    /// Frames that are hidden, and what shows them again.
+    hidden: RefCell<Hidden>,
     /// Other names that the first task gives up in the end, if it has them still.
     gifts: RefCell<Vec<Name>>,
+}
+
+/// How long frames stay hidden.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Until {
+    /// Until one has been refused: whatever else the machine does finds enough.
+    Refused,
+    /// Until the work is done.
+    Done,
+}
+
+/// Frames that nobody can have, and how many refusals show them again.
+#[derive(Default)]
+struct Hidden {
+    frames: Vec<Frame>,
+    until: Option<u64>,
 }
 
 struct Running {
@@ -96,6 +114,7 @@ impl System {
             piece_ms: Cell::new(0),
             threads: Cell::new(1),
             tasks: RefCell::default(),
+            hidden: RefCell::default(),
             gifts: RefCell::default(),
         });
         let first = Task::first(&board);
@@ -247,28 +266,16 @@ impl System {
         (result, failed)
     }
 
-    /// Works while the machine has only so many free frames, and tells whether none was left.
-    /// The invariants are checked before and after: meanwhile the rest is nobody's.
-    pub fn with_free_frames<T>(&self, count: u64, work: impl FnOnce() -> T) -> (T, bool) {
-        let frames = |change: &mut dyn FnMut(&mut kernel::vm::frame::Frames)| {
-            change(&mut self.board.running.borrow_mut().kernel.vm.frames);
-        };
-        let mut hidden = Vec::new();
-        frames(&mut |frames| {
-            while frames.available() > count {
-                hidden.extend(frames.allocate());
-            }
-        });
+    /// Works while the machine has only so many free frames: until one is refused, or throughout. Tells whether
+    /// one was. The invariants are checked before and after: meanwhile the rest is nobody's.
+    pub fn with_free_frames<T>(&self, count: u64, until: Until, work: impl FnOnce() -> T) -> (T, bool) {
+        let refused = self.board.hide_frames(count, until);
         self.board.checked.set(false);
         let result = work();
-        let mut none_left = false;
-        frames(&mut |frames| {
-            none_left = frames.available() == 0;
-            hidden.drain(..).for_each(|frame| frames.free(frame));
-        });
+        self.board.show_frames();
         self.board.checked.set(true);
         self.board.check();
-        (result, none_left)
+        (result, self.board.running.borrow().kernel.vm.frames.refused() > refused)
     }
 
     /// From now on a piece of clearing away takes time, so that deadlines come in the middle.
@@ -346,7 +353,27 @@ impl Board {
         } else if self.checked.get() {
             kernel::check::all(kernel);
         }
+        if self.hidden.borrow().until.is_some_and(|until| kernel.vm.frames.refused() >= until) {
+            self.hidden.take().frames.into_iter().for_each(|frame| kernel.vm.frames.free(frame));
+        }
         cpu.activity()
+    }
+
+    /// Hides all free frames but so many; how many have been refused so far.
+    fn hide_frames(&self, count: u64, until: Until) -> u64 {
+        let frames = &mut self.running.borrow_mut().kernel.vm.frames;
+        let mut hidden = self.hidden.borrow_mut();
+        while frames.available() > count {
+            hidden.frames.extend(frames.allocate());
+        }
+        hidden.until = (until == Until::Refused).then_some(frames.refused() + 1);
+        frames.refused()
+    }
+
+    /// Shows those that are hidden still.
+    fn show_frames(&self) {
+        let frames = &mut self.running.borrow_mut().kernel.vm.frames;
+        self.hidden.take().frames.into_iter().for_each(|frame| frames.free(frame));
     }
 
     fn check(&self) {
