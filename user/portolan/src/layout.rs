@@ -56,6 +56,27 @@ pub(crate) fn write(buffer: &mut [u64], header: Header, descriptors: &[Descripto
     inline.copy_from_slice(bytes);
 }
 
+/// What there is of a message without a trailer.
+#[derive(Clone, Copy)]
+pub(crate) struct Content<'a> {
+    /// Its header.
+    pub(crate) header: &'a Header,
+    /// Its descriptors.
+    pub(crate) descriptors: &'a [Descriptor],
+    /// Its inline bytes.
+    pub(crate) bytes: &'a [u8],
+}
+
+/// Finds that; `None` if the buffer does not hold a whole message.
+#[must_use]
+pub(crate) fn content(buffer: &[u64]) -> Option<Content<'_>> {
+    let all = buffer.as_bytes();
+    let (header, rest) = Header::ref_from_prefix(all).ok()?;
+    let (descriptors, _) = <[Descriptor]>::ref_from_prefix_with_elems(rest, header.descriptors as usize).ok()?;
+    let bytes = all.get(size_of_message(descriptors.len(), 0)..header.size as usize)?;
+    Some(Content { header, descriptors, bytes })
+}
+
 /// The parts of a received message.
 #[derive(Clone, Copy)]
 pub(crate) struct Parts<'a> {
@@ -72,12 +93,9 @@ pub(crate) struct Parts<'a> {
 /// Finds the parts; `None` if the buffer does not hold a whole message with its trailer.
 #[must_use]
 pub(crate) fn parts(buffer: &[u64]) -> Option<Parts<'_>> {
-    let all = buffer.as_bytes();
-    let (header, rest) = Header::ref_from_prefix(all).ok()?;
-    let (descriptors, _) = <[Descriptor]>::ref_from_prefix_with_elems(rest, header.descriptors as usize).ok()?;
-    let size = header.size as usize;
-    let bytes = all.get(size_of_message(descriptors.len(), 0)..size)?;
-    let (trailer, _) = Trailer::ref_from_prefix(all.get(trailer_offset(size)..)?).ok()?;
+    let Content { header, descriptors, bytes } = content(buffer)?;
+    let behind = buffer.as_bytes().get(trailer_offset(header.size as usize)..)?;
+    let (trailer, _) = Trailer::ref_from_prefix(behind).ok()?;
     Some(Parts { header, descriptors, bytes, trailer })
 }
 

@@ -36,6 +36,7 @@ extern crate alloc;
 pub mod answer;
 pub mod archive;
 pub mod bootstrap;
+pub mod cached;
 pub mod classic;
 pub mod clock;
 pub mod configuration;
@@ -79,6 +80,7 @@ pub mod word;
 
 pub use answer::Unanswered;
 pub use archive::Archive;
+pub use cached::TakenBack;
 pub use exception::{Decision, Exception};
 pub use fork::{Fork, fork};
 pub use interface::MsgRpc;

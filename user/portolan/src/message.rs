@@ -121,7 +121,7 @@ impl<'a> Message<'a> {
     }
 
     /// Bytes of buffer that it takes.
-    fn size(&self) -> usize {
+    pub(crate) fn size(&self) -> usize {
         size_of_message(self.parts.len(), self.bytes.len())
     }
 

@@ -6,7 +6,6 @@ use crate::Result;
 use crate::interface::MsgRpc;
 use crate::right::{ReceiveRight, Right, SendOnceRight, SendRight};
 use crate::trap;
-use portolan_abi::port::results::PortCached;
 use portolan_abi::port::{self, Status};
 use portolan_abi::{AtFull, Capacity, Generation, Name};
 
@@ -19,28 +18,6 @@ impl SendRight {
     /// Those of the call.
     pub fn set_generation(&self, generation: Generation) -> Result<()> {
         port::port_set_generation(&MsgRpc, trap::task_self(), self.name(), generation as u32).map(drop)
-    }
-
-    /// The message that the kernel caches for the port, of this task or of this thread of its.
-    ///
-    /// # Errors
-    /// `Failure`: there is none, or it has been accepted.
-    pub fn cached(&self, thread: Option<&SendRight>) -> Result<PortCached> {
-        let thread = thread.map_or(Name::NULL, SendRight::name);
-        Ok(port::port_cached(&MsgRpc, trap::task_self(), self.name(), thread)?.results)
-    }
-
-    /// Takes the cached message back into a buffer, as it could be sent again, and returns its
-    /// size. The rights in it are this task's, by their names there.
-    ///
-    /// # Errors
-    /// Those of [`port_cached_take_back`](port::port_cached_take_back).
-    pub fn take_back(&self, thread: Option<&SendRight>, buffer: &mut [u64]) -> Result<usize> {
-        let thread = thread.map_or(Name::NULL, SendRight::name);
-        let (address, room) = (buffer.as_mut_ptr() as u64, size_of_val(buffer) as u32);
-        let task = trap::task_self();
-        let reply = port::port_cached_take_back(&MsgRpc, task, self.name(), thread, address, room, 0)?;
-        Ok(reply.results.size as usize)
     }
 }
 

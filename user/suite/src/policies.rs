@@ -10,7 +10,7 @@ use portolan::abi::message::Options;
 use portolan::abi::notification::Kind;
 use portolan::abi::port::{port_cached, port_cached_replace, port_cached_take_back};
 use portolan::abi::{AtFull, Capacity, Disposition, Error, Generation, Name};
-use portolan::{MsgRpc, classic, trap};
+use portolan::{Memory, Message as Owned, MsgRpc, ReceiveRight, Right, Taken, WhenFull, classic, trap};
 
 cases!("policies":
     a_mailbox_that_refuses,
@@ -23,6 +23,7 @@ cases!("policies":
     room_is_told_instead_of_caching,
     a_cached_message_is_looked_at_and_taken_back,
     a_cached_message_is_replaced,
+    a_cached_message_is_replaced_by_its_owner,
     each_thread_has_a_slot_if_it_says_so,
 );
 
@@ -156,6 +157,33 @@ fn a_cached_message_is_replaced() -> Verdict {
     receive_now(port)?;
     same!(receive_now(port)?.header.id, 3);
     same!(notice::now()?, Notice::accepted(port));
+    Ok(())
+}
+
+/// The same by owned rights: what the old message had moved comes back, and only once.
+fn a_cached_message_is_replaced_by_its_owner() -> Verdict {
+    let port = ReceiveRight::allocate(Capacity::Bounded(1))?;
+    let to = port.make_send()?;
+    to.send(Owned::new(1))?;
+    let (gift, extra) = (ReceiveRight::allocate(Capacity::DEFAULT)?, ReceiveRight::allocate(Capacity::DEFAULT)?);
+    let name = gift.name();
+    let mut memory = Memory::zeroed(5000)?;
+    memory.fill(7);
+    let first = Owned::new(2).text("first").right(gift).right(Right::MakeSend(&extra)).moved_memory(memory);
+    same!(to.send_or(first, WhenFull::Cache)?, Taken::Cached);
+    let mut old = to.replace_cached(None, Owned::new(3).text("second").right(extra))?;
+    same!((old.id(), old.bytes(), old.rights()), (2, b"first".as_slice(), 3));
+    same!(ReceiveRight::try_from(old.take_right(0))?.name(), name);
+    holds!(matches!(old.take_right(0), Right::Null) && matches!(old.take_right(1), Right::Null));
+    holds!(old.take_memory(2)?.iter().all(|byte| *byte == 7));
+    holds!(old.take_memory(2).is_err());
+    same!(to.cached(None)?.id, 3);
+    let back = to.take_back(None)?;
+    same!((back.id(), back.bytes()), (3, b"second".as_slice()));
+    drop(back);
+    same!(to.replace_cached(None, Owned::new(4)).map_err(|failure| failure.error).err(), Some(Error::Failure));
+    same!(port.receive()?.id(), 1);
+    holds!(notice::none());
     Ok(())
 }
 
