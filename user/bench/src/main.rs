@@ -8,7 +8,7 @@
 //! ```text
 //! counter, gauge           counting, and making figures of counts
 //! ipc, memory, footprint   what is measured
-//! hoard                    what is long, and how long interrupts are off meanwhile
+//! hoard, stretch           what is long, and how long interrupts are off meanwhile
 //! packet, peer, crowd      what it is measured with
 //! ```
 #![no_std]
@@ -26,6 +26,7 @@ mod ipc;
 mod memory;
 mod packet;
 mod peer;
+mod stretch;
 
 use core::fmt;
 use gauge::Operation;
@@ -36,7 +37,7 @@ use portolan::{Error, Failure, argument, println};
 portolan::main!(main);
 
 /// What is counted in instructions. The regions' numbers are fixed: the list may change, they may not.
-const OPERATIONS: [Operation; 25] = [
+const OPERATIONS: [Operation; 47] = [
     Operation::new::<1>("null_trap", ipc::null_trap),
     Operation::new::<2>("rpc_0", ipc::rpc::<0>),
     Operation::new::<3>(RPC, ipc::rpc::<8>),
@@ -57,11 +58,33 @@ const OPERATIONS: [Operation; 25] = [
     Operation::new::<30>("wait_refused", ipc::wait_refused::<1>),
     Operation::new::<31>("wait_refused_32", ipc::wait_refused::<{ REFUSED_MAX }>),
     Operation::new::<16>(RPC_CROWDED, ipc::rpc_crowded),
+    Operation::new::<53>("make_heir_20000", stretch::make_heir),
+    Operation::new::<66>("choose_name_100000", stretch::choose_name),
     Operation::new::<40>("end_task_100000", hoard::end_task),
     Operation::new::<41>("end_queue_100000", hoard::end_queue),
     Operation::new::<42>("end_watched_100000", hoard::end_watched),
     Operation::new::<43>("end_set_100000", hoard::end_set),
     Operation::new::<44>("unmap_64mib", hoard::unmap_pages),
+    Operation::new::<50>("protect_100000", stretch::protect_regions),
+    Operation::new::<70>("map_in_front_100000", stretch::map_in_front),
+    Operation::new::<51>("protect_64mib", stretch::protect_pages),
+    Operation::new::<52>("inherit_100000", stretch::inherit_regions),
+    Operation::new::<54>("copy_64mib", stretch::copy_pages),
+    Operation::new::<55>("copy_64mib_shared", stretch::copy_to_shared),
+    Operation::new::<56>("seal_100000", stretch::seal_object),
+    Operation::new::<57>("send_64kib", stretch::largest_message),
+    Operation::new::<58>("send_rights_1024", stretch::send_rights),
+    Operation::new::<59>("receive_rights_1024", stretch::receive_rights),
+    Operation::new::<60>("drop_rights_1024", stretch::drop_rights),
+    Operation::new::<61>("join_set_10000", stretch::join_set),
+    Operation::new::<62>("move_port_10000", stretch::move_port),
+    Operation::new::<71>("make_room_10000", stretch::make_room),
+    Operation::new::<63>("wake_word_10000", stretch::wake_word),
+    Operation::new::<64>("deadlines_10000", stretch::deadlines),
+    Operation::new::<65>("suspend_task_10000", stretch::suspend_task),
+    Operation::new::<67>("replace_100000", stretch::replace_message),
+    Operation::new::<68>("join_chain_100000", stretch::join_chain),
+    Operation::new::<69>("debug_write_4096", stretch::debug_write),
 ];
 
 /// The round trip in an empty system, and in a full one.

@@ -25,6 +25,11 @@ impl Packet {
         Header::mut_from_prefix(self.0.as_mut_bytes()).expect("the buffer is larger than a header").0
     }
 
+    /// Its first words.
+    pub(crate) fn words(&self, count: usize) -> &[u64] {
+        &self.0[..count]
+    }
+
     /// Makes it a message of this many inline bytes, whatever they are.
     pub(crate) fn address(&mut self, to: (Name, Disposition), reply: Option<Name>, bytes: usize) {
         let (remote, disposition) = to;

@@ -7,6 +7,7 @@
 use crate::Outcome;
 use crate::hoard::{self, Hoard};
 use crate::packet::Packet;
+use crate::stretch;
 use alloc::format;
 use portolan::abi::Disposition;
 use portolan::abi::message::Descriptor;
@@ -26,10 +27,12 @@ pub(crate) enum Role {
     Yield,
     /// Holds a lot, and waits.
     Hoard,
+    /// Has many threads, all of which wait.
+    Crowd,
 }
 
 impl Role {
-    const ALL: [Role; 4] = [Role::Echo, Role::Sink, Role::Yield, Role::Hoard];
+    const ALL: [Role; 5] = [Role::Echo, Role::Sink, Role::Yield, Role::Hoard, Role::Crowd];
 
     const fn name(self) -> &'static str {
         match self {
@@ -37,6 +40,7 @@ impl Role {
             Role::Sink => "sink",
             Role::Yield => "yield",
             Role::Hoard => "hoard",
+            Role::Crowd => "crowd",
         }
     }
 
@@ -49,11 +53,12 @@ impl Role {
     /// Plays it.
     pub(crate) fn play(self) -> Outcome {
         let _hoard = if self == Role::Hoard { Some(Hoard::gather()?) } else { None };
+        let _crowd = if self == Role::Crowd { Some(stretch::crowd()?) } else { None };
         let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
         bootstrap::port()?.send(Message::new(0).right(Right::MakeSend(&port)))?;
         match self {
             Role::Echo => echo(port.name()),
-            Role::Sink | Role::Hoard => sink(port.name()),
+            Role::Sink | Role::Hoard | Role::Crowd => sink(port.name()),
             Role::Yield => loop {
                 thread::yield_now();
             },
@@ -106,10 +111,19 @@ impl Peer {
         let program = Program::parse(file).map_err(|_| Error::Failure)?;
         let inbox = ReceiveRight::allocate(Capacity::DEFAULT)?;
         let (arguments, bootstrap) = (format!("role={}", role.name()), Right::MakeSend(&inbox));
-        let limits = if role == Role::Hoard { hoard::LIMITS } else { LIMITS_SMALL };
+        let limits = match role {
+            Role::Hoard => hoard::LIMITS,
+            Role::Crowd => stretch::CROWD_LIMITS,
+            Role::Echo | Role::Sink | Role::Yield => LIMITS_SMALL,
+        };
         let task = program.start(Launch { bootstrap, limits, ..Launch::new(role.name(), &arguments) })?;
         let port = inbox.receive()?.take_send(0)?;
         Ok(Peer { task, port })
+    }
+
+    /// The task.
+    pub(crate) fn task(&self) -> &Task {
+        &self.task
     }
 
     /// The name of a send right to the port that it serves.
