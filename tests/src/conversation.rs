@@ -108,9 +108,16 @@ pub const ALL: &[Conversation] = &[
             Typing { after: "== greet", text: "Bob\x03" },
             Typing { after: "has ended without a report", text: "jobs\rdemo rpc\r" },
             Typing { after: "DEMO rpc OK", text: "" },
-            Typing { after: "DONE 1 passed", text: "test host::the_clock\rexit\r" },
+            Typing { after: "DONE 1 passed", text: "test host::the_clock\rdemo servers\rexit\r" },
         ],
-        expected: &["Hello, port!", "(hello) has ended with 0", "Bob^C", "(none)", "OK host::the_clock"],
+        expected: &[
+            "Hello, port!",
+            "(hello) has ended with 0",
+            "Bob^C",
+            "(none)",
+            "OK host::the_clock",
+            "DEMO servers OK",
+        ],
     },
     Conversation {
         name: "typed::the_shell_sends_and_receives_by_hand",

@@ -1,7 +1,7 @@
 //! Commands that run programs; and what the shell is to them: their bootstrap server.
 //!
-//! A program is given the boot archive when it asks, and the privileged host port only if the person said
-//! so. What it reports at its end is kept until its task's death has been told, as a notice may overtake
+//! A program is given the boot archive when it asks, and the rest of what the shell has only if the person
+//! trusts it. What it reports at its end is kept until its task's death has been told, as a notice may overtake
 //! the report. Invariant: a program that runs in the foreground is waited for until it has ended.
 
 use crate::Shell;
@@ -19,7 +19,7 @@ use portolan::program::{Launch, Program};
 use portolan::server::{Call, Outcome, refuse};
 use portolan::service::ServiceName;
 use portolan::thread::now_ms;
-use portolan::{Answer, Error, Notice, Received, Result, Right, SendRight, Task, notification, println};
+use portolan::{Answer, Error, Notice, Received, Result, Right, SendRight, Task, bootstrap, notification, println};
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
@@ -31,9 +31,10 @@ pub(crate) const COMMANDS: &[Command] = &[
     },
     Command {
         name: "run",
-        usage: "run PROGRAM [+host] [WORD…] [&]",
+        usage: "run PROGRAM [+trust] [WORD…] [&]",
         help: "runs a program until it ends, or control-C is pressed\n\
-               The words are its arguments. With `&` at the end it is not waited for. With `+host` it is given the privileged host port.",
+               The words are its arguments. With `&` at the end it is not waited for. With `+trust` it is given what the\n\
+               shell has: the privileged host port, and the right to look after the servers.",
         takes: &[Takes::Program],
         run: |shell, words| {
             let (program, words) = words.split_first().ok_or(Wrong::Usage(""))?;
@@ -53,8 +54,8 @@ pub(crate) const COMMANDS: &[Command] = &[
         help: "plays a demonstration, or all",
         takes: &[Takes::One(DEMOS)],
         run: |shell, words| match words {
-            [] => shell.run("demos", &[]),
-            [name] => shell.run("demos", &[&format!("demo={name}")]),
+            [] => shell.run("demos", &["+trust"]),
+            [name] => shell.play(name),
             _ => Err(Wrong::Usage("")),
         },
     },
@@ -63,7 +64,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         usage: "tour",
         help: "plays some of them: mailboxes, shared memory, connections",
         takes: &[],
-        run: |shell, _| TOUR.iter().try_for_each(|name| shell.run("demos", &[&format!("demo={name}")])),
+        run: |shell, _| TOUR.iter().try_for_each(|name| shell.play(name)),
     },
     Command {
         name: "test",
@@ -72,7 +73,7 @@ pub(crate) const COMMANDS: &[Command] = &[
                Those that need the machine to themselves, as the console's, fail while servers have its devices.",
         takes: &[],
         run: |shell, words| match words {
-            [name] => shell.run("suite", &["+host", &format!("test={name}")]),
+            [name] => shell.run("suite", &["+trust", &format!("test={name}")]),
             _ => Err(Wrong::Usage("")),
         },
     },
@@ -92,6 +93,7 @@ const DEMOS: &[&str] = &[
     "greet",
     "pager",
     "rpc",
+    "servers",
     "shared",
 ];
 const TOUR: &[&str] = &["capacities", "full", "shared", "alpc"];
@@ -104,7 +106,7 @@ pub(crate) struct Child {
     task: Task,
     id: u64,
     name: String,
-    /// Whether it is given the privileged host port.
+    /// Whether it is given the privileged host port, and the right to look after the servers.
     trusted: bool,
     /// Nobody waits for it.
     in_background: bool,
@@ -160,11 +162,16 @@ fn jobs(shell: &mut Shell, words: &[&str]) -> Done {
 }
 
 impl Shell {
+    /// Plays a demo. There is one about the servers themselves, so it is trusted with them.
+    fn play(&mut self, name: &str) -> Done {
+        self.run("demos", &["+trust", &format!("demo={name}")])
+    }
+
     /// Runs a program as the words after its name say.
     fn run(&mut self, name: &str, words: &[&str]) -> Done {
-        let trusted = words.contains(&"+host");
+        let trusted = words.contains(&"+trust");
         let in_background = words.last() == Some(&"&");
-        let arguments: Vec<&str> = words.iter().copied().filter(|word| !["+host", "&"].contains(word)).collect();
+        let arguments: Vec<&str> = words.iter().copied().filter(|word| !["+trust", "&"].contains(word)).collect();
         let file =
             self.archive.file(name).ok_or_else(|| format!("there is no program `{name}`; `programs` lists them"))?;
         let program = Program::parse(file).map_err(|defect| format!("`{name}` is no program: {defect}"))?;
@@ -239,6 +246,12 @@ impl Shell {
     fn child(&mut self, task: u64) -> Option<&mut Child> {
         self.children.iter_mut().find(|child| child.id == task)
     }
+
+    /// Whether a task may have what the shell has.
+    fn trusted(&mut self, task: u64) -> Result<()> {
+        let trusted = self.child(task).is_some_and(|child| child.trusted);
+        if trusted { Ok(()) } else { Err(Error::NoAccess) }
+    }
 }
 
 /// What the shell gives to a program.
@@ -254,8 +267,8 @@ fn limits() -> Result<Limits> {
 
 impl routine::Server for Shell {
     fn host(&mut self, call: &mut Call<'_, Host>) -> Outcome<Host> {
-        let trusted = self.child(call.sender()).is_some_and(|child| child.trusted);
-        if trusted { Ok(self.host.try_clone()?) } else { Err(Error::NoAccess.into()) }
+        self.trusted(call.sender())?;
+        Ok(self.host.try_clone()?)
     }
 
     fn archive(&mut self, call: &mut Call<'_, Archive>) -> Outcome<Archive> {
@@ -284,8 +297,9 @@ impl routine::Server for Shell {
         Err(Error::NoAccess.into())
     }
 
-    fn control(&mut self, _: &mut Call<'_, Control>) -> Outcome<Control> {
-        Err(Error::NoAccess.into())
+    fn control(&mut self, call: &mut Call<'_, Control>) -> Outcome<Control> {
+        self.trusted(call.sender())?;
+        Ok(bootstrap::control()?)
     }
 
     fn other(&mut self, message: &mut Received) -> Answer<'static> {
