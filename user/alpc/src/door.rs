@@ -100,8 +100,8 @@ fn shown(mut answer: Received, required: SecurityToken) -> Result<SendRight> {
     if answer.token() != required {
         return Err(Status::ServerSidMismatch);
     }
-    match answer.take_right(0) {
-        Right::Send(door) => Ok(door),
+    match (answer.message_type(), answer.take_right(0)) {
+        (Type::ConnectionReply, Right::Send(door)) => Ok(door),
         _ => Err(Status::ReplyMessageMismatch),
     }
 }

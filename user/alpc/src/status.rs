@@ -30,7 +30,8 @@ macro_rules! statuses {
 }
 
 statuses! {
-    /// The wait was ended by `thread_abort`, which it had allowed ([`SendFlags::WAIT_ALERTABLE`](crate::SendFlags::WAIT_ALERTABLE)).
+    /// The wait was ended by `thread_abort`, as it allowed
+    /// ([`SendFlags::WAIT_ALERTABLE`](crate::SendFlags::WAIT_ALERTABLE)).
     Alerted = 0x0000_0101, "STATUS_ALERTED";
     /// Nothing came in time.
     Timeout = 0x0000_0102, "STATUS_TIMEOUT";

@@ -1,4 +1,4 @@
-//! Lesson 12: ALPC. A client connects, is let in or turned away, asks, is asked back, and either side hears of the other's end.
+//! Lesson 12: ALPC. A client connects, is let in or turned away, asks, is asked back; either side hears of the other's end.
 //!
 //! The server is found by its name. It lets in who knows the word, and refuses others, saying why. Asked for a price it
 //! has a question itself: a callback, which the client answers in the middle of its own request. When a client dies the

@@ -310,12 +310,17 @@ fn a_server_that_never_says_who_it_is() -> Verdict {
     let (ended, in_time) = connects.join()?;
     same!(ended, Some(Status::Timeout));
     in_time?;
-    // One that ends, and one that answers something else.
+    // One that ends, one that answers something else, and one that only says the question again.
     let connects = requiring(silent.make_send()?, user(0))?;
     drop((silent.receive()?, silent.receive()?));
     same!(connects.join()?.err(), Some(Status::PortConnectionRefused));
     let connects = requiring(silent.make_send()?, user(0))?;
     silent.receive()?.answer(raw(Type::ConnectionReply as u16, b"", &[]))?;
+    same!(connects.join()?.err(), Some(Status::ReplyMessageMismatch));
+    let connects = requiring(silent.make_send()?, user(0))?;
+    let mut question = silent.receive()?;
+    let header: PortMessage = question.value()?;
+    question.answer(portolan::Message::new(0).value(header).right(Right::MakeSend(&silent)))?;
     same!(connects.join()?.err(), Some(Status::ReplyMessageMismatch));
     Ok(())
 }
