@@ -50,6 +50,8 @@ impl Stage {
     fn new() -> Stage {
         let mailbox = Mailbox::full(Capacity::Bounded(1));
         let Mailbox { system, sender, receiver, .. } = &mailbox;
+        // What is made here is made in the same way each time.
+        system.check_steps(false);
         let first = system.first();
         let thread = sender.thread();
         let known_as = sender.give(first, thread.thread_self(), Disposition::CopySend);
@@ -70,6 +72,7 @@ impl Stage {
             .expect("mapped");
         let handler = receiver.port(Capacity::DEFAULT);
         thread.load(BUFFERS, 1);
+        system.check_steps(true);
         Stage { thread, known_as, own, to_own, set, member, to_member, other_set, pager, control, handler, mailbox }
     }
 
