@@ -93,7 +93,7 @@ errors! {
     InUse = 42, "KERN_IN_USE";
     /// The deadline has come.
     TimedOut = 49, "KERN_OPERATION_TIMED_OUT";
-    /// The word is not what was expected.
+    /// The word, or the size, is not what was expected.
     ValueDiffers = 60, "KERN_VALUE_DIFFERS";
     /// There is no routine with this message id behind this port.
     BadId = -303, "MIG_BAD_ID";

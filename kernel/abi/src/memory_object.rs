@@ -62,6 +62,12 @@ interface! {
     /// the order of their ids. `count` is how many are listed; with fewer than [`MAPPERS_LISTED`]
     /// there are no more. Takes time with the tasks and mappings of the machine.
     6 mappers / Mappers (after: u64) -> (count: u64, list: [Mapper; MAPPERS_LISTED]);
+
+    /// Sets the object's size as [`set_size`] does, but only if it is `from` now. Who has looked at the size and
+    /// wants another for that reason undoes nothing that somebody else has done meanwhile.
+    ///
+    /// As for `set_size`; and `ValueDiffers`: it has another size.
+    7 change_size / ChangeSize (from: u64, to: u64) -> ();
 }
 
 /// What [`info`] returns.

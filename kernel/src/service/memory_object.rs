@@ -49,6 +49,13 @@ pub(super) fn handle(
             require_write(allowed)?;
             set_size(k, object, request.size)
         }
+        Request::ChangeSize(request) => {
+            require_write(allowed)?;
+            if k.vm.objects[object].size() != request.from {
+                return Err(Error::ValueDiffers);
+            }
+            set_size(k, object, request.to)
+        }
         Request::Reserve(request) => {
             require_write(allowed)?;
             reserve(k, object, request.offset, request.size)

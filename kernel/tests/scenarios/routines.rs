@@ -181,6 +181,10 @@ const ROUTINES: &[Entry] = &[
     (memory_object::Info::ID, |s| memory_object::info(&*s.mailbox.sender, s.object).map(drop)),
     (memory_object::Derive::ID, |s| memory_object::derive(&*s.mailbox.sender, s.object, 1, 0).map(drop)),
     (memory_object::SetSize::ID, |s| memory_object::set_size(&*s.mailbox.sender, s.object, 65 * PAGE).map(drop)),
+    (memory_object::ChangeSize::ID, |s| {
+        let size = memory_object::info(&*s.mailbox.sender, s.object)?.results.info.size;
+        memory_object::change_size(&*s.mailbox.sender, s.object, size, 65 * PAGE).map(drop)
+    }),
     (memory_object::Reserve::ID, |s| memory_object::reserve(&*s.mailbox.sender, s.object, 0, 1).map(drop)),
     (memory_object::Seal::ID, |s| memory_object::seal(&*s.mailbox.sender, s.object, 7, 0).map(drop)),
     (memory_object::Mappers::ID, |s| memory_object::mappers(&*s.mailbox.sender, s.object, 0).map(drop)),

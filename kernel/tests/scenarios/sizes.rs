@@ -73,6 +73,25 @@ fn what_an_object_grows_by_is_zero_and_what_it_shrinks_by_is_gone() {
 }
 
 #[test]
+fn a_size_is_changed_only_from_what_it_was_thought_to_be() {
+    let system = System::boot();
+    let task = system.task("task");
+    let object = object(&task, 2 * PAGE);
+    let change = |from, to| memory_object::change_size(&*task, object, from, to).map(|_| ());
+    assert_eq!(change(PAGE, 3 * PAGE), Err(Error::ValueDiffers));
+    assert_eq!((change(2 * PAGE, 3 * PAGE), size(&task, object)), (Ok(()), 3 * PAGE));
+    assert_eq!((change(2 * PAGE, PAGE), size(&task, object)), (Err(Error::ValueDiffers), 3 * PAGE));
+    // All else is as if it were set.
+    assert_eq!(change(3 * PAGE, SIZE_MAX + 1), Err(Error::InvalidArgument));
+    map(&task, object, 3 * PAGE, MapFlags::empty()).expect("mapped");
+    assert_eq!(change(3 * PAGE, 5), Err(Error::InUse));
+    assert_eq!(seal(&task, object, Seals::GROW), Ok(()));
+    assert_eq!((change(3 * PAGE, 4 * PAGE), change(3 * PAGE, 3 * PAGE)), (Err(Error::NoAccess), Ok(())));
+    let reader = memory_object::derive(&*task, object, Protection::READ.bits(), 0).expect("a right").rights[0];
+    assert_eq!(memory_object::change_size(&*task, reader, 0, 0).map(|_| ()), Err(Error::ProtectionFailure));
+}
+
+#[test]
 fn a_tree_of_pages_grows_with_its_object() {
     let system = System::boot();
     let task = system.task("task");

@@ -69,6 +69,14 @@ impl MemoryObject {
         memory_object::set_size(&MsgRpc, self.0.name(), size).map(drop)
     }
 
+    /// Sets its size as [`set_size`](MemoryObject::set_size) does, but only if it is `from` now.
+    ///
+    /// # Errors
+    /// Those of `set_size`; `ValueDiffers`: it has another.
+    pub fn change_size(&self, from: u64, to: u64) -> Result<()> {
+        memory_object::change_size(&MsgRpc, self.0.name(), from, to).map(drop)
+    }
+
     /// Gives all pages that these bytes are in frames, so that touching them needs none later.
     ///
     /// # Errors

@@ -159,6 +159,7 @@ pub enum Request {
     CreateObject(Pages),
     Derive(Protection),
     SetSize(u64),
+    ChangeSize(u64, u64),
     Reserve(Pages),
     Seal(u32),
     Map(Pages, Option<Known>, Protection, MapFlags),
@@ -363,6 +364,9 @@ impl Request {
                 of::<memory_object::Derive>(memory_object::arguments::Derive { protection, reserved })
             }
             Request::SetSize(size) => of::<memory_object::SetSize>(memory_object::arguments::SetSize { size }),
+            Request::ChangeSize(from, to) => {
+                of::<memory_object::ChangeSize>(memory_object::arguments::ChangeSize { from, to })
+            }
             Request::Reserve(Pages { first, count }) => {
                 let (offset, size) = (first * PAGE_SIZE as u64, count * PAGE_SIZE as u64);
                 of::<memory_object::Reserve>(memory_object::arguments::Reserve { offset, size })
@@ -552,6 +556,8 @@ fn request() -> BoxedStrategy<Deed> {
         4 => given().prop_map(Request::Insert),
         4 => protection().prop_map(Request::Derive),
         4 => (0..24 * PAGE_SIZE as u64).prop_map(Request::SetSize),
+        // Sizes that often are the one that it has.
+        2 => (0..8_u64, 0..8_u64).prop_map(|(from, to)| Request::ChangeSize(from * PAGE, to * PAGE)),
         1 => pages().prop_map(Request::Reserve),
         1 => (0..9u32).prop_map(Request::Seal),
         2 => capacity().prop_map(Request::Allocate),
