@@ -7,6 +7,7 @@
 //! semaphore, mutex, condition, barrier, rwlock, once   in words of shared memory, without a call while nobody waits
 //! queue      message queues, kept by a server
 //! shared_memory, descriptor, mapping   shared memory: its names, kept by a server; what is open; what is mapped
+//! named_semaphore   semaphores by name, kept by the same server
 //! ```
 //!
 //! No call here needs unsafe code; `user/c` puts the standard C names over them.
@@ -23,6 +24,7 @@ mod identity;
 pub mod mapping;
 pub mod mode;
 mod mutex;
+mod named_semaphore;
 mod object_name;
 mod once;
 pub mod queue;
@@ -33,12 +35,13 @@ mod time;
 
 pub use barrier::{Arrival, BARRIER_WORDS, Barrier};
 pub use condition::{CONDITION_WORDS, Condition};
-pub use descriptor::{Descriptor, close, fstat, ftruncate};
+pub use descriptor::{Descriptor, close, fstat, ftruncate, posix_fallocate};
 pub use errno::{Errno, Result};
 pub use identity::{created_mode, getegid, geteuid, getgid, getuid, umask};
 pub use mapping::{mmap, mprotect, msync, munmap};
 pub use mode::{Mode, Wish};
 pub use mutex::{Kind, MUTEX_WORDS, Mutex, Robustness};
+pub use named_semaphore::{NamedSemaphore, sem_open, sem_unlink};
 pub use object_name::{NAME_MAX, ObjectName};
 pub use once::Once;
 pub use queue::MessageQueue;

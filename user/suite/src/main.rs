@@ -11,7 +11,7 @@
 //! hand, peer, bare, asm            other threads, other tasks, the processor itself
 //! system                           servers of a case's own
 //! ipc rights names capacity notify policies requests sets deadlock death vm copies out_of_line fault exception cpu
-//! task suspend fork state thread account host device server console services clock_server loader words posix_sync posix_mq posix_shm bad_input alpc (and in it: waits, names, random) meta   the cases
+//! task suspend fork state thread account host device server console services clock_server loader words posix_sync posix_mq posix_shm posix_sem bad_input alpc (and in it: waits, names, random) meta   the cases
 //! ```
 #![no_std]
 #![no_main]
@@ -52,6 +52,7 @@ mod peer;
 mod policies;
 mod port;
 mod posix_mq;
+mod posix_sem;
 mod posix_shm;
 mod posix_sync;
 mod protocol;
@@ -109,6 +110,7 @@ const CASES: &[&[Case]] = &[
     posix_sync::CASES,
     posix_mq::CASES,
     posix_shm::CASES,
+    posix_sem::CASES,
     services::CASES,
     clock_server::CASES,
     loader::CASES,

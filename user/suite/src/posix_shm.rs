@@ -11,12 +11,16 @@ use crate::{cases, holds, same};
 use alloc::format;
 use alloc::vec::Vec;
 use portolan::abi::exception::Kind;
-use portolan::abi::memory_object::SIZE_MAX;
+use portolan::abi::memory_object::{Mapper, SIZE_MAX, Seals};
 use portolan::abi::message::SecurityToken;
 use portolan::abi::task::SpecialPort;
 use portolan::interface::MsgRpc;
-use portolan::{Capacity, Decision, Error, Exception, ReceiveRight, Right, SendRight, Task, host};
-use portolan_posix::descriptor::{OPEN_MAX, Status};
+use portolan::thread::spawn;
+use portolan::{
+    Capacity, Decision, Error, Exception, MemoryObject, Message, Protection, ReceiveRight, Right, SendRight, Task,
+    host, name_server,
+};
+use portolan_posix::descriptor::{self, OPEN_MAX, Status, adopt, mappers, seal, seals};
 use portolan_posix::mapping::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MS_ASYNC,
     MS_INVALIDATE, MS_SYNC, PROT_EXEC, PROT_NONE, PROT_READ, PROT_WRITE,
@@ -24,7 +28,7 @@ use portolan_posix::mapping::{
 use portolan_posix::shared_memory::{O_CREAT, O_EXCL, O_RDONLY, O_RDWR, O_TRUNC, Space, list};
 use portolan_posix::{
     Descriptor, Errno, Result, close, fstat, ftruncate, getegid, geteuid, getgid, getuid, mmap, mprotect, msync,
-    munmap, shm_open, shm_unlink, umask,
+    munmap, posix_fallocate, sem_open, shm_open, shm_unlink, umask,
 };
 
 cases!("posix_shm":
@@ -59,6 +63,16 @@ cases!("posix_shm":
     a_killed_server_is_another_with_no_names,
     a_stopped_server_is_an_error,
     objects_are_listed,
+    what_is_allocated_is_there,
+    an_allocation_that_fails_has_not_grown_the_object,
+    an_allocation_keeps_what_a_peer_grows_by,
+    a_server_without_memory_says_so,
+    a_request_that_is_lost_is_an_error,
+    a_sealed_object_keeps_its_size,
+    a_sealed_object_is_not_written,
+    an_object_is_a_right_in_a_message,
+    a_right_to_something_else_is_refused,
+    who_maps_an_object_is_told,
 );
 
 const SHARED_READ_WRITE: (u32, u32) = (PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -618,5 +632,172 @@ fn objects_are_listed() -> Verdict {
     }
     same!(fstat(object).map(|status| status.id), Ok(all[5].id));
     same!(list(Space::Semaphores), Ok(Vec::new()));
+    Ok(())
+}
+
+fn what_is_allocated_is_there() -> Verdict {
+    let _system = System::start()?;
+    let object = made(b"/a", 5)?;
+    let reader = shm_open(b"/a", O_RDONLY, 0).map_err(of)?;
+    for (offset, length, why) in [
+        (-1, 1, Errno::Invalid),
+        (0, 0, Errno::Invalid),
+        (0, -1, Errno::Invalid),
+        (i64::MAX, i64::MAX, Errno::FileTooBig),
+        (SIZE_MAX as i64, 1, Errno::FileTooBig),
+    ] {
+        same!(posix_fallocate(object, offset, length), Err(why));
+    }
+    same!(posix_fallocate(reader, 0, 1), Err(Errno::BadDescriptor));
+    same!(posix_fallocate(Descriptor(99), 0, 1), Err(Errno::BadDescriptor));
+    let shape = || fstat(object).map(|status| (status.size, status.blocks / 8));
+    same!(posix_fallocate(object, PAGE as i64 - 1, 2), Ok(()));
+    same!(shape(), Ok((PAGE + 1, 2)));
+    same!((posix_fallocate(object, 0, 8), shape()), (Ok(()), Ok((PAGE + 1, 2))));
+    same!((posix_fallocate(object, 5 * PAGE as i64, 1), shape()), (Ok(()), Ok((5 * PAGE + 1, 3))));
+    let address = map(object, 6 * PAGE, SHARED_READ).map_err(of)?;
+    holds!(space::is_zero(address, 6 * PAGE));
+    Ok(())
+}
+
+fn an_allocation_that_fails_has_not_grown_the_object() -> Verdict {
+    let _system = System::start()?;
+    let object = made(b"/a", PAGE)?;
+    same!(posix_fallocate(object, 0, 1 << 30), Err(Errno::NoSpace));
+    same!(fstat(object).map(|status| status.size), Ok(PAGE));
+    // What it took it has given back.
+    same!(posix_fallocate(object, 0, 16 * PAGE as i64), Ok(()));
+    Ok(())
+}
+
+fn an_allocation_keeps_what_a_peer_grows_by() -> Verdict {
+    const ROUNDS: i64 = 200;
+    let _system = System::start()?;
+    let object = made(b"/a", 0)?;
+    let peer = spawn(move || (0..ROUNDS).try_for_each(|round| posix_fallocate(object, 2 * round + 1, 1)))?;
+    let mut seen = 0;
+    for round in 0..ROUNDS {
+        same!(posix_fallocate(object, 2 * round, 1), Ok(()));
+        let size = fstat(object).map_err(of)?.size;
+        holds!(size >= seen && size > 2 * round as u64, size, seen);
+        seen = size;
+    }
+    same!(peer.join()?, Ok(()));
+    same!(fstat(object).map(|status| status.size), Ok(2 * ROUNDS as u64));
+    Ok(())
+}
+
+fn a_server_without_memory_says_so() -> Verdict {
+    let _system = System::start()?;
+    let hungry = made(b"/hungry", 0)?;
+    // Frames, until there are none.
+    let taken = (0..4096).take_while(|page| posix_fallocate(hungry, page * PAGE as i64, 1).is_ok()).count();
+    holds!(taken > 50 && taken < 4096, taken);
+    same!(sem_open(b"/s", O_CREAT, 0o600, 1).map(drop), Err(Errno::NoSpace));
+    // What was refused is not there, and what is given back can be had again.
+    same!(sem_open(b"/s", 0, 0, 0).map(drop), Err(Errno::NoEntry));
+    same!(ftruncate(hungry, 0), Ok(()));
+    same!(sem_open(b"/s", O_CREAT, 0o600, 1).map(drop), Ok(()));
+    Ok(())
+}
+
+fn a_request_that_is_lost_is_an_error() -> Verdict {
+    // A server that dies with the request in its hand is told by the kernel.
+    let server = ReceiveRight::allocate(Capacity::DEFAULT)?;
+    name_server::adopt(server.make_send()?);
+    let opens = spawn(|| shm_open(b"/a", O_RDWR, 0))?;
+    drop(server.receive()?);
+    same!(opens.join()?, Err(Errno::InputOutput));
+    let unlinks = spawn(|| shm_unlink(b"/a"))?;
+    let asked = server.receive()?;
+    drop(server);
+    drop(asked);
+    same!(unlinks.join()?, Err(Errno::InputOutput));
+    Ok(())
+}
+
+fn a_sealed_object_keeps_its_size() -> Verdict {
+    let _system = System::start()?;
+    let object = made(b"/a", 2 * PAGE)?;
+    let reader = shm_open(b"/a", O_RDONLY, 0).map_err(of)?;
+    same!(seal(reader, Seals::GROW), Err(Errno::Permission));
+    same!(seal(Descriptor(9), Seals::GROW), Err(Errno::BadDescriptor));
+    same!((seal(object, Seals::SHRINK), seals(reader)), (Ok(()), Ok(Seals::SHRINK)));
+    same!((ftruncate(object, PAGE as i64), ftruncate(object, 3 * PAGE as i64)), (Err(Errno::Permission), Ok(())));
+    same!(shm_open(b"/a", O_RDWR | O_TRUNC, 0), Err(Errno::Permission));
+    same!((seal(object, Seals::GROW), seals(object)), (Ok(()), Ok(Seals::SHRINK | Seals::GROW)));
+    same!(ftruncate(object, 4 * PAGE as i64), Err(Errno::Permission));
+    same!(posix_fallocate(object, 0, 4 * PAGE as i64), Err(Errno::Permission));
+    same!((posix_fallocate(object, 0, 3 * PAGE as i64), ftruncate(object, 3 * PAGE as i64)), (Ok(()), Ok(())));
+    Ok(())
+}
+
+fn a_sealed_object_is_not_written() -> Verdict {
+    let _system = System::start()?;
+    let object = made(b"/a", PAGE)?;
+    let writable = map(object, PAGE, SHARED_READ_WRITE).map_err(of)?;
+    asm::store(writable, 4);
+    same!(seal(object, Seals::WRITE), Err(Errno::Busy));
+    same!((munmap(writable, PAGE), seal(object, Seals::WRITE)), (Ok(()), Ok(())));
+    same!(map(object, PAGE, SHARED_READ_WRITE), Err(Errno::Permission));
+    let again = shm_open(b"/a", O_RDWR, 0).map_err(of)?;
+    same!(map(again, PAGE, SHARED_READ_WRITE), Err(Errno::Permission));
+    let address = map(object, PAGE, SHARED_READ).map_err(of)?;
+    same!((mprotect(address, PAGE, PROT_READ | PROT_WRITE), asm::load(address)), (Err(Errno::Access), 4));
+    // A copy is another's memory.
+    asm::store(map(object, PAGE, (PROT_READ | PROT_WRITE, MAP_PRIVATE)).map_err(of)?, 5);
+    Ok(())
+}
+
+fn an_object_is_a_right_in_a_message() -> Verdict {
+    let _system = System::start()?;
+    let named = made(b"/a", PAGE)?;
+    asm::store(map(named, PAGE, SHARED_READ_WRITE).map_err(of)?, 11);
+    same!(shm_unlink(b"/a"), Ok(()));
+    let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+    let _registration = name_server::register("inbox", &port.make_send()?)?;
+    let child = || {
+        let to = name_server::look_up("inbox").map_err(|_| Errno::Fault)?;
+        // It takes no name, and no server, to give it on; or to give on less of it.
+        let whole = descriptor::object(named)?;
+        let part = whole.derive(Protection::READ).map_err(|_| Errno::Fault)?;
+        to.send(Message::new(0).right(whole.into_right()).right(part.into_right())).map_err(|_| Errno::Fault)?;
+        Ok::<_, Errno>(1)
+    };
+    same!(code_of(LIMITS, || child().unwrap_or(0))?, 1);
+    let mut message = port.receive()?;
+    let [writer, reader] = [0, 1].map(|number| message.take_send(number).map(MemoryObject::from_right));
+    let (writer, reader) = (adopt(writer?).map_err(of)?, adopt(reader?).map_err(of)?);
+    same!(close(named), Ok(()));
+    same!(map(reader, PAGE, SHARED_READ_WRITE), Err(Errno::Access));
+    same!(map(reader, PAGE, (PROT_EXEC, MAP_SHARED)), Err(Errno::Access));
+    same!((ftruncate(reader, 0), ftruncate(writer, 2 * PAGE as i64)), (Err(Errno::Invalid), Ok(())));
+    same!(asm::load(map(reader, 2 * PAGE, SHARED_READ).map_err(of)?), 11);
+    let owner = SecurityToken::default();
+    same!(fstat(reader), Ok(Status { id: 0, size: 2 * PAGE, blocks: 8, mode: 0, owner }));
+    Ok(())
+}
+
+fn a_right_to_something_else_is_refused() -> Verdict {
+    // Asked as an object, this port would never answer.
+    let port = ReceiveRight::allocate(Capacity::DEFAULT)?;
+    same!(adopt(MemoryObject::from_right(port.make_send()?)), Err(Errno::NotMappable));
+    same!(adopt(MemoryObject::from_right(Task::this().right().try_clone()?)), Err(Errno::NotMappable));
+    // Neither has taken a descriptor.
+    same!(adopt(MemoryObject::create(PAGE)?), Ok(Descriptor(3)));
+    Ok(())
+}
+
+fn who_maps_an_object_is_told() -> Verdict {
+    let _system = System::start()?;
+    let object = made(b"/a", 4 * PAGE)?;
+    same!(mappers(object), Ok(Vec::new()));
+    let me = Task::this().info()?.id;
+    let address = map(object, 3 * PAGE, SHARED_READ).map_err(of)?;
+    same!(mappers(object), Ok(alloc::vec![Mapper { task: me, size: 3 * PAGE }]));
+    // A child has what is shared; it ends, and has it no more.
+    let seen = code_of(LIMITS, || mappers(object).map_or(0, |all| all.len() as u32))?;
+    same!((seen, mappers(object).map(|all| all.len())), (2, Ok(1)));
+    same!((munmap(address, 3 * PAGE), mappers(object)), (Ok(()), Ok(Vec::new())));
     Ok(())
 }
