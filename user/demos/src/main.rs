@@ -22,6 +22,7 @@ mod full;
 mod generations;
 mod greet;
 mod pager;
+mod posix;
 mod rpc;
 mod servers;
 mod shared;
@@ -39,7 +40,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 13] = [
+const DEMOS: [Demo; 14] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -73,6 +74,7 @@ const DEMOS: [Demo; 13] = [
     Demo { name: "fork", title: "a task copies itself", lead: fork::lead, role: fork::role },
     Demo { name: "alpc", title: "a connection, as Windows has it", lead: alpc::lead, role: alpc::role },
     Demo { name: "servers", title: "a server is killed, and comes back", lead: servers::lead, role: servers::role },
+    Demo { name: "posix", title: "shared memory by a name", lead: posix::lead, role: posix::role },
 ];
 
 /// Played only by its name.

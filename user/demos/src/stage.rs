@@ -12,6 +12,7 @@ use portolan::abi::interface::Routine;
 use portolan::bootstrap::routine::{Exit, arguments};
 use portolan::program::{Launch, Program};
 use portolan::{Error, Failure, Message, Notice, Received, Result, Right, SendRight, Task, bootstrap, notification};
+use portolan_posix::Errno;
 
 /// How long a lead waits for its roles, in ms.
 const PATIENCE_MS: u32 = 5000;
@@ -38,6 +39,8 @@ impl fmt::Display for Speaker {
 pub(crate) enum Wrong {
     /// A call failed that should not have.
     Call(Error),
+    /// The same, of POSIX's calls.
+    Posix(Errno),
     /// Something came out otherwise than the lesson says.
     Result(&'static str),
 }
@@ -51,6 +54,12 @@ impl From<Error> for Wrong {
     }
 }
 
+impl From<Errno> for Wrong {
+    fn from(errno: Errno) -> Wrong {
+        Wrong::Posix(errno)
+    }
+}
+
 impl From<Failure<'_>> for Wrong {
     fn from(failure: Failure<'_>) -> Wrong {
         Wrong::Call(failure.error)
@@ -61,6 +70,7 @@ impl fmt::Display for Wrong {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Wrong::Call(error) => write!(f, "a call failed with {}", error.classic_name()),
+            Wrong::Posix(errno) => write!(f, "a call failed with {errno:?}"),
             Wrong::Result(what) => f.write_str(what),
         }
     }
