@@ -3,7 +3,7 @@
 //! How many instructions lie between is measured on the real machine (`make bench`); here, that none of the
 //! loops forgets to say what it has done.
 
-use crate::harness::{Mailbox, Message, System, Task, WhenFull, no_right};
+use crate::harness::{Mailbox, Message, System, Task, Thread, WhenFull, no_right};
 use portolan_abi::message::{Descriptor, RIGHTS_MAX};
 use portolan_abi::task::{self as routine, CreateFlags, Limits};
 use portolan_abi::vm::{self, Inheritance, MapFlags};
@@ -97,10 +97,10 @@ fn while_pages_are_copied_or_kept_from_writing() {
         map(task, THERE + (1 << 30), 1024, no_right(), Inheritance::Copy);
         touch(task, THERE + (1 << 30), 1);
         touch(task, THERE + (1 << 30) + 1023 * PAGE, 1);
-        let limited = vm::vm_protect;
+        let (limited, thread): (_, &Thread) = (vm::vm_protect, task);
         let protected = times(|| {
             for bits in [Protection::READ.bits(), USABLE].into_iter().cycle().take(10) {
-                limited(&**task, own, THERE + (1 << 30), 1024 * PAGE, bits, 0).expect("all there");
+                limited(thread, own, THERE + (1 << 30), 1024 * PAGE, bits, 0).expect("all there");
             }
         });
         assert!(protected >= 7, "{protected}");
