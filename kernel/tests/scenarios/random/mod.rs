@@ -109,7 +109,8 @@ impl World {
         let Some(child) = self.children.front() else { return };
         let data = [0xcc; INLINE_MAX];
         match vm::vm_poke(&**self.system.first(), *child, deed::page_address(page) + 100, 50, data) {
-            Ok(_) | Err(Error::InvalidAddress | Error::ProtectionFailure | Error::ResourceShortage) => {}
+            Ok(_)
+            | Err(Error::InvalidAddress | Error::ProtectionFailure | Error::ResourceShortage | Error::MemoryError) => {}
             Err(error) => panic!("{error:?}"),
         }
     }
