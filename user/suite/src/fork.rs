@@ -24,8 +24,8 @@ cases!("fork":
 );
 
 /// What a child may spend, out of what a case may.
-pub(crate) const LIMITS: Limits = Limits { memory: 300 << 10, ports: 32, frames: 1500 };
-const SMALLER: Limits = Limits { memory: 140 << 10, ports: 10, frames: 700 };
+pub(crate) const LIMITS: Limits = Limits { memory: 330 << 10, ports: 32, frames: 1800 };
+const SMALLER: Limits = Limits { memory: 150 << 10, ports: 10, frames: 850 };
 
 /// Forks; the child ends with what `child` returns, and so does this call, in the parent.
 pub(crate) fn code_of(limits: Limits, child: impl FnOnce() -> u32) -> Result<u32, Failure> {
