@@ -193,6 +193,8 @@ fn reply(
     answer.body[..size_of::<ReplyHead>()].copy_from_slice(head.as_bytes());
     if result.is_err() {
         answer.body.truncate(size_of::<ReplyHead>());
+        // Room that was made for memory is no part of a refusal, and would be kept with it.
+        answer.enclosures = Vec::new();
     }
     let number = k.next_number();
     let mut envelope = Envelope::from_kernel(number, request.id.wrapping_add(REPLY_OFFSET), answer.body.len());

@@ -1,12 +1,13 @@
 //! Copies of memory: within a task, of an object, and for a child. Nothing that is
 //! written after shows on the other side, and no bytes move before that.
 
-use crate::harness::{MEMORY, ORDINARY, System, Task, Thread, no_right};
-use portolan_abi::interface::{Region, Reply};
+use crate::harness::{MEMORY, Message, ORDINARY, System, Task, Thread, WhenFull, no_right};
+use portolan_abi::interface::{Region, Reply, Routine};
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, CreateFlags, Limits};
 use portolan_abi::vm::{self, INLINE_MAX, Inheritance, MapFlags, RegionInfo, Statistics};
-use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Protection, Result};
+use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result};
+use zerocopy::IntoBytes;
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const HERE: u64 = 0x5000_0000;
@@ -509,6 +510,17 @@ fn memory_of_another_task_is_read_and_written_in_any_size_out_of_line() {
     assert_eq!(write(Descriptor::port(door, Disposition::CopySend as u8)), Err(Error::BadArguments));
     protect(&two, HERE, 1, Protection::READ, 0).expect("protected");
     assert_eq!(write(Descriptor::memory(MEMORY, 2 * PAGE, 0)), Err(Error::ProtectionFailure));
+}
+
+#[test]
+fn a_refused_reading_leaves_no_room_for_memory_in_its_reply() {
+    // What is left of a reply that nobody receives is looked at when the system is at rest again.
+    let system = System::boot();
+    let task = system.task("task");
+    let reply = task.port(Capacity::DEFAULT);
+    let read = vm::arguments::VmRead { address: HERE, size: 0 };
+    let request = Message::to(task.task_self()).id(vm::VmRead::ID).text(read.as_bytes());
+    assert_eq!(task.send(request.reply(reply, Disposition::MakeSend), WhenFull::Wait).done(), Ok(()));
 }
 
 #[test]
