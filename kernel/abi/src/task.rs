@@ -166,6 +166,24 @@ pub struct Limits {
     pub frames: u64,
 }
 
+impl Limits {
+    /// What is left of it when so much is gone: of each, 0 if that is more.
+    #[must_use]
+    pub const fn less(self, gone: Limits) -> Limits {
+        Limits {
+            memory: self.memory.saturating_sub(gone.memory),
+            ports: self.ports.saturating_sub(gone.ports),
+            frames: self.frames.saturating_sub(gone.frames),
+        }
+    }
+
+    /// The same part of each.
+    #[must_use]
+    pub fn part(self, part: impl Fn(u64) -> u64) -> Limits {
+        Limits { memory: part(self.memory), ports: part(self.ports), frames: part(self.frames) }
+    }
+}
+
 /// What [`info`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
@@ -188,4 +206,12 @@ pub struct TaskInfo {
     pub limits: Limits,
     /// What it has spent, children's limits included.
     pub used: Limits,
+}
+
+impl TaskInfo {
+    /// What the account can still spend.
+    #[must_use]
+    pub const fn left(&self) -> Limits {
+        self.limits.less(self.used)
+    }
 }

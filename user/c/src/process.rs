@@ -58,13 +58,7 @@ unsafe extern "C" {
 
 /// Half of what a task has not spent yet, for a child.
 pub(crate) fn half_of_what_is_left(task: Name) -> Result<Limits, Error> {
-    let info = info(&MsgRpc, task)?.results.info;
-    let half = |limit: u64, used: u64| limit.saturating_sub(used) / 2;
-    Ok(Limits {
-        memory: half(info.limits.memory, info.used.memory),
-        ports: half(info.limits.ports, info.used.ports),
-        frames: half(info.limits.frames, info.used.frames),
-    })
+    Ok(info(&MsgRpc, task)?.results.info.left().part(|left| left / 2))
 }
 
 /// Where children report their ends.

@@ -384,13 +384,7 @@ impl First {
 
 /// What this task can give to the program.
 fn limits() -> Result<Limits> {
-    let info = Task::this().info()?;
-    let part = |limit: u64, used: u64| (limit - used) / KEPT_PART * (KEPT_PART - 1);
-    Ok(Limits {
-        memory: part(info.limits.memory, info.used.memory),
-        ports: part(info.limits.ports, info.used.ports),
-        frames: part(info.limits.frames, info.used.frames),
-    })
+    Ok(Task::this().info()?.left().part(|left| left / KEPT_PART * (KEPT_PART - 1)))
 }
 
 impl routine::Server for First {

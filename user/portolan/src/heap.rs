@@ -63,7 +63,7 @@ impl Grown {
     }
 
     fn map(&mut self, size: usize) -> Option<()> {
-        if frames_left()? < (size / PAGE_SIZE) as u64 + FRAMES_BESIDE {
+        if Task::this().info().ok()?.left().frames < (size / PAGE_SIZE) as u64 + FRAMES_BESIDE {
             return None;
         }
         let place = START + self.mapped as u64;
@@ -78,10 +78,4 @@ impl Grown {
         self.mapped += size;
         Some(())
     }
-}
-
-/// Frames that the task's account can still pay for.
-fn frames_left() -> Option<u64> {
-    let info = Task::this().info().ok()?;
-    info.limits.frames.checked_sub(info.used.frames)
 }

@@ -44,15 +44,8 @@ pub(crate) fn tasks(host: &SendRight) -> Done<Vec<Known>> {
 
 /// What a task has used of its account itself: what the tasks have that it made is theirs.
 pub(crate) fn used(tasks: &[Known], known: &Known) -> Limits {
-    let mut used = known.info.used;
-    for Limits { memory, ports, frames } in
-        tasks.iter().filter(|child| child.info.parent == known.info.id).map(|child| child.info.limits)
-    {
-        used.memory = used.memory.saturating_sub(memory);
-        used.ports = used.ports.saturating_sub(ports);
-        used.frames = used.frames.saturating_sub(frames);
-    }
-    used
+    let children = tasks.iter().filter(|child| child.info.parent == known.info.id);
+    children.fold(known.info.used, |used, child| used.less(child.info.limits))
 }
 
 /// The task with this id, or the only one with this name.

@@ -256,13 +256,7 @@ impl Shell {
 
 /// What the shell gives to a program.
 fn limits() -> Result<Limits> {
-    let info = Task::this().info()?;
-    let part = |limit: u64, used: u64| limit.saturating_sub(used) / KEPT_PART;
-    Ok(Limits {
-        memory: part(info.limits.memory, info.used.memory),
-        ports: part(info.limits.ports, info.used.ports),
-        frames: part(info.limits.frames, info.used.frames),
-    })
+    Ok(Task::this().info()?.left().part(|left| left / KEPT_PART))
 }
 
 impl routine::Server for Shell {

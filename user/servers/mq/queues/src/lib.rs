@@ -337,7 +337,7 @@ impl Queues {
 /// Whether the account has the frames for this many bytes, and those to be kept.
 fn can_pay(bytes: usize) -> bool {
     let needed = bytes.div_ceil(PAGE_SIZE) as u64 + FRAMES_KEPT;
-    Task::this().info().is_ok_and(|info| info.limits.frames - info.used.frames >= needed)
+    Task::this().info().is_ok_and(|info| info.left().frames >= needed)
 }
 
 /// Bytes that a queue has room for.
