@@ -2,11 +2,11 @@
 //!
 //! There is no ownership apart from the receive right, and whoever receives may send. Neighbour: `mach_port`.
 
+use super::Out;
 use super::code::classic as number;
 use super::item::{send_right, sendable};
-use super::{Out, array};
+use super::name_list::{Names, members};
 use crate::thread;
-use alloc::vec::Vec;
 use core::ffi::c_int;
 use portolan::abi::port::NameType;
 use portolan::abi::task::SpecialPort;
@@ -142,14 +142,6 @@ extern "C" fn port_rename(task: Name, old: Name, new: Name) -> c_int {
     number(classic::port_rename(task, old, new), drop)
 }
 
-/// Two arrays of one length.
-fn names_and_kinds(task: Name) -> Result<(u64, u64, u32)> {
-    let all = classic::port_names(task)?;
-    let names: Vec<Name> = all.iter().map(|entry| entry.name).collect();
-    let kinds: Vec<u32> = all.iter().map(kind_of).collect();
-    Ok((array(&names)?, array(&kinds)?, all.len() as u32))
-}
-
 #[unsafe(no_mangle)]
 extern "C" fn port_names(
     task: Name,
@@ -158,12 +150,7 @@ extern "C" fn port_names(
     kinds: Out<u64>,
     kinds_count: Out<u32>,
 ) -> c_int {
-    number(names_and_kinds(task), |(names_at, kinds_at, count)| {
-        names.write(names_at);
-        names_count.write(count);
-        kinds.write(kinds_at);
-        kinds_count.write(count);
-    })
+    number(Names::of(task, kind_of), |all| all.give(names, names_count, kinds, kinds_count))
 }
 
 #[unsafe(no_mangle)]
@@ -189,11 +176,6 @@ extern "C" fn port_set_add(task: Name, set: Name, member: Name) -> c_int {
 #[unsafe(no_mangle)]
 extern "C" fn port_set_remove(task: Name, member: Name) -> c_int {
     number(classic::port_set_remove(task, member), drop)
-}
-
-fn members(task: Name, set: Name) -> Result<(u64, u32)> {
-    let members = classic::port_set_status(task, set)?;
-    Ok((array(&members)?, members.len() as u32))
 }
 
 #[unsafe(no_mangle)]

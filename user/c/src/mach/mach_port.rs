@@ -2,9 +2,9 @@
 //!
 //! Neighbour: `classic_port`.
 
+use super::Out;
 use super::code::mach as number;
-use super::{Out, array};
-use alloc::vec::Vec;
+use super::name_list::{Names, members};
 use core::ffi::c_int;
 use portolan::abi::message::Descriptor;
 use portolan::abi::notification::Kind;
@@ -25,7 +25,7 @@ fn disposition(number: u32) -> Result<Disposition> {
 }
 
 /// `mach_port_type_t`: a bit for each kind of right.
-fn kinds(found: &NameType) -> u32 {
+fn kind_bits(found: &NameType) -> u32 {
     let NameType { send, receive, send_once, set, dead, .. } = *found;
     let present = [send, receive, send_once, set, dead];
     present.into_iter().enumerate().fold(0, |bits, (right, count)| bits | u32::from(count > 0) << (16 + right))
@@ -97,21 +97,13 @@ extern "C" fn mach_port_mod_refs(task: Name, name: Name, kind: u32, delta: i32) 
 #[unsafe(no_mangle)]
 extern "C" fn mach_port_type(task: Name, name: Name, kind: Out<u32>) -> c_int {
     number(classic::port_type(task, name), |found| {
-        kind.write(kinds(&found));
+        kind.write(kind_bits(&found));
     })
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn mach_port_rename(task: Name, old: Name, new: Name) -> c_int {
     number(classic::port_rename(task, old, new), drop)
-}
-
-/// Two arrays of one length.
-fn names_and_kinds(task: Name) -> Result<(u64, u64, u32)> {
-    let all = classic::port_names(task)?;
-    let names: Vec<Name> = all.iter().map(|entry| entry.name).collect();
-    let kinds: Vec<u32> = all.iter().map(kinds).collect();
-    Ok((array(&names)?, array(&kinds)?, all.len() as u32))
 }
 
 #[unsafe(no_mangle)]
@@ -122,12 +114,7 @@ extern "C" fn mach_port_names(
     kinds: Out<u64>,
     kinds_count: Out<u32>,
 ) -> c_int {
-    number(names_and_kinds(task), |(names_at, kinds_at, count)| {
-        names.write(names_at);
-        names_count.write(count);
-        kinds.write(kinds_at);
-        kinds_count.write(count);
-    })
+    number(Names::of(task, kind_bits), |all| all.give(names, names_count, kinds, kinds_count))
 }
 
 #[unsafe(no_mangle)]
@@ -276,11 +263,6 @@ extern "C" fn mach_port_set_seqno(task: Name, name: Name, sequence: u32) -> c_in
 #[unsafe(no_mangle)]
 extern "C" fn mach_port_move_member(task: Name, member: Name, set: Name) -> c_int {
     number(classic::mach_port_move_member(task, member, set).map_err(not_receiver), drop)
-}
-
-fn members(task: Name, set: Name) -> Result<(u64, u32)> {
-    let members = classic::port_set_status(task, set)?;
-    Ok((array(&members)?, members.len() as u32))
 }
 
 #[unsafe(no_mangle)]

@@ -6,6 +6,7 @@
 //! transfer, item    messages and the items in them, as the kernel's, and back
 //! classic_port      ports, rights and sets, by the names of Mach 2.5
 //! mach_port         the same, by those of Mach 3
+//! name_list         what both generations list: names, members of sets
 //! memory, task      memory; tasks and threads
 //! code              the numbers of results
 //! ```
@@ -19,6 +20,7 @@ mod item;
 mod mach_message;
 mod mach_port;
 mod memory;
+mod name_list;
 mod task;
 mod transfer;
 
