@@ -9,6 +9,15 @@ use portolan::abi::message::SecurityToken;
 pub const READ: u32 = 0o4;
 /// Writing, in a digit of a mode.
 pub const WRITE: u32 = 0o2;
+/// Whoever is this user may read and write everything, and take any name away.
+pub const PRIVILEGED: u32 = 0;
+
+/// Whether `asker` may take away the name of an object of `owner`. A mode has no say in it: names are as in a directory
+/// with the sticky bit.
+#[must_use]
+pub const fn may_unlink(owner: SecurityToken, asker: SecurityToken) -> bool {
+    asker.user == PRIVILEGED || asker.user == owner.user
+}
 
 /// The nine permission bits of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +60,7 @@ impl Mode {
     #[must_use]
     pub fn permitted(self, owner: SecurityToken, asker: SecurityToken) -> u32 {
         let digit = match asker {
-            SecurityToken { user: 0, .. } => return READ | WRITE,
+            SecurityToken { user: PRIVILEGED, .. } => return READ | WRITE,
             SecurityToken { user, .. } if user == owner.user => self.0 >> 6,
             SecurityToken { group, .. } if group == owner.group => self.0 >> 3,
             _ => self.0,

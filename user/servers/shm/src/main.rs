@@ -26,6 +26,7 @@ use object::{Ids, Object};
 use portolan::abi::message::SecurityToken;
 use portolan::server::{Call, Outcome};
 use portolan::{Result, Right, bootstrap};
+use portolan_posix::mode::may_unlink;
 use portolan_posix::shared_memory::protocol::results::OpenObject as Opened;
 use portolan_posix::shared_memory::protocol::{self, List, OpenObject, Unlink};
 use portolan_posix::shared_memory::{Entry, LISTED, O_CREAT, O_EXCL, SERVICE, Space, wish};
@@ -35,8 +36,6 @@ portolan::main!(main);
 
 /// Most objects with a name.
 const OBJECTS_MAX: usize = 256;
-/// Whoever is this user may take any name away.
-const PRIVILEGED: u32 = 0;
 
 fn main() -> Result<()> {
     let port = bootstrap::check_in(SERVICE)?;
@@ -129,7 +128,7 @@ impl Names {
     fn try_unlink(&mut self, name: ObjectName, space: u32, asker: SecurityToken) -> portolan_posix::Result<()> {
         let key = (Space::from_code(space)?, name);
         let owner = self.known.get(&key).ok_or(Errno::NoEntry)?.owner;
-        if asker.user != PRIVILEGED && asker.user != owner.user {
+        if !may_unlink(owner, asker) {
             return Err(Errno::Access);
         }
         self.known.remove(&key);

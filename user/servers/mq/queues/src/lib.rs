@@ -32,7 +32,7 @@ use portolan::notification::Notice as KernelNotice;
 use portolan::server::{Call, Outcome};
 use portolan::trap::clock_get;
 use portolan::{Answer, Capacity, Error, Message, PortSet, ReceiveRight, Received, Right, Task};
-use portolan_posix::mode::{READ, WRITE};
+use portolan_posix::mode::{READ, WRITE, may_unlink};
 use portolan_posix::queue::protocol::{
     self, ARRIVED, CREATE, EXCLUSIVE, GetAttributes, NONBLOCK, Notify, Open, RECEIVE, RECEIVE_ACCESS, ReceiveHead,
     SEND, SEND_ACCESS, SendHead, SetFlags, Unlink,
@@ -54,8 +54,6 @@ const WAITING_MAX: usize = 128;
 /// Frames that a new queue leaves to the account: for all who may wait, each with the largest message, and for the
 /// server itself.
 const FRAMES_KEPT: u64 = (WAITING_MAX * (SIZE_MAX as usize / PAGE_SIZE + 1) + 64) as u64;
-/// Whoever is this user may do everything.
-const PRIVILEGED: u32 = 0;
 
 /// Serves queues at a port, until its receive right is gone.
 ///
@@ -299,8 +297,8 @@ impl Queues {
             return Err(Errno::Invalid);
         }
         let place = self.find(name).ok_or(Errno::NoEntry)?;
-        let owner = self.queues[place].as_ref().map(|queue| queue.owner.user);
-        if self.caller.user != PRIVILEGED && owner != Some(self.caller.user) {
+        let owner = self.queues[place].as_ref().ok_or(Errno::NoEntry)?.owner;
+        if !may_unlink(owner, self.caller) {
             return Err(Errno::Access);
         }
         self.names.retain(|(known, _)| known != name);
@@ -476,6 +474,7 @@ impl protocol::Server for Queues {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use portolan_posix::mode::PRIVILEGED;
 
     #[test]
     fn a_mode_is_the_owners_the_groups_or_the_others() {
