@@ -122,10 +122,6 @@ pub(crate) fn candidates(shell: &Shell, before: &str) -> Vec<String> {
 
 /// All that a word can be. What cannot be asked now is left out.
 fn known(shell: &Shell, takes: Takes) -> Vec<String> {
-    let services = || name_server::list().unwrap_or_default();
-    let names = |services: Vec<name_server::Entry>| -> Vec<String> {
-        services.iter().filter_map(|entry| entry.name.text().ok()).map(String::from).collect()
-    };
     match takes {
         Takes::Command => all().map(|command| command.name.to_owned()).collect(),
         Takes::Task => {
@@ -140,7 +136,8 @@ fn known(shell: &Shell, takes: Takes) -> Vec<String> {
         Takes::Mailbox => shell.mailboxes.names(),
         Takes::Port => {
             let mut all = shell.mailboxes.names();
-            all.extend(names(services()));
+            let services = name_server::list().unwrap_or_default();
+            all.extend(services.iter().filter_map(|entry| entry.name.text().ok()).map(String::from));
             all
         }
         Takes::One(words) => words.iter().map(|word| word.to_string()).collect(),

@@ -1,7 +1,7 @@
 //! Commands that send and receive by hand, at mailboxes of the shell's own and at whatever has a name.
 
 use crate::Shell;
-use crate::census::{self, printable, shown};
+use crate::census::{self, shown};
 use crate::command::{Command, Takes};
 use crate::ports::{capacity, lost};
 use crate::table::{Side, Table};
@@ -163,10 +163,15 @@ fn destination(shell: &mut Shell, name: &str) -> Done<SendRight> {
     }
 }
 
-/// A message with this id and text.
-fn message<'a>(id: &str, text: &'a str) -> Done<Message<'a>> {
+/// To whom the words send a message, and the message: its id and perhaps a text.
+fn addressed<'a>(words: &[&'a str]) -> Done<(&'a str, Message<'a>)> {
+    let (to, id, text) = match *words {
+        [to, id] => (to, id, ""),
+        [to, id, text] => (to, id, text),
+        _ => return Err(Wrong::Usage("")),
+    };
     let id = words::small(id).ok_or_else(|| format!("`{id}` is no message id: it is a number of 32 bits"))?;
-    Ok(Message::new(id).bytes(text.as_bytes()))
+    Ok((to, Message::new(id).bytes(text.as_bytes())))
 }
 
 fn send(shell: &mut Shell, arguments: &[&str]) -> Done {
@@ -174,11 +179,7 @@ fn send(shell: &mut Shell, arguments: &[&str]) -> Done {
         Some((last, rest)) if last.starts_with("when=") => (rest, when(&last["when=".len()..])?),
         _ => (arguments, WhenFull::Return),
     };
-    let (to, message) = match arguments {
-        [to, id] => (to, message(id, "")?),
-        [to, id, text] => (to, message(id, text)?),
-        _ => return Err(Wrong::Usage("")),
-    };
+    let (to, message) = addressed(arguments)?;
     match destination(shell, to)?.send_or(message, when_full)? {
         Taken::Sent => println!("it has been sent"),
         Taken::Cached => {
@@ -227,11 +228,7 @@ fn receive(shell: &mut Shell, arguments: &[&str]) -> Done {
 }
 
 fn ask(shell: &mut Shell, arguments: &[&str]) -> Done {
-    let (to, request) = match arguments {
-        [to, id] => (to, message(id, "")?),
-        [to, id, text] => (to, message(id, text)?),
-        _ => return Err(Wrong::Usage("")),
-    };
+    let (to, request) = addressed(arguments)?;
     if shell.mailboxes.get(to).is_ok() {
         return Err("nobody but the shell could answer there, and it waits; `send` to a mailbox, then `receive`".into());
     }
@@ -262,7 +259,7 @@ fn show(shell: &Shell, message: &Received) {
     let part = &bytes[..bytes.len().min(SHOWN)];
     let more = if bytes.len() > SHOWN { " …" } else { "" };
     match core::str::from_utf8(part) {
-        Ok(text) if !text.contains(char::is_control) => println!("    \"{}\"{more}", printable(text)),
+        Ok(text) if !text.contains(char::is_control) => println!("    \"{text}\"{more}"),
         _ => part.chunks(16).for_each(|line| {
             let digits: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
             println!("    {}", digits.join(" "));
