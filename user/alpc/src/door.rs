@@ -164,11 +164,11 @@ pub(crate) fn knock<'a>(
     message: &Message<'a>,
 ) -> Result<portolan::Message<'a>> {
     message.check(inbox.attributes.max_message_length)?;
-    let PortAttributes { max_message_length, impersonation, allow_open_process, .. } = inbox.attributes;
-    let terms = Terms { max_message_length: max_message_length as u32, level: u32::from(impersonation as u16) };
+    let terms = Terms::of(&inbox.attributes);
     let header = PortMessage { kind: Type::ConnectionRequest as u16, ..sized(message.data.len()) };
     let (to, last_word) = connection.own.with(|own| Ok::<_, Error>((own.make_send()?, own.make_send_once()?)))?;
-    let process = if allow_open_process { Right::Send(Task::this().right().try_clone()?) } else { Right::Null };
+    let process =
+        if inbox.attributes.allow_open_process { Right::Send(Task::this().right().try_clone()?) } else { Right::Null };
     Ok(compose(header, message.data, terms.as_bytes()).right(to).right(last_word).right(process))
 }
 
@@ -208,8 +208,7 @@ impl Newcomer {
     pub(crate) fn accept(self, inbox: &Inbox, id: u32, context: u64, message: &Message<'_>) -> Result<Arc<Connection>> {
         let own = inbox.private_port(id)?;
         let max_message_length = inbox.attributes.max_message_length.min(self.terms.max_message_length as usize);
-        let PortAttributes { max_message_length: own_max, impersonation, .. } = inbox.attributes;
-        let terms = Terms { max_message_length: own_max as u32, level: u32::from(impersonation as u16) };
+        let terms = Terms::of(&inbox.attributes);
         let answer = compose(answer_header(message.data.len()), message.data, terms.as_bytes());
         let answer = answer.right(own.make_send()?).right(own.make_send_once()?);
         let peer = Peer {

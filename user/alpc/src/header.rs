@@ -9,6 +9,7 @@
 //! Invariant: what a received header says of the sender (`process`) is the kernel's word, not the sender's; its id
 //! is the receiver's own. Neighbours: `message` reads and writes all this.
 
+use crate::attributes::PortAttributes;
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The first 40 bytes of every message.
@@ -143,6 +144,14 @@ pub(crate) struct Terms {
     pub(crate) max_message_length: u32,
     /// An `ImpersonationLevel`.
     pub(crate) level: u32,
+}
+
+impl Terms {
+    /// Those of a port.
+    pub(crate) fn of(port: &PortAttributes) -> Terms {
+        let level = u32::from(port.impersonation as u16);
+        Terms { max_message_length: port.max_message_length as u32, level }
+    }
 }
 
 /// Most bytes of data that travel inline. More are out of line: whole pages, which are shared until one side writes.

@@ -122,11 +122,10 @@ impl Inbox {
     /// Tells who asks from outside.
     pub(crate) fn inform(&self, asked: &mut Received) {
         let Right::SendOnce(reply) = asked.take_reply() else { return };
-        let (part, count, next) = match asked.token().user {
-            0 => self.part(asked.header.message_id),
-            _ => ([ConnectionInformation::default(); LISTED], 0, 0),
+        let ((part, count, next), status) = match asked.token().user {
+            0 => (self.part(asked.header.message_id), 0),
+            _ => (([ConnectionInformation::default(); LISTED], 0, 0), u64::from(Status::AccessDenied.code())),
         };
-        let status = if asked.token().user == 0 { 0 } else { u64::from(Status::AccessDenied.code()) };
         let data = part[..count].as_bytes();
         let kind = Type::ConnectionReply as u16;
         let header = PortMessage { kind, message_id: next, callback_id: status, ..sized(data.len()) };
