@@ -54,10 +54,7 @@ pub(crate) fn read_some(descriptor: c_int, into: &mut [u8]) -> Result<usize, Err
 unsafe extern "C" fn write(descriptor: c_int, start: *const u8, length: usize) -> isize {
     // SAFETY: the caller passes memory of this length.
     let bytes = unsafe { bytes(start, length) };
-    match write_all(descriptor, bytes) {
-        Ok(()) => length as isize,
-        Err(errno) => errno::value_or_errno(Err(errno)),
-    }
+    errno::value_or_errno(write_all(descriptor, bytes).map(|()| length as isize))
 }
 
 #[unsafe(no_mangle)]
