@@ -7,9 +7,11 @@
 use crate::Result;
 use crate::mapping::Mapping;
 use crate::memory_object::MemoryObject;
+use crate::task::Terms;
 use alloc::string::String;
 use core::mem::forget;
 use core::ptr::with_exposed_provenance;
+use portolan_abi::vm::Inheritance;
 use portolan_abi::{Error, Protection};
 use tar_no_std::{ArchiveEntry, TarArchiveRef};
 
@@ -18,12 +20,13 @@ use tar_no_std::{ArchiveEntry, TarArchiveRef};
 pub struct Archive(TarArchiveRef<'static>);
 
 impl Archive {
-    /// Maps the first `size` bytes of the archive's memory object.
+    /// Maps the first `size` bytes of the archive's memory object. Heirs share them, and pay nothing for them.
     ///
     /// # Errors
     /// `InvalidArgument`: the bytes are no archive. Those of [`Mapping::new`].
     pub fn map(object: &MemoryObject, size: u64) -> Result<Archive> {
-        let mapping = Mapping::new(Some(object), size, Protection::READ)?;
+        let terms = Terms { inheritance: Inheritance::Share, protection: Protection::READ, ..Terms::default() };
+        let mapping = Mapping::on(object, size, terms)?;
         let first = with_exposed_provenance::<u8>(mapping.address() as usize);
         // SAFETY: the bytes are mapped, for ever by the next line, and constant.
         let bytes = unsafe { core::slice::from_raw_parts(first, size as usize) };

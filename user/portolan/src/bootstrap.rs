@@ -18,6 +18,7 @@ use crate::trap;
 use portolan_abi::interface::Routine;
 use portolan_abi::message::Options;
 use portolan_abi::{Disposition, Error};
+use spin::Once;
 use zerocopy::IntoBytes;
 
 /// The routines.
@@ -96,13 +97,16 @@ pub fn host() -> Result<SendRight> {
     Ok(SendRight::from_name(reply.rights[0]))
 }
 
-/// Asks for the boot archive, and maps it.
+/// The boot archive, which is asked for and mapped the first time.
 ///
 /// # Errors
 /// Those of the call, and what the other side says; those of [`Archive::map`].
-pub fn archive() -> Result<Archive> {
-    let (object, size) = archive_object()?;
-    Archive::map(&object, size)
+pub fn archive() -> Result<&'static Archive> {
+    static ARCHIVE: Once<Archive> = Once::new();
+    ARCHIVE.try_call_once(|| {
+        let (object, size) = archive_object()?;
+        Archive::map(&object, size)
+    })
 }
 
 /// Asks for the boot archive's memory object, and the archive's bytes.

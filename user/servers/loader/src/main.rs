@@ -21,7 +21,7 @@ fn main() -> Result<()> {
 }
 
 struct Loader {
-    files: Archive,
+    files: &'static Archive,
 }
 
 impl protocol::Server for Loader {
