@@ -236,7 +236,7 @@ impl First {
         let code = self.exit_code();
         // It has reported, and may still have threads: what it has is for the next one.
         if let Some(program) = self.program.take() {
-            program.end();
+            program.end(&self.machine.host);
         }
         Ok(code)
     }
@@ -276,7 +276,7 @@ impl First {
 
     fn end_all(&mut self) {
         let running = self.servers.iter().filter_map(Server::child).chain(&self.program);
-        running.for_each(Child::end);
+        running.for_each(|child| child.end(&self.machine.host));
     }
 
     /// The exit code of a program that reported one or has died. A notice overtakes messages, so the
@@ -293,9 +293,11 @@ impl First {
         })
     }
 
-    /// A server has ended: it is started again, if its policy allows it.
+    /// A server has ended, and with it what it had made: it is started again, if its policy allows it.
     fn has_ended(&mut self, number: usize) {
-        self.servers[number].status = Status::Stopped;
+        if let Status::Running(child) = core::mem::replace(&mut self.servers[number].status, Status::Stopped) {
+            child.end_made(&self.machine.host);
+        }
         if self.servers[number].may_start_again() {
             let _ = self.start_server(number);
         } else {
@@ -472,7 +474,7 @@ impl protocol::Server for First {
 
     fn stop(&mut self, _: &mut Call<'_, Stop>, name: ServiceName) -> Outcome<Stop> {
         let number = self.named(name)?;
-        self.servers[number].child().ok_or(Error::Failure)?.end();
+        self.servers[number].child().ok_or(Error::Failure)?.end(&self.machine.host);
         self.servers[number].status = Status::Stopped;
         self.close_services(number);
         Ok(())
@@ -480,7 +482,7 @@ impl protocol::Server for First {
 
     fn kill(&mut self, _: &mut Call<'_, Kill>, name: ServiceName) -> Outcome<Kill> {
         // Of its death the kernel tells, as of any other.
-        self.servers[self.named(name)?].child().ok_or(Error::Failure)?.end();
+        self.servers[self.named(name)?].child().ok_or(Error::Failure)?.end(&self.machine.host);
         Ok(())
     }
 

@@ -4,9 +4,10 @@
 //! Neighbours: `main` starts it, `service` has its ports.
 
 use alloc::collections::VecDeque;
+use alloc::vec;
 use portolan::servers::{ServerInfo, State};
 use portolan::thread::now_ms;
-use portolan::{Name, Result, Task, configuration};
+use portolan::{Name, Result, SendRight, Task, configuration, host};
 
 /// The time in which the restarts of a server are counted, in ms.
 const MINUTE: u64 = 60_000;
@@ -29,9 +30,26 @@ impl Child {
         self.task.right().name() == name
     }
 
-    pub(crate) fn end(&self) {
+    /// Ends it, and what it has made.
+    pub(crate) fn end(&self, host: &SendRight) {
         // It may have ended by itself.
         let _ = self.task.terminate();
+        self.end_made(host);
+    }
+
+    /// Ends the tasks that it has made, and those that they have: nobody else would.
+    pub(crate) fn end_made(&self, host: &SendRight) {
+        let Ok(tasks) = host::tasks(host) else { return };
+        let mut family = vec![self.id];
+        // They are listed in the order in which they were made: who has made one is known before it.
+        for task in tasks {
+            if let Ok(info) = task.info()
+                && family.contains(&info.parent)
+            {
+                family.push(info.id);
+                let _ = task.terminate();
+            }
+        }
     }
 }
 

@@ -67,6 +67,7 @@ cases!("posix_shm":
     an_allocation_that_fails_has_not_grown_the_object,
     an_allocation_keeps_what_a_peer_grows_by,
     a_server_without_memory_says_so,
+    clients_cannot_spend_what_the_server_needs,
     a_request_that_is_lost_is_an_error,
     a_sealed_object_keeps_its_size,
     a_sealed_object_is_not_written,
@@ -698,6 +699,27 @@ fn a_server_without_memory_says_so() -> Verdict {
     same!(sem_open(b"/s", 0, 0, 0).map(drop), Err(Errno::NoEntry));
     same!(ftruncate(hungry, 0), Ok(()));
     same!(sem_open(b"/s", O_CREAT, 0o600, 1).map(drop), Ok(()));
+    Ok(())
+}
+
+fn clients_cannot_spend_what_the_server_needs() -> Verdict {
+    let system = System::start()?;
+    let server = system.servers.info("shm")?.task;
+    let hungry = made(b"/hungry", 0)?;
+    // All frames; then, of pages that are far from each other, all memory of the kernel's.
+    for distance in [PAGE as i64, 1 << 30] {
+        let taken = (0..4096).take_while(|number| posix_fallocate(hungry, number * distance, 1).is_ok()).count();
+        holds!(taken < 4096, taken);
+    }
+    for number in 0..300 {
+        let name = format!("/{number}");
+        let opened = shm_open(name.as_bytes(), O_CREAT | O_RDWR, 0o600).and_then(close);
+        holds!(matches!(opened, Ok(()) | Err(Errno::NoSpace | Errno::TablesFull)), number, opened);
+        same!(shm_open(b"/hungry", O_RDONLY, 0).and_then(close), Ok(()));
+    }
+    holds!(list(Space::Memory).is_ok());
+    same!((shm_unlink(b"/hungry"), shm_unlink(b"/hungry")), (Ok(()), Err(Errno::NoEntry)));
+    same!(system.servers.info("shm")?.task, server);
     Ok(())
 }
 

@@ -3,10 +3,11 @@
 //! ```text
 //! main     the names
 //! object   an object: what it is, and opening it
+//! purse    who pays for them
 //! ```
 //!
-//! The objects are made here, so that they outlive who asked for them, and this task's account pays for their
-//! pages. Who opens one gets a right to it and does the rest with the kernel. When a name is taken away the
+//! The objects are made here, so that they outlive who asked for them, and are paid for by an account of their
+//! own. Who opens one gets a right to it and does the rest with the kernel. When a name is taken away the
 //! server's rights go, and the object lives on while somebody has one or maps it.
 //!
 //! Whose an object is and who may open it goes by the security token of the sender, which the kernel writes into
@@ -19,6 +20,7 @@
 extern crate alloc;
 
 mod object;
+mod purse;
 
 use alloc::collections::BTreeMap;
 use core::ops::Bound;
@@ -31,6 +33,7 @@ use portolan_posix::shared_memory::protocol::results::OpenObject as Opened;
 use portolan_posix::shared_memory::protocol::{self, List, OpenObject, Unlink};
 use portolan_posix::shared_memory::{Entry, LISTED, O_CREAT, O_EXCL, SERVICE, Space, wish};
 use portolan_posix::{Errno, ObjectName};
+use purse::Purse;
 
 portolan::main!(main);
 
@@ -39,12 +42,13 @@ const OBJECTS_MAX: usize = 256;
 
 fn main() -> Result<()> {
     let port = bootstrap::check_in(SERVICE)?;
-    protocol::serve(&port, &mut Names { known: BTreeMap::new(), ids: Ids::begin() })
+    protocol::serve(&port, &mut Names { known: BTreeMap::new(), ids: Ids::begin(), purse: Purse::open()? })
 }
 
 struct Names {
     known: BTreeMap<(Space, ObjectName), Object>,
     ids: Ids,
+    purse: Purse,
 }
 
 /// What a client wants of a name.
@@ -116,7 +120,7 @@ impl Names {
             None if !creates => Err(Errno::NoEntry),
             None if self.known.len() == OBJECTS_MAX => Err(Errno::TablesFull),
             None => {
-                let object = Object::create(space, self.ids.next(), request)?;
+                let object = Object::create(&self.purse, space, self.ids.next(), request)?;
                 let opened = object.open(wish)?;
                 // Nothing below may fail.
                 self.known.insert((space, name), object);

@@ -4,6 +4,7 @@
 //! however often it is opened, it costs this task the same. Neighbour: `main`.
 
 use crate::Request;
+use crate::purse::Purse;
 use portolan::abi::PAGE_SIZE;
 use portolan::abi::memory_object::{ObjectInfo, Seals};
 use portolan::abi::message::SecurityToken;
@@ -41,10 +42,10 @@ impl Object {
     ///
     /// # Errors
     /// `NoSpace`: no memory for it. `Invalid`: a semaphore has no such value.
-    pub(crate) fn create(space: Space, id: u64, request: &Request) -> Result<Object> {
+    pub(crate) fn create(purse: &Purse, space: Space, id: u64, request: &Request) -> Result<Object> {
         let writable = match space {
-            Space::Memory => empty().map_err(|_| Errno::NoSpace)?,
-            Space::Semaphores => semaphore(request.value)?,
+            Space::Memory => empty(purse).map_err(|_| Errno::NoSpace)?,
+            Space::Semaphores => semaphore(purse, request.value)?,
         };
         let read_only = writable.derive(Protection::READ_EXECUTE).map_err(|_| Errno::NoSpace)?;
         Ok(Object { writable, read_only, owner: request.asker, mode: Mode::new(request.mode, 0), id })
@@ -86,15 +87,15 @@ impl Object {
     }
 }
 
-fn empty() -> portolan::Result<MemoryObject> {
-    let object = MemoryObject::create(PAGE_SIZE as u64)?;
+fn empty(purse: &Purse) -> portolan::Result<MemoryObject> {
+    let object = purse.object()?;
     object.set_size(0)?;
     Ok(object)
 }
 
-fn semaphore(value: u32) -> Result<MemoryObject> {
+fn semaphore(purse: &Purse, value: u32) -> Result<MemoryObject> {
     let make = || {
-        let object = MemoryObject::create(PAGE_SIZE as u64)?;
+        let object = purse.object()?;
         object.reserve(0..PAGE_SIZE as u64)?;
         object.seal(Seals::SHRINK | Seals::GROW)?;
         let memory = object.map(Protection::READ_WRITE)?;
