@@ -47,6 +47,15 @@ extern "C" fn ftruncate(descriptor: c_int, length: i64) -> c_int {
     })
 }
 
+/// Returns the reason, and leaves `errno` alone.
+#[unsafe(no_mangle)]
+extern "C" fn posix_fallocate(descriptor: c_int, offset: i64, length: i64) -> c_int {
+    errno::number(match unistd::is_console(descriptor) {
+        true => Err(Errno::NotMappable),
+        false => posix::posix_fallocate(Descriptor(descriptor), offset, length),
+    })
+}
+
 /// `struct stat`.
 #[derive(Default)]
 #[repr(C)]

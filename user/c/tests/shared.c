@@ -2,11 +2,13 @@
 #include "test.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <mqueue.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,6 +21,7 @@ static void shared_memory_has_names(void)
     CHECK(fcntl(first, F_GETFD) == FD_CLOEXEC);
     CHECK(shm_open("/c-memory", O_CREAT | O_EXCL | O_RDWR, 0600) == -1 && errno == EEXIST);
     CHECK(ftruncate(first, 5000) == 0);
+    CHECK(posix_fallocate(first, 0, 5000) == 0 && posix_fallocate(first, -1, 1) == EINVAL);
     CHECK(fstat(first, &stat) == 0);
     CHECK(S_ISREG(stat.st_mode) && (stat.st_mode & 0777) == 0600 && stat.st_size == 5000);
     CHECK(stat.st_uid == getuid() && stat.st_gid == getgid());
@@ -86,6 +89,29 @@ static void queues_keep_messages_in_order(void)
     CHECK(mq_close(queue) == -1 && errno == EBADF);
 }
 
+static void semaphores_have_names(void)
+{
+    int value, status;
+    CHECK(sem_open("/c-semaphore", 0) == SEM_FAILED && errno == ENOENT);
+    sem_t *first = sem_open("/c-semaphore", O_CREAT | O_EXCL, 0600, 2);
+    CHECK(first != SEM_FAILED);
+    CHECK(sem_open("/c-semaphore", O_CREAT | O_EXCL, 0600, 2) == SEM_FAILED && errno == EEXIST);
+    sem_t *second = sem_open("/c-semaphore", O_CREAT, 0600, 7);
+    CHECK(second == first && sem_getvalue(second, &value) == 0 && value == 2);
+    CHECK(sem_close(second) == 0);
+    CHECK(sem_wait(first) == 0 && sem_wait(first) == 0);
+    pid_t child = fork();
+    if (child == 0) {
+        sem_t *mine = sem_open("/c-semaphore", 0);
+        _exit(mine == SEM_FAILED || sem_post(mine) != 0);
+    }
+    CHECK(sem_wait(first) == 0);
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    CHECK(sem_unlink("/c-semaphore") == 0 && sem_unlink("/c-semaphore") == -1 && errno == ENOENT);
+    CHECK(sem_close(first) == 0 && sem_close(first) == -1 && errno == EINVAL);
+    CHECK(sem_open("/c-semaphore", O_CREAT, 0600, SEM_VALUE_MAX + 1u) == SEM_FAILED && errno == EINVAL);
+}
+
 static sem_t told;
 static int told_value;
 
@@ -119,6 +145,7 @@ static void queues_tell_of_messages(void)
 const struct test shared_tests[] = {
     { "c::shared_memory_has_names", shared_memory_has_names },
     { "c::memory_is_mapped_without_a_name", memory_is_mapped_without_a_name },
+    { "c::semaphores_have_names", semaphores_have_names },
     { "c::queues_keep_messages_in_order", queues_keep_messages_in_order },
     { "c::queues_tell_of_messages", queues_tell_of_messages },
     { 0 },
