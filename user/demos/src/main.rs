@@ -12,6 +12,7 @@
 extern crate alloc;
 
 mod alpc;
+mod buffer;
 mod capacities;
 mod counter;
 mod deadlock;
@@ -40,7 +41,7 @@ struct Demo {
     role: fn(&str) -> Outcome,
 }
 
-const DEMOS: [Demo; 14] = [
+const DEMOS: [Demo; 15] = [
     Demo {
         name: "capacities",
         title: "mailboxes of zero, bounded and unbounded capacity",
@@ -75,6 +76,7 @@ const DEMOS: [Demo; 14] = [
     Demo { name: "alpc", title: "a connection, as Windows has it", lead: alpc::lead, role: alpc::role },
     Demo { name: "servers", title: "a server is killed, and comes back", lead: servers::lead, role: servers::role },
     Demo { name: "posix", title: "shared memory by a name", lead: posix::lead, role: posix::role },
+    Demo { name: "buffer", title: "the bounded buffer, three ways", lead: buffer::lead, role: buffer::role },
 ];
 
 /// Played only by its name.

@@ -82,6 +82,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 /// For completion only: a demo that is not here can be played all the same.
 const DEMOS: &[&str] = &[
     "alpc",
+    "buffer",
     "capacities",
     "counter",
     "deadlock",
@@ -92,6 +93,7 @@ const DEMOS: &[&str] = &[
     "generations",
     "greet",
     "pager",
+    "posix",
     "rpc",
     "servers",
     "shared",
