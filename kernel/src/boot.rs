@@ -205,6 +205,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         restarted: None,
         cpu: CpuId(0),
         traces: parts.traces,
+        reported: None,
         unchecked: 0,
         console,
         root_account: parts.root_account,

@@ -86,6 +86,8 @@ pub struct Kernel {
     pub cpu: CpuId,
     /// What happened to messages, for each processor.
     pub traces: ArrayVec<Ring, CPUS_MAX>,
+    /// When its state was shown on demand.
+    pub reported: Option<Instant>,
     /// Traps since the invariants were checked.
     pub unchecked: u32,
     /// Where text goes.

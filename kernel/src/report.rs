@@ -1,16 +1,20 @@
-//! What the kernel says to a person: faults of user tasks, and its state in a panic.
+//! What the kernel says to a person: faults of user tasks, and its state in a panic or on demand.
 //!
 //! Invariant: nothing here changes the kernel's state, and nothing here can panic on
 //! a state that is half changed. Neighbours: `run`, the binary's panic handler.
 
+use crate::arena::Arena;
 use crate::kernel::Kernel;
 use crate::task::thread::{Sending, State, Wait};
-use crate::task::{TaskId, ThreadId};
+use crate::task::{Task, TaskId, ThreadId, Threads};
+use crate::trace::Ring;
 use core::fmt::{self, Write};
 use portolan_abi::trace::Step;
 
 /// Trace events that a panic shows, for each processor.
 const EVENTS_SHOWN: u64 = 32;
+/// Milliseconds from one answer to the next, at least.
+const BETWEEN_MS: u32 = 1000;
 
 /// Says why a task was ended.
 pub fn task_fault(k: &mut Kernel, thread: ThreadId, task: TaskId, cause: fmt::Arguments<'_>) {
@@ -28,9 +32,28 @@ pub fn first_task_ended(k: &mut Kernel) {
     let _ = writeln!(k.console, "the first task has ended without a word to the host port: the machine stops");
 }
 
+/// Shows the kernel's state to whoever has sent a non-maskable interrupt, and goes on. It is asked for more
+/// often than that is worth, perhaps: it answers once a second.
+#[cold]
+#[inline(never)]
+pub fn on_demand(k: &mut Kernel) {
+    if k.reported.is_some_and(|last| k.now < last.plus_ms(BETWEEN_MS)) {
+        return;
+    }
+    k.reported = Some(k.now);
+    let Kernel { traces, tasks, threads, console, .. } = k;
+    // Nothing can be done where the console itself fails.
+    let _ = writeln!(console, "the kernel works; a non-maskable interrupt has asked for its state");
+    let _ = show(traces, tasks, threads, console);
+}
+
 /// Shows the last events and what each thread does.
 pub fn state(k: &Kernel, out: &mut dyn Write) -> fmt::Result {
-    for (cpu, ring) in k.traces.iter().enumerate() {
+    show(&k.traces, &k.tasks, &k.threads, out)
+}
+
+fn show(traces: &[Ring], tasks: &Arena<Task>, threads: &Threads, out: &mut dyn Write) -> fmt::Result {
+    for (cpu, ring) in traces.iter().enumerate() {
         writeln!(out, "last messages, processor {cpu}:")?;
         let first = ring.first_from(ring.recorded().saturating_sub(EVENTS_SHOWN));
         for event in ring.iter_from(first) {
@@ -47,8 +70,8 @@ pub fn state(k: &Kernel, out: &mut dyn Write) -> fmt::Result {
         }
     }
     writeln!(out, "threads:")?;
-    for (id, thread) in k.threads.iter() {
-        let Some(task) = k.tasks.get(thread.task) else { continue };
+    for (id, thread) in threads.iter() {
+        let Some(task) = tasks.get(thread.task) else { continue };
         write!(out, "  {id:?} of {} (#{}), priority {}: ", task.name, task.serial, thread.priority)?;
         match &thread.state {
             State::Running => writeln!(out, "runs")?,

@@ -14,7 +14,7 @@ use crate::task::exception::{self, Cause};
 use crate::task::thread::{Completion, State, Thread, ThreadId, Unfinished, Wait};
 use crate::task::word;
 use crate::vm::{Fault, fault};
-use crate::{check, clear};
+use crate::{check, clear, report};
 use alloc::boxed::Box;
 use portolan_abi::Error;
 use portolan_machine::{Access, Context, Cpu, Frame, Instant, KernelLock, Trap, VirtAddr, pace};
@@ -174,6 +174,7 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
                 Trap::Exception(refused) => exception::raise(k, id, Cause::Processor(refused)),
                 Trap::Timer => timer(k),
                 Trap::Interrupt(lines) => interrupt::arrived(k, lines),
+                Trap::NonMaskable => report::on_demand(k),
                 Trap::Spurious => {}
             }
             (Some(id), goes_on)
@@ -203,6 +204,7 @@ fn outside(k: &mut Kernel, trap: Trap) {
     match trap {
         Trap::Timer => timer(k),
         Trap::Interrupt(lines) => interrupt::arrived(k, lines),
+        Trap::NonMaskable => report::on_demand(k),
         _ => {}
     }
 }

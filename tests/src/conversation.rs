@@ -3,7 +3,7 @@
 //! Each is a boot of its own, which has to say all that is expected and then to end as a success. What is
 //! typed while nobody reads waits, so most of it is typed at once.
 
-use crate::guest::Typing;
+use crate::guest::{Outside, Typing};
 use crate::session::{self, Session};
 use anyhow::Result;
 use portolan_boot::qemu::Machine;
@@ -164,9 +164,9 @@ impl Conversation {
     pub fn hold(&self, machine: &Machine) -> Result<Vec<String>> {
         let log = format!("{}.log", self.name.trim_start_matches("typed::"));
         let limits = session::limits(SILENCE, TOTAL);
-        let session = Session::run_typing(machine, &log, limits, self.typing, |_| {})?;
-        let missing = self.expected.iter().filter(|expected| !session.said(expected));
-        let mut missing: Vec<String> = missing.map(|expected| format!("{expected:?}")).collect();
+        let outside = Outside { typing: self.typing, ..Outside::default() };
+        let session = Session::run_within(machine, &log, limits, outside, |_| {})?;
+        let mut missing = session.missing(self.expected);
         missing.extend(session.failure());
         if !missing.is_empty() {
             session.show_end();

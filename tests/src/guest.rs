@@ -2,10 +2,10 @@
 //!
 //! Its serial line is read on a thread of its own, so that silence can be noticed. A machine that says
 //! nothing for too long is asked for its registers through QEMU's monitor, gets a non-maskable interrupt, on
-//! which the kernel tells what everyone waits for, and is ended. Whole lines only are handed over: a last line
-//! without its end was cut off, and is marked so.
+//! which the kernel tells what everyone waits for, and another, on which a kernel that hangs tells where; then it
+//! is ended. Whole lines only are handed over: a last line without its end was cut off, and is marked so.
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use portolan_boot::qemu::{self, Machine};
 use std::fmt::{self, Display, Formatter};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -46,6 +46,9 @@ pub struct Limits {
 /// How long a silent kernel is listened to after it was interrupted.
 const LAST_WORDS: Duration = Duration::from_secs(3);
 
+/// How long the monitor may take for a command.
+const OBEDIENCE: Duration = Duration::from_secs(30);
+
 /// What is added to a last line that has no end.
 pub const CUT_OFF: &str = " <cut off>";
 
@@ -58,6 +61,26 @@ pub struct Typing {
     pub text: &'static str,
 }
 
+/// What is done to the machine from outside, by QEMU's monitor.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// After a line that has this in it, and after what is ordered before it.
+    pub after: &'static str,
+    /// The monitor's command.
+    pub command: &'static str,
+    /// How often, each once the one before has been obeyed.
+    pub times: usize,
+}
+
+/// What comes from outside while a machine runs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Outside<'a> {
+    /// What is typed.
+    pub typing: &'a [Typing],
+    /// What is ordered.
+    pub orders: &'a [Order],
+}
+
 /// Runs a machine and hands each serial line to `line` as it comes.
 ///
 /// The machine's serial line is taken over, and `scratch` is a file name for its monitor's socket.
@@ -65,12 +88,13 @@ pub fn run(
     machine: &Machine,
     scratch: &Path,
     limits: Limits,
-    typing: &[Typing],
+    outside: Outside,
     mut line: impl FnMut(&str),
 ) -> Result<End> {
     qemu::installed()?;
     let mut guest = Guest::start(machine, scratch)?;
-    let mut typing = typing.iter().peekable();
+    let mut typing = outside.typing.iter().peekable();
+    let mut orders = outside.orders.iter().peekable();
     let started = Instant::now();
     loop {
         let left = limits.total.saturating_sub(started.elapsed());
@@ -79,6 +103,9 @@ pub fn run(
                 line(&text);
                 if let Some(typing) = typing.next_if(|typing| text.contains(typing.after)) {
                     guest.keyboard.write_all(typing.text.as_bytes()).context("QEMU takes no input")?;
+                }
+                if let Some(order) = orders.next_if(|order| text.contains(order.after)) {
+                    order.give(&guest.monitor)?;
                 }
             }
             Err(RecvTimeoutError::Disconnected) => return guest.wait(left.min(limits.silence)),
@@ -92,6 +119,27 @@ pub fn run(
                 return Ok(End::Silent { seconds: limits.silence.as_secs(), registers });
             }
         }
+    }
+}
+
+impl Order {
+    fn give(&self, monitor: &Path) -> Result<()> {
+        const PROMPT: &[u8] = b"(qemu) ";
+        let mut monitor = UnixStream::connect(monitor).context("the monitor does not answer")?;
+        monitor.set_read_timeout(Some(OBEDIENCE))?;
+        let mut answers = BufReader::new(monitor.try_clone()?);
+        for time in 0..=self.times {
+            // The first prompt greets.
+            let mut answer = Vec::new();
+            while !answer.ends_with(PROMPT) {
+                let obeyed = answers.read_until(b' ', &mut answer).is_ok_and(|length| length > 0);
+                ensure!(obeyed, "the monitor has obeyed `{}` only {time} times", self.command);
+            }
+            if time < self.times {
+                writeln!(monitor, "{}", self.command)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -174,11 +222,12 @@ fn next_line(serial: &mut impl BufRead) -> Option<String> {
 /// Asks QEMU's monitor for the CPU's registers, and interrupts the CPU so that the kernel tells what it knows.
 fn interrogate(monitor: &Path) -> Result<String> {
     let mut stream = UnixStream::connect(monitor)?;
-    stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
     stream.write_all(b"info registers\nnmi\n")?;
     let mut answer = Vec::new();
     // The monitor waits for more commands, so the reading ends by the time-out.
     let _ = stream.read_to_end(&mut answer);
+    stream.write_all(b"nmi\n")?;
     Ok(general_registers(&String::from_utf8_lossy(&answer)))
 }
 

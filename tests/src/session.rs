@@ -1,6 +1,6 @@
 //! One run of one guest program: the machine, its report, and a log of all that it said.
 
-use crate::guest::{self, End, Limits, Typing};
+use crate::guest::{self, End, Limits, Outside};
 use crate::report::{Judgement, Program, Report};
 use anyhow::{Context, Result};
 use portolan_boot::qemu::{Machine, PASSED};
@@ -24,15 +24,15 @@ pub struct Session {
 impl Session {
     /// Runs a machine to its end; `watch` sees the report after every line.
     pub fn run(machine: &Machine, log: &str, limits: Limits, watch: impl FnMut(&Report)) -> Result<Self> {
-        Self::run_typing(machine, log, limits, &[], watch)
+        Self::run_within(machine, log, limits, Outside::default(), watch)
     }
 
-    /// The same, and something is typed meanwhile.
-    pub fn run_typing(
+    /// The same, and something comes from outside meanwhile.
+    pub fn run_within(
         machine: &Machine,
         log: &str,
         limits: Limits,
-        typing: &[Typing],
+        outside: Outside,
         mut watch: impl FnMut(&Report),
     ) -> Result<Self> {
         let log = folder()?.join(log);
@@ -40,7 +40,7 @@ impl Session {
         let mut report = Report::default();
         let mut lines = Vec::new();
         let monitor = log.with_extension("monitor");
-        let end = guest::run(machine, &monitor, limits, typing, |line| {
+        let end = guest::run(machine, &monitor, limits, outside, |line| {
             // A log that cannot be written is no reason to lose the run.
             let _ = writeln!(file, "{line}");
             report.line(line);
@@ -53,6 +53,16 @@ impl Session {
     /// Whether a line has this in it.
     pub fn said(&self, text: &str) -> bool {
         self.lines.iter().any(|line| line.contains(text))
+    }
+
+    /// What of this no line has in it.
+    pub fn missing(&self, expected: &[&str]) -> Vec<String> {
+        expected.iter().filter(|expected| !self.said(expected)).map(|expected| format!("{expected:?}")).collect()
+    }
+
+    /// How the machine ended.
+    pub fn end(&self) -> &End {
+        &self.end
     }
 
     /// Why its end is none of a success, if it is not.

@@ -60,6 +60,8 @@ pub enum Trap {
     Timer,
     /// Devices on these lines want attention. The lines are masked until they are let in again.
     Interrupt(Lines),
+    /// Somebody outside wants to know what the kernel is doing: a non-maskable interrupt.
+    NonMaskable,
     /// An interrupt that needs nothing done: spurious, or only to end idling.
     Spurious,
 }

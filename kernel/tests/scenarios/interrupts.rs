@@ -218,3 +218,23 @@ fn an_interrupt_that_nobody_has_bound_changes_nothing() {
     system.interrupt(7);
     assert_eq!(system.statistics(), before);
 }
+
+#[test]
+fn a_non_maskable_interrupt_is_answered_once_a_second_and_changes_nothing() {
+    let system = System::boot();
+    let task = system.task("waiter");
+    let waiting = task.thread().receive(task.port(Capacity::DEFAULT));
+    assert!(waiting.waits());
+    let before = system.statistics();
+    let answers = || system.console().matches("has asked for its state").count();
+    (0..10).for_each(|_| system.interrupt_non_maskable());
+    assert_eq!((answers(), system.console().contains("waits to receive from port")), (1, true));
+    system.advance_ms(999);
+    system.interrupt_non_maskable();
+    assert_eq!(answers(), 1);
+    system.advance_ms(1);
+    system.interrupt_non_maskable();
+    assert_eq!(answers(), 2);
+    assert_eq!(system.statistics(), before);
+    assert!(waiting.waits());
+}

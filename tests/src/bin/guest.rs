@@ -1,9 +1,10 @@
 //! `guest`: tests in QEMU, one line a case.
 //!
 //! Boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), the
-//! tests of the C library, themselves in C (`run=c-tests`), conversations, in which this program types, and processors that lack something.
-//! `--test NAME` runs one case, or those whose names begin so, of the suite unless
-//! the name starts with `kernel::`, `c::`, `typed::` or `processor::`.
+//! tests of the C library, themselves in C (`run=c-tests`), conversations, in which this program types,
+//! disturbances by hardware, and processors that lack something. `--test NAME` runs one case, or those whose
+//! names begin so, of the suite unless the name starts with `kernel::`, `c::`, `typed::`, `disturbance::` or
+//! `processor::`.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ use anyhow::Result;
 use pico_args::Arguments;
 use portolan_boot::qemu::{Boot, Machine};
 use portolan_tests::conversation;
+use portolan_tests::disturbance;
 use portolan_tests::options;
 use portolan_tests::processor;
 use portolan_tests::record::Outcome;
@@ -24,6 +26,9 @@ const TOTAL: u64 = 900;
 
 /// The command line of the tests in C: with a console and a name server, as a person's programs run.
 const C_TESTS: &str = "run=c-tests servers=servers.conf console=kernel";
+
+/// Cases that are a boot of their own.
+const ALONE: &[&str] = &["typed::", "disturbance::", "processor::"];
 
 fn main() -> ExitCode {
     match test(Arguments::from_env()) {
@@ -40,7 +45,7 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
 
     let boots = match &only {
         None => vec![("selftest", "selftest".into()), ("suite", "run=suite".into()), ("c", C_TESTS.into())],
-        Some(name) if name.starts_with("typed::") || name.starts_with("processor::") => vec![],
+        Some(name) if ALONE.iter().any(|kind| name.starts_with(kind)) => vec![],
         Some(name) if name.starts_with("kernel::") => {
             vec![("selftest", format!("selftest test={name}"))]
         }
@@ -56,10 +61,13 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
     let chosen = |name: &str| only.as_ref().is_none_or(|only| name.starts_with(only));
     for conversation in conversation::ALL.iter().filter(|conversation| chosen(conversation.name)) {
         let missing = conversation.hold(&with_words(&machine, conversation.words.into()))?;
-        show(&Outcome {
-            name: conversation.name.into(),
-            failure: (!missing.is_empty()).then(|| format!("not said: {}", missing.join(", "))),
-        });
+        show_missing(conversation.name, &missing);
+        passed += usize::from(missing.is_empty());
+        failed += usize::from(!missing.is_empty());
+    }
+    for disturbance in disturbance::ALL.iter().filter(|disturbance| chosen(disturbance.name)) {
+        let missing = disturbance.befalls(&with_words(&machine, disturbance.words.into()))?;
+        show_missing(disturbance.name, &missing);
         passed += usize::from(missing.is_empty());
         failed += usize::from(!missing.is_empty());
     }
@@ -90,6 +98,11 @@ fn boot_with(machine: &Machine, log: &str, line: String) -> Result<Judgement> {
     };
     let session = Session::run(&machine, &format!("{log}.log"), session::limits(SILENCE, TOTAL), show_new)?;
     Ok(session.judge(Program::Suite))
+}
+
+fn show_missing(name: &str, missing: &[String]) {
+    let failure = (!missing.is_empty()).then(|| format!("not said: {}", missing.join(", ")));
+    show(&Outcome { name: name.into(), failure });
 }
 
 fn show(case: &Outcome) {

@@ -130,6 +130,11 @@ impl Cpu {
         self.interrupts.pull(line);
     }
 
+    /// Somebody asks what the kernel is doing.
+    pub fn interrupt_non_maskable(&self) {
+        self.interrupts.demand();
+    }
+
     /// Whether the line is let in.
     #[must_use]
     pub fn lets_in(&self, line: Line) -> bool {
@@ -138,6 +143,9 @@ impl Cpu {
 
     /// What comes from outside, if anything does.
     fn happens(&mut self) -> Option<Trap> {
+        if self.interrupts.take_demand() {
+            return Some(Trap::NonMaskable);
+        }
         self.fire().or_else(|| self.interrupts.take().map(|line| Trap::Interrupt(Lines::NONE.with(line))))
     }
 

@@ -12,6 +12,7 @@ use std::rc::Rc;
 pub struct Interrupts {
     open: Rc<Cell<Lines>>,
     pulled: Rc<Cell<Lines>>,
+    non_maskable: Rc<Cell<bool>>,
 }
 
 impl Interrupts {
@@ -27,6 +28,15 @@ impl Interrupts {
 
     pub(super) fn pull(&self, line: Line) {
         self.pulled.set(self.pulled.get().with(line));
+    }
+
+    pub(super) fn demand(&self) {
+        self.non_maskable.set(true);
+    }
+
+    /// Whether somebody has asked, since the last time, what the kernel is doing.
+    pub(super) fn take_demand(&mut self) -> bool {
+        self.non_maskable.take()
     }
 
     pub(super) fn is_open(&self, line: Line) -> bool {

@@ -79,8 +79,10 @@ impl Cpu {
     /// Waits, interrupts on, for the deadline or another interrupt.
     pub fn idle(&mut self) -> Trap {
         if !self.per_cpu.came.get() {
+            self.per_cpu.idle.set(true);
             enable_and_hlt();
             disable();
+            self.per_cpu.idle.set(false);
         }
         self.came()
     }
@@ -97,6 +99,10 @@ impl Cpu {
     /// What came while interrupts were on in the kernel.
     #[inline(never)]
     fn came(&mut self) -> Trap {
+        if self.per_cpu.demanded.take().is_some() {
+            // Whatever else came is the next trap.
+            return Trap::NonMaskable;
+        }
         self.per_cpu.came.set(false);
         let (timer, lines) = (self.per_cpu.timer.take(), self.per_cpu.lines.take());
         match (timer, lines) {
@@ -138,7 +144,8 @@ impl Cpu {
         let vector = exit.vector as u8;
         match vector {
             vectors::PAGE_FAULT => page_fault(exit.error),
-            vectors::NMI | vectors::DOUBLE_FAULT | vectors::MACHINE_CHECK => panic::from_user(vector, at),
+            vectors::NMI => Trap::NonMaskable,
+            vectors::DOUBLE_FAULT | vectors::MACHINE_CHECK => panic::from_user(vector, at),
             vectors::FIRST_INTERRUPT.. => match interrupts::take(vector) {
                 Source::Timer => self.timer_fired(),
                 Source::Device(line) => Trap::Interrupt(Lines::NONE.with(line)),

@@ -12,7 +12,8 @@
 //!   that the processor gave; it is canonical, since the last page below the hole is never
 //!   mapped. All others go back by `iret`, whose caller has checked it;
 //! - a trap from the kernel's own code is a bug and ends in a panic, on a stack that can
-//!   bear it and with the right GS; only interrupts return, where the kernel lets them in.
+//!   bear it and with the right GS; only interrupts return, where the kernel lets them in, and
+//!   non-maskable ones, which come anywhere, also between two instructions here. They leave GS as it was.
 //!
 //! The data segment registers are not part of a thread: a user may load any selector that
 //! the processor lets it, which is harmless here and of no use there. FS begins where the
@@ -24,7 +25,7 @@ use super::descriptors::{KERNEL_CODE, KERNEL_DATA, USER_CODE, USER_DATA};
 use super::interrupts::{self, Source};
 use super::panic;
 use super::per_cpu::PerCpu;
-use super::vectors::FIRST_INTERRUPT;
+use super::vectors::{FIRST_INTERRUPT, NMI};
 use ::x86_64::VirtAddr;
 use ::x86_64::registers::model_specific::{LStar, SFMask, Star};
 use ::x86_64::registers::rflags::RFlags;
@@ -128,14 +129,16 @@ pub(super) fn enable_syscall() {
     SFMask::write(CLEARED_BY_SYSCALL);
 }
 
-/// Returns only for an interrupt, which comes where the kernel lets them in: anything else is a bug.
+/// Returns only for an interrupt: anything else is a bug.
 extern "C" fn handle_from_kernel(fault: &Fault) {
+    let cpu = PerCpu::current();
     let vector = fault.vector as u8;
-    if vector < FIRST_INTERRUPT {
-        panic::kernel_fault(fault);
+    match vector {
+        NMI if panic::is_patient(cpu) => return cpu.came.set(true),
+        FIRST_INTERRUPT.. => {}
+        _ => panic::kernel_fault(fault),
     }
     // More than one may come before that has ended; none hides another.
-    let cpu = PerCpu::current();
     cpu.came.set(true);
     match interrupts::take(vector) {
         Source::Timer => cpu.timer.set(true),
@@ -291,14 +294,20 @@ global_asm!(
     "push r14",
     "push r15",
     "cld",
+    "xor ebx, ebx",
     "mov ecx, 0xc0000101", // the register of the GS base
     "rdmsr",
     "test edx, edx",
     "js 2f",
     "swapgs",
+    "inc ebx",
     "2:",
     "mov rdi, rsp",
     "call {handle}",
+    "test ebx, ebx",
+    "jz 2f",
+    "swapgs",
+    "2:",
     "pop r15",
     "pop r14",
     "pop r13",

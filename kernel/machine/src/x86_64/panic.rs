@@ -14,7 +14,9 @@ use crate::{BootInfo, PhysAddr, Stopped, VirtAddr};
 use ::x86_64::instructions::interrupts;
 use ::x86_64::registers::control::{Cr0, Cr2, Cr3, Cr4};
 use core::arch::asm;
+use core::arch::x86_64::_rdtsc;
 use core::fmt::{self, Write};
+use core::num::NonZeroU64;
 use core::panic::PanicInfo;
 use core::ptr::with_exposed_provenance;
 use core::slice;
@@ -25,6 +27,11 @@ use tar_no_std::TarArchiveRef;
 
 /// Most callers that are shown.
 const CALLERS_MAX: usize = 48;
+/// How long the kernel may leave a non-maskable interrupt unanswered, by the time stamp counter: about a
+/// second, a thousand times as long as it ever needs.
+const PATIENCE: u64 = 1 << 30;
+/// No bug of the kernel's, but nothing can be relied on any more.
+const BROKEN: &str = "the processor reports an error of its own (machine check)";
 
 static PANICKED: AtomicBool = AtomicBool::new(false);
 /// The boot archive, where the names of functions are.
@@ -33,6 +40,20 @@ static ARCHIVE: Once<(PhysAddr, usize)> = Once::new();
 /// Remembers where the names of functions are.
 pub(super) fn know_archive(boot: &BootInfo) {
     ARCHIVE.call_once(|| (boot.archive.start.start(), boot.archive_size));
+}
+
+/// Notes that a non-maskable interrupt has come in the kernel's own code. False: one came long ago, and
+/// the kernel, which is not idle, has not looked at it since.
+pub(super) fn is_patient(cpu: &PerCpu) -> bool {
+    // SAFETY: reads a counter that every processor of this kind has.
+    let now = unsafe { _rdtsc() };
+    match cpu.demanded.get() {
+        Some(since) => cpu.idle.get() || now.wrapping_sub(since.get()) < PATIENCE,
+        None => {
+            cpu.demanded.set(NonZeroU64::new(now));
+            true
+        }
+    }
 }
 
 /// A trap from the kernel's own code.
@@ -45,6 +66,8 @@ pub(super) fn kernel_fault(fault: &Fault) -> ! {
         vectors::DOUBLE_FAULT if stacks::guards().any(|guard| guard == VirtAddr(address).page().0) => {
             panic!("the kernel's code: stack overflow at {address:#x}")
         }
+        vectors::MACHINE_CHECK => panic!("{BROKEN}, in the kernel's code"),
+        vectors::NMI => panic!("the kernel has not looked up from its work since the last non-maskable interrupt"),
         vectors::PAGE_FAULT => panic!("the kernel's code: {name} at {address:#x}, error code {error:#x}"),
         _ => panic!("the kernel's code: {name}, error code {error:#x}"),
     }
@@ -52,7 +75,10 @@ pub(super) fn kernel_fault(fault: &Fault) -> ! {
 
 /// A trap from user mode that is no user's doing; `at` is the thread's next instruction.
 pub(super) fn from_user(vector: u8, at: u64) -> ! {
-    panic!("{} while a thread ran at {at:#x}", vectors::name(vector));
+    match vector {
+        vectors::MACHINE_CHECK => panic!("{BROKEN}, while a thread ran at {at:#x}"),
+        _ => panic!("{} while a thread ran at {at:#x}", vectors::name(vector)),
+    }
 }
 
 /// Says all that is known and ends the machine. `describe` adds what the kernel knows; it

@@ -15,6 +15,7 @@ use ::x86_64::registers::model_specific::{GsBase, KernelGsBase};
 use ::x86_64::structures::gdt::GlobalDescriptorTable;
 use ::x86_64::structures::tss::TaskStateSegment;
 use core::cell::{Cell, UnsafeCell};
+use core::num::NonZeroU64;
 use core::ptr;
 
 /// Most processors. One is started so far; all that is per processor is made for this many.
@@ -51,6 +52,10 @@ pub(super) struct PerCpu {
     pub(super) lines: Cell<Lines>,
     /// Instructions of the kernel's, about, since it last let interrupts in during long work.
     pub(super) worked: Cell<u32>,
+    /// When, by the time stamp counter, the non-maskable interrupt came that it has not been told of.
+    pub(super) demanded: Cell<Option<NonZeroU64>>,
+    /// Whether it waits for an interrupt.
+    pub(super) idle: Cell<bool>,
     /// Interrupts that nobody asked for.
     pub(super) spurious: Cell<u64>,
     /// The registers of the kernel's fault, for the panic it leads to.
@@ -93,6 +98,8 @@ impl PerCpu {
             timer: Cell::new(false),
             lines: Cell::new(Lines::NONE),
             worked: Cell::new(0),
+            demanded: Cell::new(None),
+            idle: Cell::new(false),
             spurious: Cell::new(0),
             fault: Cell::new(ptr::null()),
             id: CpuId(id),

@@ -175,6 +175,12 @@ impl System {
         self.board.settle();
     }
 
+    /// Somebody sends a non-maskable interrupt.
+    pub fn interrupt_non_maskable(&self) {
+        self.board.running.borrow().cpu.interrupt_non_maskable();
+        self.board.settle();
+    }
+
     /// Lets the system make so many steps, wherever that ends.
     pub fn steps(&self, count: usize) {
         for _ in 0..count {
