@@ -203,6 +203,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
         armed: Instant(u64::MAX),
         now: Instant(0),
         restarted: None,
+        withheld: None,
         cpu: CpuId(0),
         traces: parts.traces,
         reported: None,

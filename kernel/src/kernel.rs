@@ -21,6 +21,7 @@ use crate::task::{AccountId, Accounts, Task, Thread, ThreadId, Threads};
 use crate::trace::Ring;
 use crate::vm::Vm;
 use arrayvec::ArrayVec;
+use portolan_abi::Error;
 use portolan_abi::host::Door;
 use portolan_abi::trace::{Event, Step};
 use portolan_machine::{Console, CpuId, Framebuffer, Instant, Interrupts, IoPorts, IoRange};
@@ -82,6 +83,8 @@ pub struct Kernel {
     pub now: Instant,
     /// When the call in progress first began, if it had to wait for a page since.
     pub restarted: Option<Instant>,
+    /// Why a page that a request needs will not come.
+    pub withheld: Option<Error>,
     /// The processor that handles it.
     pub cpu: CpuId,
     /// What happened to messages, for each processor.

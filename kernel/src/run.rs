@@ -116,12 +116,13 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
             let outcome = receive::receive_after(k, &me, absent, &receiving);
             end_call(k, thread, outcome);
         }
-        Unfinished::Call { began } => {
-            k.restarted = Some(began);
+        Unfinished::Call { began, refused } => {
+            (k.restarted, k.withheld) = (Some(began), refused);
             if let Some((number, arguments)) = k.threads[thread].context.as_ref().map(|context| context.call()) {
                 let outcome = again(k, me, number, arguments);
                 end_call(k, thread, outcome);
             }
+            k.withheld = None;
         }
         Unfinished::Fault(cause) => exception::raise(k, thread, cause),
         Unfinished::Woken(_) => {}

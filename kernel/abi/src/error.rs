@@ -61,7 +61,7 @@ errors! {
     NoAccess = 8, "KERN_NO_ACCESS";
     /// A page's pager is gone: the page will never be there.
     MemoryFailure = 9, "KERN_MEMORY_FAILURE";
-    /// A page's pager has refused it, or a routine on memory needs it and it is not there yet.
+    /// A page's pager has refused it, or is the caller's own task.
     MemoryError = 10, "KERN_MEMORY_ERROR";
     /// The port is in no set.
     NotInSet = 12, "KERN_NOT_IN_SET";

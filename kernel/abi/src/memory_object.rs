@@ -48,7 +48,7 @@ interface! {
     /// so that touching them needs none later: to the account of who made the object.
     ///
     /// `ProtectionFailure`: the right does not allow writing. `InvalidArgument`: no bytes, too many,
-    /// or not all in the object. `MemoryError`, `MemoryFailure`: a page is its pager's to supply.
+    /// or not all in the object. `MemoryError`, `MemoryFailure`: as the page's pager says.
     /// `ResourceShortage`: some of the pages may have got theirs.
     4 reserve / Reserve (offset: u64, size: u64) -> ();
 

@@ -16,7 +16,9 @@
 //! control right), ends: a touch with an exception that has the error, a message's call with
 //! `SendInvalidMemory` or `ReceiveInvalidMemory`. The task that receives from the pager's port is
 //! refused pages of its own object that are missing (`MemoryError`): it would wait for itself.
-//! The kernel's routines never wait for a page that they need: they fail with `MemoryError`.
+//!
+//! A routine that needs a page waits for it before it has done anything, as a message with memory out of line does,
+//! until the deadline of its request's sending. If the page is refused, or its pager gone, the reply says so.
 //!
 //! The object lives as long as a right to it, a mapping, or the control right does. Its
 //! pages stay once they are there; its maker's account pays for them. (Mach's external memory
@@ -35,8 +37,8 @@ interface! {
     ///
     /// `InvalidArgument`: `offset` not at a page, or outside the object. `InvalidCapability`: the
     /// right is not a task's. `Failure`: the page is there. `InvalidAddress`, `ProtectionFailure`:
-    /// no readable memory. `MemoryError`: it lacks a page of another pager's. `ResourceShortage`:
-    /// the object's account has no frame left.
+    /// no readable memory. `MemoryError`, `MemoryFailure`: another pager's page, as that
+    /// says. `ResourceShortage`: the object's account has no frame left.
     1 supply / Supply (offset: u64, address: u64; task) -> ();
 
     /// Ends all waits for the page at `offset` with this error, the code of a positive

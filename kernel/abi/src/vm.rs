@@ -77,8 +77,8 @@ interface! {
     /// the reply itself; the rest of `data` is zero.
     ///
     /// `InvalidArgument`: size 0, or larger. `InvalidAddress`: not all mapped. `ProtectionFailure`:
-    /// not readable. `ResourceShortage`: no memory for a page that is not there yet. `MemoryError`: a page
-    /// that its pager has yet to supply, or has refused.
+    /// not readable. `ResourceShortage`: no memory for a page that is not there yet. `MemoryError`,
+    /// `MemoryFailure`: a page that its pager has refused, or will never supply.
     7 vm_peek / VmPeek (address: u64, size: u64) -> (data: [u8; INLINE_MAX]);
 
     /// Writes the first `size` bytes of `data`, at any alignment: all of them or none.

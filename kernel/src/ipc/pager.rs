@@ -127,8 +127,15 @@ pub struct PageWait {
 pub enum Then {
     /// It touched this address.
     Touch(VirtAddr),
-    /// It was sending, from a buffer that is there.
+    /// It was sending what is in the page.
     Send {
+        /// Options of the call.
+        options: Options,
+        /// When the call began.
+        began: Instant,
+    },
+    /// It was asking the kernel for something that needs the page.
+    Ask {
         /// Options of the call.
         options: Options,
         /// When the call began.
@@ -353,7 +360,8 @@ fn finish(thread: &mut Thread, wait: &PageWait, result: Result<()>) {
         (Then::Touch(address), Err(error)) => {
             Unfinished::Fault(Cause::Memory { address, access: wait.access, fault: Fault::Refused(error) })
         }
-        (Then::Send { began, .. } | Then::Wait { began }, Ok(())) => Unfinished::Call { began },
+        (Then::Send { began, .. } | Then::Wait { began }, Ok(())) => Unfinished::Call { began, refused: None },
+        (Then::Ask { began, .. }, result) => Unfinished::Call { began, refused: result.err() },
         (Then::Send { .. }, Err(_)) => return thread.complete(Completion::failure(Error::SendInvalidMemory)),
         (Then::Wait { .. }, Err(error)) => return thread.complete(Completion::failure(error)),
         (Then::Receive(receiving), Ok(())) => Unfinished::Receive(receiving),
@@ -385,7 +393,9 @@ pub fn time_out(k: &mut Kernel, thread: ThreadId) {
     settle(k, wait.pager);
     match wait.then {
         Then::Touch(_) => {}
-        Then::Send { .. } => k.threads[thread].complete(Completion::failure(Error::SendTimedOut)),
+        Then::Send { .. } | Then::Ask { .. } => {
+            k.threads[thread].complete(Completion::failure(Error::SendTimedOut));
+        }
         Then::Receive(_) => k.threads[thread].complete(Completion::failure(Error::ReceiveTimedOut)),
         Then::Wait { .. } => k.threads[thread].complete(Completion::failure(Error::TimedOut)),
     }
@@ -398,7 +408,9 @@ pub fn abort(k: &mut Kernel, thread: ThreadId) {
     let Some(then) = of(&k.threads, thread).map(|wait| wait.then) else { return };
     let ended = match then {
         Then::Touch(_) => None,
-        Then::Send { options, .. } if options.contains(Options::SEND_INTERRUPT) => Some(Error::SendInterrupted),
+        Then::Send { options, .. } | Then::Ask { options, .. } if options.contains(Options::SEND_INTERRUPT) => {
+            Some(Error::SendInterrupted)
+        }
         Then::Receive(receiving) if receiving.options.contains(Options::RCV_INTERRUPT) => {
             Some(Error::ReceiveInterrupted)
         }

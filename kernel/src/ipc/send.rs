@@ -59,7 +59,7 @@ pub fn send(
     let header = match open(vm, accounts, task, half, &mut window) {
         Ok(header) => header,
         Err(NotOpen::Error(error)) => return Err(error),
-        Err(NotOpen::Absent(absent)) => return bring_in(k, me, absent, half, options),
+        Err(NotOpen::Absent(absent)) => return bring_in_message(k, me, absent, half, options),
     };
     let descriptors = header.descriptors as usize;
     let body_size = (half.size as usize).checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
@@ -86,7 +86,11 @@ pub fn send(
         }
     }
     if descriptors > 0 {
-        take_descriptors(k, me.task, port, &mut envelope, &window, descriptors)?;
+        match take_descriptors(k, me.task, port, &mut envelope, &window, descriptors) {
+            Ok(()) => {}
+            Err(NotOpen::Error(error)) => return Err(error),
+            Err(NotOpen::Absent(absent)) => return bring_in_message(k, me, absent, half, options),
+        }
     }
     let sent = pass_on(k, me, port, &mut envelope, &window, half, then, options);
     if descriptors == 0 {
@@ -163,13 +167,43 @@ fn memory_error(fault: Fault) -> NotOpen {
     })
 }
 
-/// Waits for a page of the message, of which nothing has been taken yet; then the call begins anew.
+/// Waits for a page of the message, of which nothing is taken any more; then the call begins anew.
 #[cold]
-fn bring_in(k: &mut Kernel, me: &Caller, absent: Absent, half: &call::Send, options: Options) -> Result<Sent> {
-    let began = k.began();
-    let until = deadline(began, options, Options::SEND_TIMEOUT, half.timeout).filter(|_| half.timeout > 0);
-    let waits = pager::wait(k, me.thread, absent, Then::Send { options, began }, until);
-    waits.map(|()| Sent::Blocked).map_err(|_| Error::SendInvalidMemory)
+fn bring_in_message(k: &mut Kernel, me: &Caller, absent: Absent, half: &call::Send, options: Options) -> Result<Sent> {
+    let then = Then::Send { options, began: k.began() };
+    bring_in(k, me, absent, then, half, options).map_err(|_| Error::SendInvalidMemory)
+}
+
+/// Waits for a page that a request to the kernel needs, of which nothing has been done yet; then the call begins anew.
+///
+/// # Errors
+/// `Refused`: nobody will bring it.
+#[cold]
+pub fn bring_in_for_request(
+    k: &mut Kernel,
+    me: &Caller,
+    absent: Absent,
+    envelope: &mut Envelope,
+    half: &call::Send,
+    options: Options,
+) -> core::result::Result<Sent, Fault> {
+    let then = Then::Ask { options, began: k.began() };
+    let waits = bring_in(k, me, absent, then, half, options)?;
+    give_back(k, me.task, envelope);
+    Ok(waits)
+}
+
+fn bring_in(
+    k: &mut Kernel,
+    me: &Caller,
+    absent: Absent,
+    then: Then,
+    half: &call::Send,
+    options: Options,
+) -> core::result::Result<Sent, Fault> {
+    let until = deadline(k.began(), options, Options::SEND_TIMEOUT, half.timeout).filter(|_| half.timeout > 0);
+    pager::wait(k, me.thread, absent, then, until)?;
+    Ok(Sent::Blocked)
 }
 
 /// Takes the right the message goes through, to a port that lives, which is returned. One that is
@@ -254,15 +288,15 @@ fn take_descriptors(
     envelope: &mut Envelope,
     window: &Window,
     count: usize,
-) -> Result<()> {
+) -> core::result::Result<(), NotOpen> {
     let taken = (0..count).try_for_each(|number| {
         let words = window.read_words::<3>(&k.vm.memory, message::body_offset(number));
         let descriptor: Descriptor = zerocopy::transmute!(words);
         match descriptor.kind {
-            Descriptor::PORT => take_single(k, task, &descriptor, destination, envelope),
+            Descriptor::PORT => Ok(take_single(k, task, &descriptor, destination, envelope)?),
             Descriptor::MEMORY => take_memory(k, task, &descriptor, number, envelope),
             Descriptor::PORTS => take_array(k, task, &descriptor, destination, number, envelope),
-            _ => Err(Error::SendInvalidType),
+            _ => Err(Error::SendInvalidType.into()),
         }
     });
     taken.inspect_err(|_| give_back(k, task, envelope))
@@ -293,10 +327,10 @@ fn take_memory(
     descriptor: &Descriptor,
     number: usize,
     envelope: &mut Envelope,
-) -> Result<()> {
+) -> core::result::Result<(), NotOpen> {
     let Descriptor { disposition, flags, name, address, size, .. } = *descriptor;
     if flags & !Descriptor::MOVE != 0 || (disposition, name) != (0, Name::NULL) {
-        return Err(Error::SendInvalidType);
+        return Err(Error::SendInvalidType.into());
     }
     pace(PER_ENCLOSURE);
     envelope.enclosures.try_reserve(1).map_err(|_| Error::SendNoBuffer)?;
@@ -304,8 +338,11 @@ fn take_memory(
     if size > 0 {
         let Kernel { tasks, vm, accounts, .. } = k;
         let map = &mut tasks[task].map;
+        let pages = Range::around(address, size).map_err(region_error)?;
+        if let Some(absent) = map.absent(vm, pages) {
+            return Err(NotOpen::Absent(absent));
+        }
         if flags & Descriptor::MOVE != 0 {
-            let pages = Range::around(address, size).map_err(region_error)?;
             map.cut_at_ends(vm, accounts, pages).map_err(region_error)?;
             moved = Some(pages);
         }
@@ -330,9 +367,9 @@ fn take_array(
     destination: PortId,
     number: usize,
     envelope: &mut Envelope,
-) -> Result<()> {
+) -> core::result::Result<(), NotOpen> {
     if (descriptor.flags, descriptor.name) != (0, Name::NULL) {
-        return Err(Error::SendInvalidType);
+        return Err(Error::SendInvalidType.into());
     }
     let how = Disposition::from_code(descriptor.disposition).ok_or(Error::SendInvalidType)?;
     let count = usize::try_from(descriptor.size).ok().filter(|count| *count <= RIGHTS_MAX);
@@ -426,7 +463,7 @@ fn pass_on(
     k.trace(Step::Send, envelope, id, Some(me.thread));
     let port = &k.ports[id];
     if let Owner::Kernel(object) = port.owner {
-        return service::serve(k, me, object, envelope, window, then);
+        return service::serve(k, me, object, envelope, window, half, then, options);
     }
     let source = Source::Sender(window);
     let mut waiting = port.receivers.first();

@@ -2,11 +2,13 @@
 
 use super::Answer;
 use crate::ipc;
-use crate::ipc::message::{CarriedRight, Rights};
+use crate::ipc::message::{CarriedRight, Envelope, Rights};
 use crate::ipc::port::{KernelObject, Owner};
 use crate::kernel::Kernel;
 use crate::task::AccountId;
 use crate::vm::ObjectId;
+use crate::vm::fault::Absent;
+use core::ops::Range;
 use portolan_abi::memory_object::{Mapper, ObjectInfo, RESERVE_MAX, Request, SIZE_MAX, Seals, results};
 use portolan_abi::{Capacity, Error, PAGE_SIZE, Protection, Result};
 
@@ -94,10 +96,24 @@ fn set_size(k: &mut Kernel, object: ObjectId, size: u64) -> Result<()> {
     Ok(())
 }
 
-fn reserve(k: &mut Kernel, object: ObjectId, offset: u64, size: u64) -> Result<()> {
+/// The first page that has to be there for what is asked, and that its pager has yet to supply.
+pub(super) fn absent(k: &Kernel, object: ObjectId, envelope: &Envelope, body: &[u8]) -> Option<Absent> {
+    match Request::decode(envelope.id, body, envelope.rights.len()).ok()? {
+        Request::Reserve(request) => {
+            k.vm.absent(object, pages_to_reserve(k, object, request.offset, request.size).ok()?)
+        }
+        _ => None,
+    }
+}
+
+fn pages_to_reserve(k: &Kernel, object: ObjectId, offset: u64, size: u64) -> Result<Range<u64>> {
     let end = offset.checked_add(size).filter(|end| *end <= k.vm.objects[object].size());
     let end = end.filter(|_| (1..=RESERVE_MAX).contains(&size)).ok_or(Error::InvalidArgument)?;
-    let pages = offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64);
+    Ok(offset / PAGE_SIZE as u64..end.div_ceil(PAGE_SIZE as u64))
+}
+
+fn reserve(k: &mut Kernel, object: ObjectId, offset: u64, size: u64) -> Result<()> {
+    let pages = pages_to_reserve(k, object, offset, size)?;
     Ok(k.vm.reserve_pages(&mut k.accounts, object, pages)?)
 }
 

@@ -27,9 +27,11 @@ use crate::kernel::Kernel;
 use crate::task::{AccountId, Caller, exception};
 use crate::vm::MapCopy;
 use crate::vm::copy::Window;
+use crate::vm::fault::Absent;
 use alloc::vec::Vec;
 use arrayvec::ArrayVec;
 use portolan_abi::interface::{REPLY_OFFSET, ReplyHead};
+use portolan_abi::message::Options;
 use portolan_abi::{Error, Result, call, error};
 use zerocopy::{Immutable, IntoBytes};
 
@@ -92,10 +94,21 @@ pub fn serve(
     object: KernelObject,
     envelope: &mut Envelope,
     window: &Window,
+    half: &call::Send,
     then: &Option<call::Receive>,
+    options: Options,
 ) -> Result<Sent> {
     let mut bytes = ArrayVec::new();
     read_body(k, envelope, window, &mut bytes);
+    let mut withheld = k.withheld.take();
+    if withheld.is_none()
+        && let Some(absent) = absent(k, object, envelope, &bytes)
+    {
+        match send::bring_in_for_request(k, me, absent, envelope, half, options) {
+            Ok(waits) => return Ok(waits),
+            Err(fault) => withheld = Some(fault.into()),
+        }
+    }
     // From here on the rights are the kernel's. The one that the request came through
     // is used up last: it may be what keeps the object alive.
     let payer = k.tasks[me.task].account;
@@ -115,10 +128,13 @@ pub fn serve(
             exception::reply(k, thread, waiter, envelope.id, &bytes)
         }
         _ if !fits => Err(Error::BadArguments),
-        _ => {
-            let brought = Brought { rights: &mut rights, memory: &mut memory, payer };
-            handle(k, object, envelope.id, &bytes, brought, &mut answer)
-        }
+        _ => match withheld {
+            Some(error) => Err(error),
+            None => {
+                let brought = Brought { rights: &mut rights, memory: &mut memory, payer };
+                handle(k, object, envelope.id, &bytes, brought, &mut answer)
+            }
+        },
     };
     if let Some(memory) = memory {
         memory.discard(&mut k.vm, &mut k.accounts);
@@ -137,6 +153,22 @@ fn read_body(k: &Kernel, envelope: &Envelope, window: &Window, bytes: &mut Array
         let part = &mut part[..PART.min(size - bytes.len())];
         window.read(&k.vm.memory, envelope.body_offset() + bytes.len(), part);
         bytes.try_extend_from_slice(part).expect("no more than there is room for");
+    }
+}
+
+/// The first page that has to be there for what is asked, and that its pager has yet to supply.
+fn absent(k: &Kernel, object: KernelObject, envelope: &Envelope, body: &[u8]) -> Option<Absent> {
+    if k.pagers.is_empty() {
+        return None;
+    }
+    match object {
+        KernelObject::Task(target) if portolan_abi::vm::IDS.contains(&envelope.id) => {
+            vm::absent(k, target, envelope, body)
+        }
+        KernelObject::Task(target) => task::absent(k, target, envelope, body),
+        KernelObject::Memory(object, _) => memory_object::absent(k, object, envelope, body),
+        KernelObject::Pager(_) => pager::absent(k, envelope, body),
+        _ => None,
     }
 }
 

@@ -1,10 +1,11 @@
 //! Routines behind a task's kernel port. Reference: `abi::task`.
 
 use super::{Answer, only_right};
-use crate::ipc::message::{CarriedRight, Rights};
+use crate::ipc::message::{CarriedRight, Envelope, Rights};
 use crate::ipc::right;
 use crate::kernel::Kernel;
 use crate::task::{self, Start, TaskId, TaskName, special};
+use crate::vm::fault::Absent;
 use portolan_abi::task::{
     CreateFlags, REGISTERED_PORTS, Request, SpecialPort, THREADS_LISTED, TaskInfo, ThreadFlags, arguments, results,
 };
@@ -41,6 +42,16 @@ pub(super) fn handle(
         }
     }
     Ok(())
+}
+
+/// The first page that an heir is to get a copy of, and that its pager has yet to supply.
+pub(super) fn absent(k: &Kernel, parent: TaskId, envelope: &Envelope, body: &[u8]) -> Option<Absent> {
+    match Request::decode(envelope.id, body, envelope.rights.len()).ok()? {
+        Request::Create(request) if request.flags & CreateFlags::INHERIT.bits() != 0 => {
+            k.tasks[parent].map.absent_to_heir(&k.vm)
+        }
+        _ => None,
+    }
 }
 
 fn create(

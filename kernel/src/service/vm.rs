@@ -2,12 +2,13 @@
 
 use super::memory_object::{make_right, protection};
 use super::{Answer, Brought};
-use crate::ipc::message::{CarriedRight, Rights};
+use crate::ipc::message::{CarriedRight, Envelope, Rights};
 use crate::ipc::port::{KernelObject, Owner};
 use crate::ipc::{pager, right};
 use crate::kernel::Kernel;
 use crate::task::{Accounts, TaskId};
 use crate::vm::copy::Window;
+use crate::vm::fault::Absent;
 use crate::vm::map::{End, Place, Range, Showing};
 use crate::vm::object::Reach;
 use crate::vm::{Map, MapCopy, ObjectId, Vm};
@@ -88,6 +89,30 @@ pub(super) fn handle(
         }
     }
     Ok(())
+}
+
+/// The first page that has to be there for what is asked, and that its pager has yet to supply.
+pub(super) fn absent(k: &Kernel, target: TaskId, envelope: &Envelope, body: &[u8]) -> Option<Absent> {
+    let missing = |address, size| k.tasks[target].map.absent(&k.vm, Range::around(address, size).ok()?);
+    match Request::decode(envelope.id, body, envelope.rights.len()).ok()? {
+        Request::VmPeek(request) => missing(request.address, request.size),
+        Request::VmPoke(request) => missing(request.address, request.size),
+        Request::VmRead(request) => missing(request.address, request.size),
+        Request::VmCopy(request) => {
+            missing(request.source, request.size).or_else(|| missing(request.target, request.size))
+        }
+        Request::VmWrite(request) => {
+            let memory = envelope.enclosures.first()?.memory.as_ref()?;
+            missing(request.address, memory.size())
+        }
+        Request::VmMap(request) if request.flags & MapFlags::COPY.bits() != 0 => {
+            let CarriedRight::Send(port) = envelope.rights.last()?.right else { return None };
+            let Owner::Kernel(KernelObject::Memory(object, _)) = k.ports.get(port)?.owner else { return None };
+            let end = request.offset.checked_add(request.size)?.div_ceil(PAGE);
+            k.vm.absent(object, request.offset / PAGE..end)
+        }
+        _ => None,
+    }
 }
 
 /// A right to an object whose pages a pager supplies, and the pager's right.

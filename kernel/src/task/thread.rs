@@ -134,6 +134,8 @@ pub enum Unfinished {
     Call {
         /// When it first began.
         began: Instant,
+        /// Why the page will not come. The kernel then refuses what it was asked for.
+        refused: Option<Error>,
     },
     /// The receiving half of its call.
     Receive(Receiving),

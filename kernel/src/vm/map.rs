@@ -7,7 +7,7 @@
 //! Neighbours: `regions` keeps them in order, `fault` fills the pmap, `object` holds the
 //! pages, `map_copy` takes copies of ranges.
 
-use super::fault::allows;
+use super::fault::{Absent, allows};
 use super::object::Reach;
 use super::regions::Regions;
 use super::{MemoryObject, ObjectId, Vm};
@@ -310,6 +310,23 @@ impl Map {
             change(region);
             next.start = region.range.end;
         }
+    }
+
+    /// The first page that a range shows and that its pager has yet to supply.
+    pub fn absent(&self, vm: &Vm, range: Range) -> Option<Absent> {
+        self.regions.touching(range).find_map(|region| {
+            pace(PER_LOOK);
+            vm.absent(region.object, region.pages(region.range.within(range)))
+        })
+    }
+
+    /// The first page that a child would get a copy of and that its pager has yet to supply.
+    pub fn absent_to_heir(&self, vm: &Vm) -> Option<Absent> {
+        let copied = self.regions.iter().filter(|region| region.inheritance == Inheritance::Copy);
+        copied.into_iter().find_map(|region| {
+            pace(PER_LOOK);
+            vm.absent(region.object, region.pages(region.range))
+        })
     }
 
     /// An address space for a child, which pays from `account`, made of this one as each

@@ -261,6 +261,15 @@ impl Vm {
         }
     }
 
+    /// The first of these pages that its pager has yet to supply.
+    pub fn absent(&self, id: ObjectId, pages: Range<u64>) -> Option<Absent> {
+        let end = pages.end.min(self.objects[id].page_count());
+        match self.require_all(id, pages.start.min(end)..end) {
+            Err(Fault::Absent(absent)) => Some(absent),
+            _ => None,
+        }
+    }
+
     /// Sees that these pages can be copied, and that a copy would have all of them.
     fn require_all(&self, id: ObjectId, mut pages: Range<u64>) -> Result<(), Fault> {
         let object = &self.objects[id];

@@ -1,9 +1,10 @@
 //! Pagers: pages that a task makes up when another touches them, refuses, or never brings.
 
-use crate::harness::{Message, Pending, Received, System, Task, Thread, WhenFull, no_right};
+use crate::harness::{Message, Pending, Received, System, Task, Thread, WhenFull, answer, no_right};
 use portolan_abi::call::{Receive, Send};
 use portolan_abi::exception::{Raise, arguments};
-use portolan_abi::interface::Routine;
+use portolan_abi::interface::{Reply, Routine};
+use portolan_abi::memory_object;
 use portolan_abi::message::{Descriptor, Options, Trailer};
 use portolan_abi::pager::{self, PAGE_REQUEST, PageRequest};
 use portolan_abi::task::{self as routine, CreateFlags, Limits, SpecialPort};
@@ -414,27 +415,143 @@ fn a_thread_that_waits_can_be_suspended_and_aborted_and_ended() {
     assert_eq!(stage.request(), None);
 }
 
+/// Asks for a routine that needs a page, or both, and brings them; what the routine said.
+#[track_caller]
+fn asked<R: Routine>(
+    stage: &Stage,
+    arguments: &R::Arguments,
+    rights: &[Descriptor],
+    pages: &[u64],
+) -> Result<Reply<R>> {
+    let asking = stage.client.request::<R>(stage.client.task_self(), arguments, rights, WhenFull::Wait);
+    for page in pages {
+        assert!(asking.waits(), "{} waits for page {page}", R::NAME);
+        assert_eq!(stage.request().expect("a request").offset, page * PAGE);
+        stage.supply(*page, *page as u8).expect("supplied");
+    }
+    answer(asking.done())
+}
+
 #[test]
-fn a_routine_does_not_wait_for_a_page() {
+fn a_routine_is_done_once_its_pages_are_there() {
+    let stage = Stage::new();
+    let client = &stage.client;
+    let peek = vm::arguments::VmPeek { address: HERE + PAGE - 4, size: 8 };
+    let seen = asked::<vm::VmPeek>(&stage, &peek, &[], &[0, 1]).expect("bytes").results.data;
+    assert_eq!(seen[..8], [0, 0, 0, 0, 1, 1, 1, 1]);
+    let poke = vm::arguments::VmPoke { address: HERE + 2 * PAGE, size: 1, data: [9; vm::INLINE_MAX] };
+    asked::<vm::VmPoke>(&stage, &poke, &[], &[2]).expect("written");
+    assert_eq!(client.load(HERE + 2 * PAGE, 2), [9, 2]);
+    let copy = vm::arguments::VmCopy { source: HERE + 3 * PAGE + 8, size: 8, target: HERE + 4 * PAGE };
+    asked::<vm::VmCopy>(&stage, &copy, &[], &[3, 4]).expect("copied");
+    assert_eq!(client.load(HERE + 4 * PAGE + 7, 2), [3, 4]);
+    let read = vm::arguments::VmRead { address: HERE + 5 * PAGE, size: PAGE };
+    let region = asked::<vm::VmRead>(&stage, &read, &[], &[5]).expect("a copy").memory;
+    assert_eq!(client.load(region.address, 1), [5]);
+    let theirs = stage.pager.give(client, stage.object, Disposition::CopySend);
+    let object = Descriptor::port(theirs, Disposition::CopySend as u8);
+    let (protection, maximum, inheritance) = (READ_WRITE, READ_WRITE, Inheritance::None as u32);
+    let flags = MapFlags::COPY.bits();
+    let (address, size, offset) = (0x6000_0000, PAGE, 6 * PAGE);
+    let map = vm::arguments::VmMap { address, size, offset, protection, maximum, inheritance, flags };
+    asked::<vm::VmMap>(&stage, &map, &[object], &[6]).expect("mapped");
+    assert_eq!(client.load(address, 1), [6]);
+    let limits = Limits { memory: 100_000, ports: 10, frames: 100 };
+    let heir = routine::arguments::Create { name: [b'c'; 32], limits, flags: CreateFlags::INHERIT.bits(), reserved: 0 };
+    let child = asked::<routine::Create>(&stage, &heir, &[no_right()], &[7]).expect("a child").rights[0];
+    assert_eq!(vm::vm_peek(&**client, child, HERE + 7 * PAGE, 1).expect("bytes").results.data[0], 7);
+    routine::terminate(&**client, child).expect("ended");
+    assert_eq!(client.call(Call::DebugWrite { address: HERE, size: 8 }).done().0, Ok(()));
+}
+
+#[test]
+fn a_routine_whose_page_does_not_come_is_not_done() {
     let stage = Stage::new();
     let (client, own) = (&stage.client, stage.client.task_self());
-    assert_eq!(vm::vm_peek(&**client, own, HERE, 8).map(drop), Err(Error::MemoryError));
-    assert_eq!(vm::vm_copy(&**client, own, HERE, PAGE, HERE + PAGE).map(drop), Err(Error::MemoryError));
-    assert_eq!(vm::vm_copy(&**client, own, HERE + 8, 16, HERE + PAGE).map(drop), Err(Error::MemoryError));
-    let limits = Limits { memory: 100_000, ports: 10, frames: 100 };
-    let fork = || routine::create(&**client, own, [b'c'; 32], limits, CreateFlags::INHERIT.bits(), 0, no_right());
-    assert_eq!(fork().map(drop), Err(Error::MemoryError));
-    let theirs = stage.pager.give(client, stage.object, Disposition::CopySend);
-    let right = Descriptor::port(theirs, Disposition::CopySend as u8);
-    assert_eq!(map(client, right, 0x6000_0000, 1, MapFlags::COPY), Err(Error::MemoryError));
-    assert_eq!(client.call(Call::DebugWrite { address: HERE, size: 8 }).done().0, Err(Error::MemoryError));
-    assert_eq!(stage.request(), None, "and asks for none");
-    for page in 0..PAGES {
-        stage.supply(page, page as u8).expect("supplied");
+    let peek = vm::arguments::VmPeek { address: HERE, size: 8 };
+    let ask = |when_full| client.request::<vm::VmPeek>(own, &peek, &[], when_full);
+    let refused = ask(WhenFull::Wait);
+    stage.refuse(0, Error::MemoryError).expect("refused");
+    assert_eq!(answer::<vm::VmPeek>(refused.done()).map(drop), Err(Error::MemoryError), "in a reply");
+    let late = ask(WhenFull::WaitMs(20));
+    stage.system.advance_ms(19);
+    assert!(late.waits());
+    stage.system.advance_ms(2);
+    assert_eq!(late.done().map(drop), Err(Error::SendTimedOut));
+    let debug = Call::DebugWrite { address: HERE, size: 8 };
+    assert_eq!(client.call(debug).done().0, Err(Error::MemoryError), "this one does not wait");
+    let lost = ask(WhenFull::Wait);
+    stage.pager.port_mod_refs(stage.port, RightKind::Receive, -1).expect("given up");
+    assert_eq!(answer::<vm::VmPeek>(lost.done()).map(drop), Err(Error::MemoryFailure));
+    assert_eq!(vm::vm_peek(&**client, own, HERE, 8).map(drop), Err(Error::MemoryFailure));
+}
+
+#[test]
+fn a_pager_whose_own_page_is_anothers_waits_for_that() {
+    let stage = Stage::new();
+    let second = stage.system.task("second");
+    let port = second.port(Capacity::DEFAULT);
+    let made = create(&second, PAGE, Descriptor::port(port, Disposition::MakeSend as u8));
+    let [object, control] = made.expect("an object");
+    let own = stage.client.give(&second, stage.client.task_self(), Disposition::CopySend);
+    let from = Descriptor::port(own, Disposition::CopySend as u8);
+    let supply = pager::arguments::Supply { offset: 0, address: HERE + PAGE - 4 };
+    let supplying = second.request::<pager::Supply>(control, &supply, &[from], WhenFull::Wait);
+    for page in [0, 1] {
+        assert!(supplying.waits());
+        assert_eq!(stage.request().expect("a request").offset, page * PAGE);
+        stage.supply(page, page as u8 + 1).expect("supplied");
     }
-    let child = fork().expect("all pages are there").rights[0];
-    routine::terminate(&**client, child).expect("ended");
-    map(client, right, 0x6000_0000, 1, MapFlags::COPY).expect("a copy");
+    answer::<pager::Supply>(supplying.done()).expect("supplied");
+    let right = Descriptor::port(object, Disposition::CopySend as u8);
+    map(&second, right, HERE, 1, MapFlags::empty()).expect("mapped");
+    assert_eq!(second.load(HERE + 3, 2), [1, 2]);
+    let theirs = stage.pager.give(&stage.client, stage.object, Disposition::CopySend);
+    let reserve = memory_object::arguments::Reserve { offset: 2 * PAGE, size: 1 };
+    let reserving = stage.client.request::<memory_object::Reserve>(theirs, &reserve, &[], WhenFull::Wait);
+    assert!(reserving.waits());
+    stage.supply(2, 0).expect("supplied");
+    answer::<memory_object::Reserve>(reserving.done()).expect("reserved");
+}
+
+#[test]
+fn a_pager_is_not_to_wait_for_itself_in_a_routine() {
+    let stage = Stage::new();
+    let (pager, theirs) = (&stage.pager, stage.client.kernel_port());
+    let own = stage.system.first().give(pager, theirs, Disposition::CopySend);
+    assert_eq!(vm::vm_peek(&**pager, own, HERE, 8).map(drop), Err(Error::MemoryError));
+    assert_eq!(stage.request(), None, "and it asks for none");
+}
+
+#[test]
+fn memory_is_sent_once_its_pages_are_there() {
+    let stage = Stage::new();
+    let client = &stage.client;
+    let (port, spare) = (client.port(Capacity::DEFAULT), client.port(Capacity::DEFAULT));
+    for flags in [0, Descriptor::MOVE] {
+        let first = if flags == 0 { 0 } else { 2 };
+        let memory = Descriptor::memory(HERE + first * PAGE + 16, PAGE, flags);
+        let message = Message::by(port, Disposition::MakeSend).right(spare, Disposition::MakeSend).descriptor(memory);
+        let sending = client.send(message, WhenFull::Wait);
+        for page in [first, first + 1] {
+            assert!(sending.waits());
+            assert_eq!((client.status(port).messages, client.status(spare).send_rights), (0, 0), "nothing is taken");
+            assert_eq!(stage.request().expect("a request").offset, page * PAGE);
+            stage.supply(page, page as u8 + 1).expect("supplied");
+        }
+        sending.done().expect("sent");
+        let received = client.receive_now(port).done().expect("the message");
+        let region = received.rights[1];
+        assert_eq!(client.load(region.address, 1), [first as u8 + 1]);
+        assert_eq!(client.load(region.address + PAGE - 1, 1), [first as u8 + 2]);
+        client.port_deallocate(received.rights[0].name).expect("a right");
+    }
+    let memory = Descriptor::memory(HERE + 5 * PAGE, PAGE, Descriptor::MOVE);
+    let message = Message::by(port, Disposition::MakeSend).right(spare, Disposition::MoveReceive).descriptor(memory);
+    let sending = client.send(message, WhenFull::Wait);
+    stage.refuse(5, Error::MemoryError).expect("refused");
+    assert_eq!(sending.done(), Err(Error::SendInvalidMemory));
+    assert_eq!(client.status(spare).messages, 0, "it is the sender's still");
 }
 
 #[test]

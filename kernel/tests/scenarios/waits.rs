@@ -4,7 +4,7 @@
 //! two deeds one after the other keep the invariants, leave nothing behind, and end a wait with a result
 //! that it can have. Neighbours: `suspend`, `death`, `timeouts` try single rules more closely.
 
-use crate::harness::{MEMORY, Mailbox, Message, Thread, WhenFull};
+use crate::harness::{MEMORY, Mailbox, Message, Thread, WhenFull, answer};
 use portolan_abi::call::WordWait;
 use portolan_abi::message::{Descriptor, Options};
 use portolan_abi::task::{self, SpecialPort};
@@ -182,6 +182,19 @@ const WAITS: &[Wait] = &[
         let load = s.thread.perform(vec![Action::Load { address: PAGED, size: 1 }]);
         Box::new(move || load.result().map(|_| Ok(())))
     }),
+    ("page of message", |s| {
+        let memory = Descriptor::memory(PAGED, 8, Descriptor::MOVE);
+        let spare = s.mailbox.sender.port(Capacity::DEFAULT);
+        let message = request(s).right(spare, Disposition::MoveReceive).descriptor(memory);
+        let sent = s.thread.send_with(message, Options::SEND_INTERRUPT, 0);
+        Box::new(move || sent.result())
+    }),
+    ("page of routine", |s| {
+        let own = s.mailbox.sender.task_self();
+        let peek = vm::arguments::VmPeek { address: PAGED, size: 8 };
+        let asked = s.thread.request::<vm::VmPeek>(own, &peek, &[], WhenFull::WaitMs(50));
+        Box::new(move || Some(answer::<vm::VmPeek>(asked.result()?).map(drop)))
+    }),
     ("page of word", |s| {
         let options = WordOptions::empty();
         let wait = s.thread.call(Call::WordWait(WordWait { address: PAGED, expected: 1, deadline: None, options }));
@@ -316,6 +329,14 @@ const ENDS: &[&str] = &[
     "word: gone: end thread, end task",
     "page: Ok: supply",
     "page: gone: end thread, end task, end peer, end pager, end control, refuse",
+    "page of message: SendInterrupted: abort",
+    "page of message: SendInvalidMemory: end peer, end pager, end control, refuse",
+    "page of message: gone: end thread, end task",
+    "page of routine: MemoryError: refuse",
+    "page of routine: MemoryFailure: end peer, end pager, end control",
+    "page of routine: Ok: supply",
+    "page of routine: SendTimedOut: time",
+    "page of routine: gone: end thread, end task",
     "page of word: Aborted: abort",
     "page of word: MemoryError: refuse",
     "page of word: MemoryFailure: end peer, end pager, end control",
@@ -389,14 +410,17 @@ fn a_suspended_threads_wait_ends_in_the_same_way_and_is_seen_when_it_is_resumed(
     }
 }
 
-/// All that a wait can end with after two deeds. Of a `msg_rpc` the first may have let its second half begin,
-/// where the reply port is no longer what it was.
+/// All that a wait can end with after two deeds. The first may have let a wait for a place begin; or of a `msg_rpc`
+/// the second half, where the reply port is no longer what it was.
 fn endings(wait: &str) -> Vec<&'static str> {
     let ends = |of: &str| -> Vec<&'static str> {
         let outcomes = ENDS.iter().filter_map(|line| line.strip_prefix(of)?.strip_prefix(": ")?.split(": ").next());
         outcomes.collect()
     };
     let mut endings = [ends(wait), vec!["waits"]].concat();
+    if wait == "page of message" {
+        endings.extend(ends("send"));
+    }
     if wait == "rpc, sending" {
         endings.extend(ends("rpc, receiving"));
         endings.extend(["ReceiveInvalidPort", "ReceiveInSet"]);

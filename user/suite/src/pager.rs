@@ -7,12 +7,14 @@ use crate::peer::Peer;
 use crate::space::{self, PAGE, Place};
 use crate::{cases, holds, same};
 use portolan::abi::call::{Call, Receive, Send};
-use portolan::abi::message::Options;
+use portolan::abi::interface::Routine;
+use portolan::abi::message::{Descriptor, Options};
 use portolan::abi::vm;
 use portolan::abi::{Disposition, PAGE_SIZE, Protection};
 use portolan::interface::MsgRpc;
 use portolan::pager::{self, Pager};
 use portolan::{Capacity, Error, MemoryObject, ReceiveRight};
+use zerocopy::IntoBytes;
 
 cases!("pager":
     a_touch_waits_for_its_page,
@@ -21,6 +23,8 @@ cases!("pager":
     what_waits_for_a_pager_that_dies_ends,
     a_message_waits_in_the_middle_of_its_copy,
     a_message_whose_page_is_refused_is_not_sent,
+    memory_out_of_line_waits_for_its_pages,
+    a_routine_waits_for_its_page,
     a_wait_for_a_page_ends_at_the_deadline_of_its_call,
     a_receive_brings_its_buffer_in,
     a_pager_cannot_wait_for_itself,
@@ -120,8 +124,7 @@ fn what_waits_for_a_pager_that_dies_ends() -> Verdict {
     let place = Place::anywhere(2 * PAGE, Protection::READ);
     let here = space::map_place(portolan::trap::task_self(), object.right().name(), place)?;
     let peek = |address| vm::vm_peek(&MsgRpc, portolan::trap::task_self(), address, 8).map(drop);
-    // A routine does not wait, whoever is to supply the page; and now nobody is.
-    same!(peek(here), Err(Error::MemoryError));
+    same!(peek(here), Err(Error::MemoryFailure));
     drop(pager);
     same!(peek(here), Err(Error::MemoryFailure));
     space::unmap(here, 2 * PAGE)?;
@@ -166,6 +169,46 @@ fn a_message_whose_page_is_refused_is_not_sent() -> Verdict {
     book.pager.refuse(PAGE, Error::NoSpace)?;
     same!(sent.finish()?.result, Err(Error::SendInvalidMemory));
     holds!(is_empty(port.name()));
+    Ok(())
+}
+
+fn memory_out_of_line_waits_for_its_pages() -> Verdict {
+    let book = Book::open(2)?;
+    let (port, gift) = (ReceiveRight::allocate(Capacity::DEFAULT)?, book.peer.port(Capacity::DEFAULT)?);
+    let to = book.peer.give(port.name(), Disposition::MakeSend)?;
+    let memory = Descriptor::memory(book.there + 8, PAGE, 0);
+    let mut message = Message::copy_to(to).right(gift, Disposition::MakeSend);
+    message.rights.push(memory);
+    let sent = book.peer.hand.send(&message, NONE, 0)?;
+    for page in [0, 1] {
+        same!(book.asked()?, page);
+        holds!(is_empty(port.name()));
+        book.supply(page, &[page as u8 + 1; 16])?;
+    }
+    sent.finish()?.result?;
+    let mut received = port.receive()?;
+    let copy = received.take_memory(1)?;
+    same!((copy[0], copy[PAGE_SIZE - 1]), (1, 2));
+    Ok(())
+}
+
+fn a_routine_waits_for_its_page() -> Verdict {
+    let book = Book::open(2)?;
+    let reply = book.peer.port(Capacity::DEFAULT)?;
+    let own = book.peer.give(book.peer.task, Disposition::CopySend)?;
+    let peek = vm::arguments::VmPeek { address: book.there, size: 8 };
+    let request =
+        Message::copy_to(own).reply(reply, Disposition::MakeSendOnce).id(vm::VmPeek::ID).body(peek.as_bytes());
+    let asked = book.peer.hand.rpc(&request, reply)?;
+    same!(book.asked()?, 0);
+    book.pager.refuse(0, Error::NoSpace)?;
+    let answer = asked.finish()?.received()?;
+    same!(answer.body[..4], Error::NoSpace.code().to_le_bytes());
+    let asked = book.peer.hand.rpc(&request, reply)?;
+    same!(book.asked()?, 0);
+    book.supply(0, &[5; 8])?;
+    let answer = asked.finish()?.received()?;
+    same!((&answer.body[..4], &answer.body[8..16]), (&[0; 4][..], &[5; 8][..]));
     Ok(())
 }
 

@@ -16,7 +16,7 @@ mod task;
 
 pub use mailbox::Mailbox;
 pub use message::{Message, Received, WhenFull};
-pub use task::{MEMORY, Pending, Task, Thread};
+pub use task::{MEMORY, Pending, Task, Thread, answer};
 
 use kernel::kernel::Kernel;
 use kernel::piece::{PIECE, Units};

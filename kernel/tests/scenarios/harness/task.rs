@@ -506,6 +506,22 @@ impl Thread {
         returned(&self.script.outcome(number).expect("it is over")).1
     }
 
+    /// Asks for a routine, which may have to wait.
+    pub fn request<R: Routine>(
+        &self,
+        port: Name,
+        arguments: &R::Arguments,
+        rights: &[Descriptor],
+        when_full: WhenFull,
+    ) -> Pending<Result<Received>> {
+        let reply_port = self.reply_port();
+        let mut request = Message::to(port).reply(reply_port, Disposition::MakeSendOnce).id(R::ID);
+        request = request.text(arguments.as_bytes());
+        request.rights = rights.to_vec();
+        let room = self.buffers.room.max((256 + size_of::<R::Results>()) as u32);
+        self.rpc_with(request, when_full, reply_port, None, room)
+    }
+
     /// Does this, whatever it is.
     pub fn perform(&self, actions: Vec<Action>) -> Pending<Outcome> {
         self.act(actions, |outcomes| outcomes.last().expect("one at least").clone())
@@ -565,17 +581,13 @@ impl Thread {
 /// Kernel routines are called through `msg_rpc`, as user programs do it.
 impl Transport for Thread {
     fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, rights: &[Descriptor]) -> Result<Reply<R>> {
-        let reply_port = self.reply_port();
-        let mut request = Message::to(port).reply(reply_port, Disposition::MakeSendOnce).id(R::ID);
-        request = request.text(arguments.as_bytes());
-        request.rights = rights.to_vec();
-        let room = self.buffers.room.max((256 + size_of::<R::Results>()) as u32);
-        let reply = self.rpc_with(request, WhenFull::Wait, reply_port, None, room).done()?;
-        read_reply(&reply)
+        answer(self.request::<R>(port, arguments, rights, WhenFull::Wait).done())
     }
 }
 
-fn read_reply<R: Routine>(reply: &Received) -> Result<Reply<R>> {
+/// What a routine gave that was asked for.
+pub fn answer<R: Routine>(reply: Result<Received>) -> Result<Reply<R>> {
+    let reply = reply?;
     assert_eq!(reply.header.id, R::ID + REPLY_OFFSET, "the reply to {}", R::NAME);
     let (head, results) = ReplyHead::read_from_prefix(&reply.body).expect("a reply's head");
     error::result_of(head.code)?;

@@ -10,12 +10,12 @@ mod actor;
 pub mod deed;
 mod supplier;
 
-use crate::harness::{System, no_right};
+use crate::harness::{Pending, Received, System, Task, WhenFull, answer, no_right};
 use actor::Actor;
 use deed::{Act, Deed};
 use portolan_abi::task::{self as routine, CreateFlags, Limits};
 use portolan_abi::vm::{self, INLINE_MAX};
-use portolan_abi::{Capacity, Disposition, Error, Name};
+use portolan_abi::{Capacity, Disposition, Error, Name, Result};
 use proptest::collection::vec;
 use proptest::test_runner::{Config, RngSeed};
 use std::collections::VecDeque;
@@ -60,6 +60,9 @@ struct World {
     supplier: Supplier,
     /// Tasks that have inherited memory, as the first task names them.
     children: VecDeque<Name>,
+    /// A task that writes to their memory, and may have to wait for a page of it.
+    writer: Task,
+    writing: Option<Pending<Result<Received>>>,
 }
 
 impl World {
@@ -78,7 +81,8 @@ impl World {
             actors[next].names.extend([door, send]);
         }
         let supplier = Supplier::new(&system);
-        World { system, actors, supplier, children: VecDeque::new() }
+        let writer = system.task("writer");
+        World { system, actors, supplier, children: VecDeque::new(), writer, writing: None }
     }
 
     fn perform(&mut self, Act { task, thread, deed }: Act) {
@@ -105,14 +109,29 @@ impl World {
         }
     }
 
-    fn write_to_child(&self, page: u64) {
+    fn write_to_child(&mut self, page: u64) {
+        if !self.has_written() {
+            return;
+        }
         let Some(child) = self.children.front() else { return };
-        let data = [0xcc; INLINE_MAX];
-        match vm::vm_poke(&**self.system.first(), *child, deed::page_address(page) + 100, 50, data) {
-            Ok(_)
-            | Err(Error::InvalidAddress | Error::ProtectionFailure | Error::ResourceShortage | Error::MemoryError) => {}
+        let child = self.system.first().give(&self.writer, *child, Disposition::CopySend);
+        let poke =
+            vm::arguments::VmPoke { address: deed::page_address(page) + 100, size: 50, data: [0xcc; INLINE_MAX] };
+        self.writing = Some(self.writer.request::<vm::VmPoke>(child, &poke, &[], WhenFull::Wait));
+    }
+
+    /// Whether the writer has nothing left to do; what it did has then gone as it may.
+    fn has_written(&mut self) -> bool {
+        let Some(writing) = &self.writing else { return true };
+        let Some(reply) = writing.result() else { return false };
+        match answer::<vm::VmPoke>(reply) {
+            // While it waited its child may have ended.
+            Ok(_) | Err(Error::SendInvalidPort | Error::InvalidAddress | Error::ProtectionFailure) => {}
+            Err(Error::ResourceShortage | Error::MemoryError | Error::MemoryFailure) => {}
             Err(error) => panic!("{error:?}"),
         }
+        self.writing = None;
+        true
     }
 
     fn end_child(&mut self) {
