@@ -22,7 +22,7 @@ pub mod protocol {
     use crate::service::ServiceName;
 
     crate::interface! {
-        base 6500;
+        base 6800;
 
         /// The servers from number `first` on, in the order of the configuration: the first `count` of
         /// the list. With fewer than `LISTED` there are no more.

@@ -11,10 +11,11 @@
 use crate::object_name::NAME_MAX;
 use crate::time::deadline;
 use crate::{Errno, Result, Time};
+use alloc::vec::Vec;
 use core::mem::size_of;
 use portolan::abi::Disposition;
 use portolan::abi::interface::Reply;
-use portolan::abi::message::Descriptor;
+use portolan::abi::message::{Descriptor, SecurityToken};
 use portolan::abi::word::NEVER;
 use portolan::interface::MsgRpc;
 use portolan::name_server;
@@ -29,10 +30,12 @@ pub const PRIORITY_MAX: u32 = 32_768;
 pub const MESSAGES_MAX: i64 = 256;
 /// Most bytes of a message that a queue can be made for.
 pub const SIZE_MAX: i64 = 16_384;
+/// Most entries of one reply of [`list`](protocol::list).
+pub const LISTED: usize = 8;
 
 /// What client and server say to each other.
 pub mod protocol {
-    use super::{Attributes, QueueName};
+    use super::{Attributes, Entry, LISTED, QueueName};
     use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
     /// Of `open`: messages may be received.
@@ -47,7 +50,7 @@ pub mod protocol {
     pub const NONBLOCK: u32 = 0o4000;
 
     portolan::interface! {
-        base 6300;
+        base 7200;
 
         /// Opens a queue, and makes it before that if the flags say so. The right is for the
         /// other routines, and for sending and receiving. `errno` is 0 or a POSIX error number, as for all of these.
@@ -65,14 +68,18 @@ pub mod protocol {
         /// Has the next message that comes to the empty queue told, once, by an [`ARRIVED`] message
         /// through a send-once right; null takes that back.
         5 notify / Notify (; to) -> (errno: i32, reserved: u32);
+
+        /// The queues whose names are after `after` in the order of their bytes: the first `count` entries. With fewer
+        /// than [`LISTED`](super::LISTED) there are no more. A queue that keeps its name all the while is listed exactly once.
+        6 list / List (after: QueueName) -> (count: u32, reserved: u32, entries: [Entry; LISTED]);
     }
 
     /// The id of a request to send: [`SendHead`], then the bytes. Its answer is a [`TakenHead`].
-    pub const SEND: u32 = 6350;
+    pub const SEND: u32 = 7250;
     /// The id of a request to receive: a [`ReceiveHead`]. Its answer is a [`TakenHead`], then the bytes.
-    pub const RECEIVE: u32 = 6351;
+    pub const RECEIVE: u32 = 7251;
     /// The id of the message that says that a queue is empty no more.
-    pub const ARRIVED: u32 = 6352;
+    pub const ARRIVED: u32 = 7252;
 
     /// How a request to send begins.
     #[derive(Clone, Copy, Debug, IntoBytes, FromBytes, KnownLayout, Immutable)]
@@ -110,11 +117,14 @@ pub mod protocol {
 }
 
 /// A queue's name without its slash; zeros fill it up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, IntoBytes, FromBytes, KnownLayout, Immutable)]
 #[repr(C)]
 pub struct QueueName(pub [u8; NAME_MAX + 1]);
 
 impl QueueName {
+    /// No name; it stands before all names.
+    pub const NONE: QueueName = QueueName([0; NAME_MAX + 1]);
+
     /// The name that a program writes: a slash, and no other behind it.
     ///
     /// # Errors
@@ -133,6 +143,13 @@ impl QueueName {
                 Ok(QueueName(bytes))
             }
         }
+    }
+
+    /// Its bytes, without the slash.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        let end = self.0.iter().position(|byte| *byte == 0).unwrap_or(self.0.len());
+        &self.0[..end]
     }
 
     /// Whether it is one that [`QueueName::new`] makes.
@@ -161,6 +178,39 @@ pub struct Attributes {
 impl Attributes {
     /// Those of a queue for which none are given, as on Linux.
     pub const DEFAULT: Attributes = Attributes { flags: 0, messages: 10, size: 8192, current: 0 };
+}
+
+/// A queue with a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, IntoBytes, FromBytes, KnownLayout, Immutable)]
+#[repr(C)]
+pub struct Entry {
+    /// The name.
+    pub name: QueueName,
+    /// What it is and holds; `flags` are 0, as each who has it open has flags of its own.
+    pub attributes: Attributes,
+    /// Whose it is.
+    pub owner: SecurityToken,
+    /// The permission bits.
+    pub mode: u32,
+    /// How often it is open.
+    pub openings: u32,
+    /// Calls that wait for a place.
+    pub senders: u32,
+    /// Calls that wait for a message.
+    pub receivers: u32,
+}
+
+impl Entry {
+    /// What an unused place of a list holds.
+    pub const NONE: Entry = Entry {
+        name: QueueName::NONE,
+        attributes: Attributes { flags: 0, messages: 0, size: 0, current: 0 },
+        owner: SecurityToken { user: 0, group: 0 },
+        mode: 0,
+        openings: 0,
+        senders: 0,
+        receivers: 0,
+    };
 }
 
 /// What may be done with an open queue.
@@ -203,6 +253,23 @@ pub fn server() -> Result<SendRight> {
         Error::InvalidName | Error::InvalidCapability => Errno::NoSystem,
         _ => failed(error),
     })
+}
+
+/// All queues with a name that a server keeps, in the order of their names.
+///
+/// # Errors
+/// `InputOutput`.
+pub fn list(server: &SendRight) -> Result<Vec<Entry>> {
+    let (mut all, mut after) = (Vec::new(), QueueName::NONE);
+    loop {
+        let part = protocol::list(&MsgRpc, server.name(), after).map_err(failed)?.results;
+        let entries = part.entries.get(..part.count as usize).ok_or(Errno::InputOutput)?;
+        all.extend_from_slice(entries);
+        match entries.last() {
+            Some(last) if entries.len() == LISTED => after = last.name,
+            _ => return Ok(all),
+        }
+    }
 }
 
 /// An open queue. Dropped, it is closed (`mq_close`).

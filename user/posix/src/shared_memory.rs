@@ -50,7 +50,7 @@ pub mod protocol {
     use portolan::abi::message::SecurityToken;
 
     portolan::interface! {
-        base 6350;
+        base 7400;
 
         /// Opens an object of a [`Space`](super::Space), and makes it before that if the flags say so: as in `shm_open`,
         /// with a mode from which the umask has been taken out. Gives a right to the object that allows what it is

@@ -20,8 +20,8 @@ use portolan::server::Served;
 use portolan::thread::{JoinHandle, spawn, yield_now};
 use portolan::{Capacity, Error, Message, Notice, ReceiveRight, Right, SendRight, Task, host, trap};
 use portolan_posix::queue::{
-    Access, Attributes, Blocking, Create, MESSAGES_MAX, PRIORITY_MAX, QueueName, SERVICE, SIZE_MAX, protocol as queue,
-    server as find_server,
+    Access, Attributes, Blocking, Create, MESSAGES_MAX, PRIORITY_MAX, QueueName, SERVICE, SIZE_MAX, list,
+    protocol as queue, server as find_server,
 };
 use portolan_posix::{Errno, MessageQueue, Result, Time};
 
@@ -47,6 +47,7 @@ cases!("posix_mq":
     a_mode_says_who_may_open,
     a_server_that_dies_is_told,
     a_server_that_cannot_pay_says_so,
+    queues_are_listed,
     a_system_has_one_server,
     a_killed_server_comes_back_empty,
     nonsense_is_refused_and_the_server_goes_on,
@@ -510,6 +511,32 @@ fn a_server_that_cannot_pay_says_so() -> Verdict {
     Ok(())
 }
 
+fn queues_are_listed() -> Verdict {
+    let server = Server::start()?;
+    same!(list(&server.right), Ok(Vec::new()));
+    let mut all = Vec::new();
+    for number in (0..20).rev() {
+        all.push(server.open(format!("/{number:02}").as_bytes(), Access::Both, Create::New(0o640, SMALL)).map_err(of)?);
+    }
+    // The last that was made is the first of the list.
+    let first = Arc::new(all.pop().ok_or(Failure::new("there are twenty"))?);
+    same!((first.send(b"1", 0), first.send(b"2", 0)), (Ok(()), Ok(())));
+    let waits = waiting(&first, |queue| queue.send(b"3", 0))?;
+    same!(MessageQueue::unlink(&server.right, b"/07"), Ok(()));
+    let listed = list(&server.right).map_err(of)?;
+    let names: Vec<_> = listed.iter().map(|entry| entry.name.bytes().to_vec()).collect();
+    let expected = (0..20).filter(|number| *number != 7).map(|number| format!("{number:02}").into_bytes());
+    same!(names, expected.collect::<Vec<_>>());
+    same!((listed[0].attributes.current, listed[0].senders, listed[0].receivers), (2, 1, 0));
+    for entry in &listed[1..] {
+        same!((entry.attributes, entry.senders, entry.openings), (SMALL, 0, 1));
+        same!((entry.mode, entry.owner), (0o640, listed[0].owner));
+    }
+    same!(next(&first).map(|(bytes, _)| bytes), Ok(vec![b'1']));
+    same!(waits.join()?, Ok(()));
+    Ok(())
+}
+
 fn a_system_has_one_server() -> Verdict {
     same!(find_server().err(), Some(Errno::NoSystem));
     let _system = System::start()?;
@@ -542,7 +569,7 @@ fn nonsense_is_refused_and_the_server_goes_on() -> Verdict {
     let server = Server::start()?;
     let queue = server.small()?;
     for to in [&server.right, queue.right()] {
-        for id in [0, 6301, 6302, 6304, 6305, queue::SEND, queue::RECEIVE, queue::ARRIVED, u32::MAX - 200] {
+        for id in [0, 7201, 7202, 7204, 7205, 7206, queue::SEND, queue::RECEIVE, queue::ARRIVED, u32::MAX - 200] {
             for size in [0, 1, 15, 17, 4000] {
                 let request = Message::new(id).bytes(&vec![0xff; size]);
                 let answer = to.rpc_within(request, 5000).map_err(|failure| failure.error)?;

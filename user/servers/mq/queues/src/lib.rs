@@ -34,10 +34,10 @@ use portolan::trap::clock_get;
 use portolan::{Answer, Capacity, Error, Message, PortSet, ReceiveRight, Received, Right, Task};
 use portolan_posix::mode::{READ, WRITE, may_unlink};
 use portolan_posix::queue::protocol::{
-    self, ARRIVED, CREATE, EXCLUSIVE, GetAttributes, NONBLOCK, Notify, Open, RECEIVE, RECEIVE_ACCESS, ReceiveHead,
-    SEND, SEND_ACCESS, SendHead, SetFlags, Unlink,
+    self, ARRIVED, CREATE, EXCLUSIVE, GetAttributes, List, NONBLOCK, Notify, Open, RECEIVE, RECEIVE_ACCESS,
+    ReceiveHead, SEND, SEND_ACCESS, SendHead, SetFlags, Unlink,
 };
-use portolan_posix::queue::{Attributes, MESSAGES_MAX, PRIORITY_MAX, QueueName, SIZE_MAX};
+use portolan_posix::queue::{self as queues, Attributes, LISTED, MESSAGES_MAX, PRIORITY_MAX, QueueName, SIZE_MAX};
 use portolan_posix::{Errno, Mode, Result};
 use queue::{Entry, Notice, Queue};
 use waiting::{Waiting, answer, message_of, refuse};
@@ -86,6 +86,7 @@ fn ms_until(deadline: u64, now: u64) -> u32 {
 struct Queues {
     set: PortSet,
     queues: Vec<Option<Queue>>,
+    /// In the order of the names.
     names: Vec<(QueueName, usize)>,
     openings: Vec<Option<Opening>>,
     /// Bytes that all queues have room for.
@@ -228,6 +229,11 @@ impl Queues {
         self.names.iter().find(|(known, _)| known == name).map(|(_, queue)| *queue)
     }
 
+    /// Where the names after this one begin.
+    fn names_after(&self, name: &QueueName) -> usize {
+        self.names.partition_point(|(known, _)| known <= name)
+    }
+
     fn try_open(&mut self, name: &QueueName, flags: u32, mode: u32, wanted: Attributes) -> Result<Right<'static>> {
         let access = flags & (SEND_ACCESS | RECEIVE_ACCESS);
         let known = SEND_ACCESS | RECEIVE_ACCESS | CREATE | EXCLUSIVE | NONBLOCK;
@@ -278,7 +284,8 @@ impl Queues {
         let queue = Queue::new(self.caller, Mode::new(mode, 0), wanted.messages as usize, wanted.size as usize)?;
         self.room += room;
         self.queues[place] = Some(queue);
-        self.names.push((*name, place));
+        let at = self.names_after(name);
+        self.names.insert(at, (*name, place));
         Ok(place)
     }
 
@@ -468,6 +475,18 @@ impl protocol::Server for Queues {
     fn notify(&mut self, _: &mut Call<'_, Notify>, to: Right<'static>) -> Outcome<Notify> {
         let (errno, ()) = apart(self.try_notify(to), ());
         Ok((errno, 0))
+    }
+
+    fn list(&mut self, _: &mut Call<'_, List>, after: QueueName) -> Outcome<List> {
+        let mut entries = [queues::Entry::NONE; LISTED];
+        let mut count = 0;
+        let later = &self.names[self.names_after(&after)..];
+        let later = later.iter().filter_map(|(name, place)| Some(self.queues[*place].as_ref()?.entry(*name)));
+        for (entry, known) in entries.iter_mut().zip(later) {
+            *entry = known;
+            count += 1;
+        }
+        Ok((count, 0, entries))
     }
 }
 

@@ -9,7 +9,8 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use portolan::SendOnceRight;
 use portolan::abi::message::SecurityToken;
-use portolan_posix::{Errno, Mode, Result, queue::Attributes};
+use portolan_posix::queue::{self, Attributes, QueueName};
+use portolan_posix::{Errno, Mode, Result};
 
 /// A message in its place.
 pub(crate) struct Entry {
@@ -74,6 +75,19 @@ impl Queue {
     pub(crate) fn attributes(&self, flags: i64) -> Attributes {
         let (messages, size, current) = (self.places as i64, self.size as i64, self.messages.len() as i64);
         Attributes { flags, messages, size, current }
+    }
+
+    /// What is told of it under this name.
+    pub(crate) fn entry(&self, name: QueueName) -> queue::Entry {
+        queue::Entry {
+            name,
+            attributes: self.attributes(0),
+            owner: self.owner,
+            mode: self.mode.bits(),
+            openings: self.openings,
+            senders: self.senders.len() as u32,
+            receivers: self.receivers.len() as u32,
+        }
     }
 
     /// Puts a message in its place. The queue must not be full, and the message not too long.
