@@ -16,6 +16,7 @@ use crate::conversation::{Origin, Pending, Question};
 use crate::door::{self, Door, Newcomer};
 use crate::header::{IDENTIFY, INFORM, PortMessage, Type};
 use crate::message::{Message, Received, compose, sized};
+use crate::purpose::Purpose;
 use crate::reserve::Reserves;
 use crate::security::SecurityContexts;
 use crate::status::{Result, Status};
@@ -76,31 +77,6 @@ impl<'a> Where<'a> {
     }
 }
 
-/// What a port in the set is, as its payload says.
-enum Source {
-    /// The connection port.
-    Door,
-    Connection(u32),
-    Awaited(u32),
-    /// The program's own.
-    Joined(u32),
-}
-
-const CONNECTION: u64 = 1 << 32;
-const AWAITED: u64 = 2 << 32;
-const JOINED: u64 = 4 << 32;
-
-impl Source {
-    fn of(payload: Option<u64>) -> Source {
-        match payload {
-            None => Source::Door,
-            Some(payload) if payload & JOINED != 0 => Source::Joined(payload as u32),
-            Some(payload) if payload & AWAITED != 0 => Source::Awaited(payload as u32),
-            Some(payload) => Source::Connection(payload as u32),
-        }
-    }
-}
-
 impl Inbox {
     /// A client's; or a server's with a connection port, which lets these in.
     pub(crate) fn new(attributes: PortAttributes, access: Option<Access>) -> Result<Inbox> {
@@ -109,7 +85,7 @@ impl Inbox {
         let role = match access {
             None => Role::Client,
             Some(access) => {
-                let port = mailbox(&attributes)?;
+                let port = mailbox(&attributes, Purpose::Door)?;
                 set.add(&port)?;
                 Role::Server(Door::new(port, access))
             }
@@ -132,15 +108,14 @@ impl Inbox {
 
     /// A private port for the connection with this id.
     pub(crate) fn private_port(&self, connection: u32) -> Result<ReceiveRight> {
-        let port = mailbox(&self.attributes)?;
-        port.set_payload(CONNECTION | u64::from(connection))?;
+        let port = mailbox(&self.attributes, Purpose::Connection(connection))?;
         self.set.with(|set| set.add(&port))?;
         Ok(port)
     }
 
     /// Takes a port of the program's own in.
     pub(crate) fn join(&self, port: &ReceiveRight, key: u32) -> Result<()> {
-        port.set_payload(JOINED | u64::from(key))?;
+        port.set_payload(Purpose::Joined(key).payload())?;
         self.set.with(|set| set.add(port)).map_err(|_| Status::PortDisconnected)
     }
 
@@ -276,14 +251,15 @@ impl Inbox {
         place: &mut Option<u32>,
     ) -> portolan::Result<Option<Received>> {
         let arrived = arrived?;
-        Ok(match Source::of(arrived.payload()) {
-            Source::Joined(key) => Some(Received::joined(arrived, key)),
-            Source::Door => self.knock(arrived, place),
-            Source::Connection(id) => {
+        Ok(match arrived.payload().and_then(Purpose::of) {
+            None => None,
+            Some(Purpose::Joined(key)) => Some(Received::joined(arrived, key)),
+            Some(Purpose::Door) => self.knock(arrived, place),
+            Some(Purpose::Connection(id)) => {
                 let connection = self.connections.lock().get(id).cloned();
                 connection.and_then(|connection| self.hear(&connection, arrived, place))
             }
-            Source::Awaited(id) => self.answered(id, arrived, place),
+            Some(Purpose::Answer(id)) => self.answered(id, arrived, place),
         })
     }
 
@@ -516,7 +492,7 @@ impl Inbox {
     }
 
     fn await_at(&self, port: &ReceiveRight, id: u32) -> Result<SendOnceRight> {
-        port.set_payload(AWAITED | u64::from(id))?;
+        port.set_payload(Purpose::Answer(id).payload())?;
         self.set.with(|set| set.add(port))?;
         Ok(port.make_send_once()?)
     }
@@ -531,8 +507,9 @@ pub(crate) enum AnsweredOr {
 }
 
 /// A port of such a capacity that never lets a sender wait.
-fn mailbox(attributes: &PortAttributes) -> Result<ReceiveRight> {
+fn mailbox(attributes: &PortAttributes, purpose: Purpose) -> Result<ReceiveRight> {
     let port = ReceiveRight::allocate(attributes.capacity())?;
+    port.set_payload(purpose.payload())?;
     port.set_full(AtFull::Refuse)?;
     Ok(port)
 }
@@ -572,18 +549,5 @@ impl Set {
 impl Drop for Set {
     fn drop(&mut self) {
         self.kill();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_payload_says_what_the_port_is() {
-        assert!(matches!(Source::of(None), Source::Door));
-        assert!(matches!(Source::of(Some(CONNECTION | 7)), Source::Connection(7)));
-        assert!(matches!(Source::of(Some(AWAITED | 0x7fff_0001)), Source::Awaited(0x7fff_0001)));
-        assert!(matches!(Source::of(Some(JOINED | 0xffff_ffff)), Source::Joined(0xffff_ffff)));
     }
 }

@@ -4,7 +4,7 @@
 //! port            the calls: create, connect, accept, send and receive, disconnect
 //! message         what is sent, and what arrives; section: memory that is shown
 //! attributes      limits, consents, who may connect; status: why a call failed
-//! inbox           where a port's messages come, and what they mean
+//! inbox           where a port's messages come, and what they mean; purpose: what each of its ports is for
 //! name            where a connection port is; door: who comes in by it
 //! connection      one side of a connection, and its end
 //! information     what a port tells of itself and its connections
@@ -41,6 +41,7 @@ pub mod information;
 pub mod message;
 pub mod name;
 pub mod port;
+pub mod purpose;
 pub mod reserve;
 pub mod section;
 mod security;
@@ -55,5 +56,6 @@ pub use information::{ConnectionInformation, Information, State, connections};
 pub use message::{Impersonation, Message, Received};
 pub use name::Server;
 pub use port::{Done, Port, SendFlags};
+pub use purpose::Purpose;
 pub use section::{Section, View};
 pub use status::{Result, Status};

@@ -16,8 +16,10 @@ use core::mem::ManuallyDrop;
 use portolan::abi::Disposition;
 use portolan::abi::message::SecurityToken;
 use portolan::thread::{JoinHandle, sleep_ms, spawn};
-use portolan::{Answer, Capacity, Error, ReceiveRight, Right, SendRight, Task, name_server, server};
-use portolan_alpc::{Access, Port, PortAttributes, PortMessage, Refusal, Server, State, Status, Type, connections};
+use portolan::{Answer, Capacity, Error, ReceiveRight, Right, SendRight, Task, classic, name_server, server};
+use portolan_alpc::{
+    Access, Port, PortAttributes, PortMessage, Purpose, Refusal, Server, State, Status, Type, connections,
+};
 
 cases!("alpc_names":
     a_server_is_found_by_its_name,
@@ -39,6 +41,7 @@ cases!("alpc_names":
     an_impostor_that_passes_the_question_on,
     connections_are_listed,
     connections_are_not_for_everybody,
+    ports_say_what_they_are_for,
 );
 
 fn anyone(name: &str) -> Result<Port, Status> {
@@ -407,5 +410,32 @@ fn connections_are_not_for_everybody() -> Verdict {
     same!(status(connections(&right, Some(20))), Some(Status::Timeout));
     drop(server);
     same!(status(connections(&right, PATIENCE)), Some(Status::ObjectNameNotFound));
+    Ok(())
+}
+
+/// The purposes of this task's ports, as whoever may ask for their status sees them.
+fn purposes() -> Result<Vec<Purpose>> {
+    let task = Task::this().right().name();
+    let mut purposes = Vec::new();
+    for named in classic::port_names(task)?.iter().filter(|named| named.receive == 1) {
+        purposes.extend(Purpose::of(classic::port_status(task, named.name)?.payload));
+    }
+    Ok(purposes)
+}
+
+fn ports_say_what_they_are_for() -> Verdict {
+    same!(purposes()?, []);
+    let server = Port::create(PortAttributes::default(), Access::Anyone)?;
+    same!(purposes()?, [Purpose::Door]);
+    let (client, side) = connected(&server, PortAttributes::default(), CONTEXT)?;
+    client.request_later(&text(b"question"))?;
+    let own = ReceiveRight::allocate(Capacity::DEFAULT)?;
+    server.join(&own, 77)?;
+    let now = purposes()?;
+    same!(now.iter().filter(|purpose| matches!(purpose, Purpose::Connection(_))).count(), 2);
+    same!(now.iter().filter(|purpose| matches!(purpose, Purpose::Answer(_))).count(), 1);
+    holds!(now.contains(&Purpose::Joined(77)) && now.len() == 5, now);
+    drop((client, side, server));
+    same!(purposes()?, [Purpose::Joined(77)]);
     Ok(())
 }
