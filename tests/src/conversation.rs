@@ -40,7 +40,7 @@ pub const ALL: &[Conversation] = &[
         words: SHELL,
         typing: &[Typing {
             after: READY,
-            text: "tasks\rthreads shell\rports console\rnames 1\rmap shell\robjects\rshm\rservers\rservices\rmachine\r\
+            text: "tasks\rthreads shell\rports console\rnames 1\rmap shell\robjects\rshm\rmq\ralpc\rdate\rservers\rservices\rmachine\r\
                    trace 9\rhelp vm_peek\rhelp SEND_TIMED_OUT\rhelp\rexit\r",
         }],
         expected: &[
@@ -52,6 +52,9 @@ pub const ALL: &[Conversation] = &[
             "first (1) 5.0, shell (",
             "names    runs",
             "name  is  size",
+            "name  held  of",
+            "task  port  is",
+            " UTC",
             "console  the configuration",
             "free memory",
             "is delivered",
@@ -74,7 +77,7 @@ pub const ALL: &[Conversation] = &[
         words: SHELL,
         typing: &[Typing {
             after: READY,
-            text: "map\rmap 99\rkill 1\rkill shell\rkill console\rsend box 1\rport p 70000\rport p\rsend p x\r\
+            text: "map\rmap 99\rkill 1\rkill shell\rkill console\rsuspend names\rsend box 1\rport p 70000\rport p\rsend p x\r\
                    receive p 99999999\rservers start nobody\rservers stop console\r\"open\rrun nothing\r\
                    run servers.conf\rhelp nothing\rtop 0\rtrace -1\rresume names\r\x1b[\x1b[99~ü\x7f\r\x04",
         }],
@@ -83,6 +86,7 @@ pub const ALL: &[Conversation] = &[
             "there is no task `99`",
             "the machine's first task",
             "that is this shell",
+            "that is a server",
             "no mailbox and no service `box`",
             "KERN_INVALID_VALUE",
             "`x` is no message id",
@@ -108,7 +112,10 @@ pub const ALL: &[Conversation] = &[
             Typing { after: "== greet", text: "Bob\x03" },
             Typing { after: "has ended without a report", text: "jobs\rdemo rpc\r" },
             Typing { after: "DEMO rpc OK", text: "" },
-            Typing { after: "DONE 1 passed", text: "test host::the_clock\rdemo servers\rexit\r" },
+            Typing {
+                after: "DONE 1 passed",
+                text: "test host::the_clock\rdemo servers\rservers stop loader\rrun hello & \rservers start loader\rexit\r",
+            },
         ],
         expected: &[
             "Hello, port!",

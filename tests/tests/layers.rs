@@ -28,7 +28,7 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("portolan-console", &["portolan"]),
     ("portolan-loader", &["portolan"]),
     ("portolan-names", &["portolan"]),
-    ("portolan-shell", &["portolan", "portolan-posix"]),
+    ("portolan-shell", &["portolan", "portolan-posix", "portolan-alpc"]),
     ("portolan-demos", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix"]),
     ("portolan-suite", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix"]),
     ("portolan-bench", &["portolan-abi", "portolan"]),

@@ -4,14 +4,15 @@
 
 use crate::table::{Side, Table};
 use crate::wrong::{Done, Wrong};
-use crate::{Shell, census, memory, messages, ports, programs, servers, tasks, watch};
+use crate::{Shell, census, connections, memory, messages, ports, posix, programs, servers, tasks, watch};
 use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use portolan::abi::interface::{REPLY_OFFSET, RoutineText};
 use portolan::abi::{host, interrupt, io_ports, memory_object, pager, port, task, thread, vm};
-use portolan::{Error, bootstrap, console, name_server, println};
+use portolan::{Error, bootstrap, clock, console, loader, name_server, println};
+use portolan_posix::{queue, shared_memory};
 
 /// A command.
 pub(crate) struct Command {
@@ -44,6 +45,8 @@ const COMMANDS: &[&[Command]] = &[
     tasks::COMMANDS,
     ports::COMMANDS,
     memory::COMMANDS,
+    posix::COMMANDS,
+    connections::COMMANDS,
     watch::COMMANDS,
     servers::COMMANDS,
     programs::COMMANDS,
@@ -86,20 +89,21 @@ const ROUTINES: &[(&str, &[RoutineText])] = &[
     ("the bootstrap server, from who looks after the servers", portolan::servers::protocol::ROUTINES),
     ("the name server", name_server::protocol::ROUTINES),
     ("the console server", console::protocol::ROUTINES),
+    ("the clock server", clock::protocol::ROUTINES),
+    ("the loader", loader::protocol::ROUTINES),
+    ("the server of shared memory", shared_memory::protocol::ROUTINES),
+    ("the server of message queues", queue::protocol::ROUTINES),
 ];
 
 fn all() -> impl Iterator<Item = &'static Command> {
     COMMANDS.iter().copied().flatten()
 }
 
-/// Does what the words say.
-pub(crate) fn run(shell: &mut Shell, name: &str, arguments: &[&str]) -> Done {
+/// Does what the words say, or tells why not.
+pub(crate) fn run(shell: &mut Shell, name: &str, arguments: &[&str]) -> Result<(), String> {
     let command = all().find(|command| command.name == name);
     let command = command.ok_or_else(|| format!("there is no command `{name}`; `help` lists them"))?;
-    match (command.run)(shell, arguments) {
-        Err(Wrong::Usage(_)) => Err(Wrong::Usage(command.usage)),
-        done => done,
-    }
+    (command.run)(shell, arguments).map_err(|wrong| wrong.told(command.usage))
 }
 
 /// What the word before the cursor could be.
@@ -161,7 +165,7 @@ fn help(_: &mut Shell, arguments: &[&str]) -> Done {
             text.lines().for_each(|line| println!("{line}"));
             Ok(())
         }
-        _ => Err(Wrong::Usage("")),
+        _ => Err(Wrong::Usage),
     }
 }
 
@@ -171,9 +175,14 @@ fn of_command(name: &str) -> Option<String> {
 }
 
 fn of_routine(name: &str) -> Option<String> {
-    let mut all = ROUTINES.iter().flat_map(|(port, routines)| routines.iter().map(move |routine| (*port, routine)));
-    let (port, routine) = all.find(|(_, routine)| routine.name == name)?;
-    let mut text = format!("{name}, message id {}, to the port of {port}\n", routine.id);
+    let all = ROUTINES.iter().flat_map(|(port, routines)| routines.iter().map(move |routine| (*port, routine)));
+    let texts: Vec<String> =
+        all.filter(|(_, routine)| routine.name == name).map(|(port, routine)| text_of(port, routine)).collect();
+    (!texts.is_empty()).then(|| texts.concat())
+}
+
+fn text_of(port: &str, routine: &RoutineText) -> String {
+    let mut text = format!("{}, message id {}, to the port of {port}\n", routine.name, routine.id);
     for line in routine.lines {
         text += format!("   {line}").trim_end();
         text.push('\n');
@@ -186,7 +195,7 @@ fn of_routine(name: &str) -> Option<String> {
     };
     text += &part("takes", routine.arguments, routine.rights_in);
     text += &part("gives", routine.results, routine.rights_out);
-    Some(text)
+    text
 }
 
 fn of_error(name: &str) -> Option<String> {
@@ -200,4 +209,31 @@ pub(crate) fn meaning(id: u32) -> Option<String> {
     let name = |id| all().find(|routine| routine.id == id).map(|routine| routine.name);
     let request = name(id).map(String::from);
     request.or_else(|| Some(format!("answer to {}", name(id.checked_sub(REPLY_OFFSET)?)?)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::collections::BTreeSet;
+
+    #[test]
+    fn a_command_has_a_name_of_its_own_and_says_what_it_takes() {
+        let mut names = BTreeSet::new();
+        for command in all() {
+            assert!(names.insert(command.name), "{}", command.name);
+            assert_eq!(command.usage.split(' ').next(), Some(command.name));
+            assert!(
+                !command.help.is_empty() && command.help.lines().all(|line| line.trim() == line),
+                "{}",
+                command.name
+            );
+        }
+    }
+
+    #[test]
+    fn an_id_means_one_thing() {
+        let routines = || ROUTINES.iter().flat_map(|(_, routines)| routines.iter());
+        let all: Vec<u32> = routines().flat_map(|routine| [routine.id, routine.id + REPLY_OFFSET]).collect();
+        assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
+    }
 }

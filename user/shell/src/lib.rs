@@ -5,7 +5,8 @@
 //! terminal                       the console: what is typed, and what comes meanwhile
 //! command                        the list of commands; help and completion
 //! census                         who there is, and who has which port
-//! tasks ports memory servers watch       commands that look at the system
+//! tasks ports memory posix
+//! connections servers watch      commands that look at the system
 //! programs messages              commands that do something
 //! ```
 //!
@@ -13,7 +14,7 @@
 //! host port, by which it finds all tasks, the right to look after the servers, and the boot archive. The
 //! programs that it starts have it for their bootstrap server. It waits in one place for keys, for what
 //! its programs ask, and for their deaths. Invariant: no command waits for anything that control-C does not
-//! end, or that has no bound.
+//! end, or that has no bound, but for the answer of a server of the system's, which is therefore not suspended.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 
@@ -21,11 +22,13 @@ extern crate alloc;
 
 mod census;
 mod command;
+mod connections;
 pub mod editor;
 pub mod keys;
 mod memory;
 mod messages;
 mod ports;
+mod posix;
 mod programs;
 mod servers;
 pub mod table;
@@ -45,7 +48,6 @@ use portolan::thread::now_ms;
 use portolan::{Answer, Archive, Error, MemoryObject, Received, Result, SendRight, argument, bootstrap, println};
 use programs::Child;
 use terminal::Terminal;
-use wrong::Done;
 
 /// What the shell has.
 pub(crate) struct Shell {
@@ -128,7 +130,7 @@ impl Shell {
         }
     }
 
-    fn try_to_obey(&mut self, line: &str) -> Done {
+    fn try_to_obey(&mut self, line: &str) -> Result<(), String> {
         let words = words::split(line).ok_or("a quotation mark is missing")?;
         let words: Vec<&str> = words.iter().map(String::as_str).collect();
         match words.split_first() {

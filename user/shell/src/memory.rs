@@ -15,7 +15,6 @@ use portolan::abi::memory_object::Seals;
 use portolan::abi::vm::{Inheritance, RegionInfo};
 use portolan::abi::{Disposition, Protection};
 use portolan::{Error, MemoryObject, SendRight, classic, host};
-use portolan_posix::shared_memory::{self, Space};
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
@@ -35,18 +34,10 @@ pub(crate) const COMMANDS: &[Command] = &[
         takes: &[],
         run: objects,
     },
-    Command {
-        name: "shm",
-        usage: "shm",
-        help: "lists POSIX's shared memory and semaphores by their names\n\
-               `mode` are the permission bits, for owner, group and others; `shown` the regions that show a part of it.",
-        takes: &[],
-        run: shm,
-    },
 ];
 
 fn map(shell: &mut Shell, words: &[&str]) -> Done {
-    let [word] = words else { return Err(Wrong::Usage("")) };
+    let [word] = words else { return Err(Wrong::Usage) };
     let known = census::task(&shell.host, word)?;
     let mut table = Table::new([
         ("from", Side::Right),
@@ -103,7 +94,7 @@ struct Found {
 }
 
 fn objects(shell: &mut Shell, words: &[&str]) -> Done {
-    let [] = words else { return Err(Wrong::Usage("")) };
+    let [] = words else { return Err(Wrong::Usage) };
     let tasks = census::tasks(&shell.host)?;
     let mut table = Table::new([
         ("object", Side::Right),
@@ -158,36 +149,6 @@ fn find(host: &SendRight, tasks: &[Known]) -> BTreeMap<u32, Found> {
 fn copy(known: &Known, name: portolan::Name) -> Result<SendRight, Error> {
     let task = known.task.right().name();
     classic::mach_port_extract_right(task, name, Disposition::CopySend).map(SendRight::from_name)
-}
-
-fn shm(_: &mut Shell, words: &[&str]) -> Done {
-    let [] = words else { return Err(Wrong::Usage("")) };
-    let mut table = Table::new([
-        ("name", Side::Left),
-        ("is", Side::Left),
-        ("size", Side::Right),
-        ("owner", Side::Right),
-        ("group", Side::Right),
-        ("mode", Side::Right),
-        ("shown", Side::Right),
-    ]);
-    for (space, what) in [(Space::Memory, "memory"), (Space::Semaphores, "a semaphore")] {
-        let entries = shared_memory::list(space).map_err(|_| "the server of shared memory does not answer")?;
-        for entry in entries {
-            let name = String::from_utf8_lossy(entry.name.bytes().unwrap_or_default()).into_owned();
-            table.row([
-                format!("/{}", census::printable(&name)),
-                what.into(),
-                size(entry.size),
-                entry.owner.user.to_string(),
-                entry.owner.group.to_string(),
-                format!("{:o}", entry.mode),
-                entry.mappings.to_string(),
-            ]);
-        }
-    }
-    table.print();
-    Ok(())
 }
 
 fn seals(bits: u32) -> String {

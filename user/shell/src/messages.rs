@@ -98,8 +98,8 @@ fn port(shell: &mut Shell, arguments: &[&str]) -> Done {
         [] => return list(shell),
         [name] => (*name, Capacity::DEFAULT),
         [name, "any"] => (*name, Capacity::Unbounded),
-        [name, count] => (*name, Capacity::from_code(words::small(count).ok_or(Wrong::Usage(""))?)?),
-        _ => return Err(Wrong::Usage("")),
+        [name, count] => (*name, Capacity::from_code(words::small(count).ok_or(Wrong::Usage)?)?),
+        _ => return Err(Wrong::Usage),
     };
     if shell.mailboxes.0.contains_key(name) {
         return Err(format!("there is a mailbox `{name}` already").into());
@@ -137,14 +137,14 @@ fn list(shell: &Shell) -> Done {
 }
 
 fn close(shell: &mut Shell, arguments: &[&str]) -> Done {
-    let [name] = arguments else { return Err(Wrong::Usage("")) };
+    let [name] = arguments else { return Err(Wrong::Usage) };
     shell.mailboxes.get(name)?;
     shell.mailboxes.0.remove(*name);
     Ok(())
 }
 
 fn register(shell: &mut Shell, arguments: &[&str]) -> Done {
-    let [name] = arguments else { return Err(Wrong::Usage("")) };
+    let [name] = arguments else { return Err(Wrong::Usage) };
     let mailbox = shell.mailboxes.get(name)?;
     mailbox._registration = Some(name_server::register(name, &mailbox.port.make_send()?)?);
     Ok(())
@@ -168,7 +168,7 @@ fn addressed<'a>(words: &[&'a str]) -> Done<(&'a str, Message<'a>)> {
     let (to, id, text) = match *words {
         [to, id] => (to, id, ""),
         [to, id, text] => (to, id, text),
-        _ => return Err(Wrong::Usage("")),
+        _ => return Err(Wrong::Usage),
     };
     let id = words::small(id).ok_or_else(|| format!("`{id}` is no message id: it is a number of 32 bits"))?;
     Ok((to, Message::new(id).bytes(text.as_bytes())))
@@ -201,7 +201,7 @@ fn when(word: &str) -> Done<WhenFull> {
 }
 
 fn wait(ms: &str) -> Done<u32> {
-    let ms = words::small(ms).ok_or(Wrong::Usage(""))?;
+    let ms = words::small(ms).ok_or(Wrong::Usage)?;
     if ms > WAIT_MAX { Err(format!("the shell waits at most {WAIT_MAX} ms").into()) } else { Ok(ms) }
 }
 
@@ -209,7 +209,7 @@ fn receive(shell: &mut Shell, arguments: &[&str]) -> Done {
     let (name, ms) = match arguments {
         [name] => (*name, 0),
         [name, ms] => (*name, wait(ms)?),
-        _ => return Err(Wrong::Usage("")),
+        _ => return Err(Wrong::Usage),
     };
     let until = now_ms() + u64::from(ms);
     loop {

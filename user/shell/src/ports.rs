@@ -33,7 +33,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 
 fn ports(shell: &mut Shell, words: &[&str]) -> Done {
     if words.len() > 1 {
-        return Err(Wrong::Usage(""));
+        return Err(Wrong::Usage);
     }
     let mut table = Table::new([
         ("task", Side::Left),
@@ -88,7 +88,7 @@ pub(crate) fn lost(status: &Status) -> u64 {
 }
 
 fn names(shell: &mut Shell, words: &[&str]) -> Done {
-    let [word] = words else { return Err(Wrong::Usage("")) };
+    let [word] = words else { return Err(Wrong::Usage) };
     let known = census::task(&shell.host, word)?;
     let tasks = census::tasks(&shell.host)?;
     let receivers = census::receivers(&shell.host, &tasks);

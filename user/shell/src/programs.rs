@@ -15,6 +15,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use portolan::abi::task::Limits;
 use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Rtc, Serial, Services};
+use portolan::loader::{Loader, NotStarted};
 use portolan::program::{Launch, Program};
 use portolan::server::{Call, Outcome, refuse};
 use portolan::service::ServiceName;
@@ -37,7 +38,7 @@ pub(crate) const COMMANDS: &[Command] = &[
                shell has: the privileged host port, and the right to look after the servers.",
         takes: &[Takes::Program],
         run: |shell, words| {
-            let (program, words) = words.split_first().ok_or(Wrong::Usage(""))?;
+            let (program, words) = words.split_first().ok_or(Wrong::Usage)?;
             shell.run(program, words)
         },
     },
@@ -56,7 +57,7 @@ pub(crate) const COMMANDS: &[Command] = &[
         run: |shell, words| match words {
             [] => shell.run("demos", &["+trust"]),
             [name] => shell.play(name),
-            _ => Err(Wrong::Usage("")),
+            _ => Err(Wrong::Usage),
         },
     },
     Command {
@@ -74,12 +75,12 @@ pub(crate) const COMMANDS: &[Command] = &[
         takes: &[],
         run: |shell, words| match words {
             [name] => shell.run("suite", &["+trust", &format!("test={name}")]),
-            _ => Err(Wrong::Usage("")),
+            _ => Err(Wrong::Usage),
         },
     },
 ];
 
-/// For completion only: a demo that is not here can be played all the same.
+/// What can be played.
 const DEMOS: &[&str] = &[
     "alpc",
     "buffer",
@@ -138,7 +139,7 @@ pub(crate) fn names(shell: &Shell) -> Vec<String> {
 }
 
 fn programs(shell: &mut Shell, words: &[&str]) -> Done {
-    let [] = words else { return Err(Wrong::Usage("")) };
+    let [] = words else { return Err(Wrong::Usage) };
     let mut table = Table::new([("program", Side::Left), ("size", Side::Right), ("pages at least", Side::Right)]);
     for (name, file) in shell.archive.files() {
         if let Ok(program) = Program::parse(file) {
@@ -150,7 +151,7 @@ fn programs(shell: &mut Shell, words: &[&str]) -> Done {
 }
 
 fn jobs(shell: &mut Shell, words: &[&str]) -> Done {
-    let [] = words else { return Err(Wrong::Usage("")) };
+    let [] = words else { return Err(Wrong::Usage) };
     let mut table = Table::new([("task", Side::Right), ("program", Side::Left), ("for s", Side::Right)]);
     for child in &shell.children {
         table.row([
@@ -174,16 +175,19 @@ impl Shell {
         let trusted = words.contains(&"+trust");
         let in_background = words.last() == Some(&"&");
         let arguments: Vec<&str> = words.iter().copied().filter(|word| !["+trust", "&"].contains(word)).collect();
-        let file =
-            self.archive.file(name).ok_or_else(|| format!("there is no program `{name}`; `programs` lists them"))?;
-        let program = Program::parse(file).map_err(|defect| format!("`{name}` is no program: {defect}"))?;
         let arguments = arguments.join(" ");
         let launch = Launch {
             limits: limits()?,
             bootstrap: Right::MakeSend(notification::port()),
             ..Launch::new(name, &arguments)
         };
-        let task = program.start(launch)?;
+        let task = self.start(name, launch).map_err(|why| match why {
+            NotStarted::Call(Error::InvalidName) => {
+                format!("there is no program `{name}`; `programs` lists them").into()
+            }
+            NotStarted::Defect(defect) => format!("`{name}` is no program: {defect}").into(),
+            NotStarted::Call(error) => Wrong::Call(error),
+        })?;
         let id = task.info()?.id;
         let (name, started) = (name.into(), now_ms());
         self.children.push(Child { task, id, name, trusted, in_background, started, code: None, dead: false });
@@ -192,6 +196,15 @@ impl Shell {
             return Ok(());
         }
         self.wait_for(id)
+    }
+
+    /// Has the loader start a program; where there is none, does as it would.
+    fn start(&self, name: &str, launch: Launch<'_>) -> Result<Task, NotStarted> {
+        if let Ok(loader) = Loader::find() {
+            return loader.start(name, launch);
+        }
+        let file = self.archive.file(name).ok_or(Error::InvalidName)?;
+        Ok(Program::parse(file).map_err(NotStarted::Defect)?.start(launch)?)
     }
 
     /// Waits until a program has ended, and says so unless all went well.
@@ -318,5 +331,19 @@ impl routine::Server for Shell {
             Some(_) => Answer::Nothing,
             None => refuse(message, Error::BadId),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_demos_are_those_that_there_are() {
+        let program = include_str!("../../demos/src/main.rs");
+        let named = program.split("name: \"").skip(1).filter_map(|rest| rest.split('"').next());
+        assert_eq!(named.collect::<BTreeSet<_>>(), DEMOS.iter().copied().collect());
+        assert!(DEMOS.is_sorted() && TOUR.iter().all(|name| DEMOS.contains(name)));
     }
 }

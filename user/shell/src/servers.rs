@@ -50,7 +50,7 @@ fn servers(shell: &mut Shell, words: &[&str]) -> Done {
             println!("{name} has been ended");
             Ok(())
         }
-        _ => Err(Wrong::Usage("")),
+        _ => Err(Wrong::Usage),
     }
 }
 
@@ -77,7 +77,7 @@ fn list(shell: &Shell) -> Done {
 }
 
 fn services(_: &mut Shell, words: &[&str]) -> Done {
-    let [] = words else { return Err(Wrong::Usage("")) };
+    let [] = words else { return Err(Wrong::Usage) };
     let mut table = Table::new([("service", Side::Left), ("registered by", Side::Left)]);
     for entry in name_server::list()? {
         let owner = if entry.owner == 0 { "the configuration".into() } else { format!("task {}", entry.owner) };

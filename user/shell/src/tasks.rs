@@ -32,7 +32,14 @@ pub(crate) const COMMANDS: &[Command] = &[
         usage: "suspend TASK",
         help: "stops all threads of a task, until it has been resumed as often",
         takes: &[Takes::Task],
-        run: |shell, words| Ok(someone(shell, words)?.suspend()?),
+        run: |shell, words| {
+            let task = someone(shell, words)?;
+            let id = task.info()?.id;
+            if shell.servers.list()?.iter().any(|server| server.task == id) {
+                return Err("that is a server, which this shell would ask and wait for; `servers stop` ends it".into());
+            }
+            Ok(task.suspend()?)
+        },
     },
     Command {
         name: "resume",
@@ -51,7 +58,7 @@ pub(crate) const COMMANDS: &[Command] = &[
 ];
 
 fn tasks(shell: &mut Shell, words: &[&str]) -> Done {
-    let [] = words else { return Err(Wrong::Usage("")) };
+    let [] = words else { return Err(Wrong::Usage) };
     let mut table = Table::new([
         ("task", Side::Right),
         ("of", Side::Right),
@@ -86,7 +93,7 @@ fn tasks(shell: &mut Shell, words: &[&str]) -> Done {
 
 fn threads(shell: &mut Shell, words: &[&str]) -> Done {
     if words.len() > 1 {
-        return Err(Wrong::Usage(""));
+        return Err(Wrong::Usage);
     }
     let mut table = Table::new([
         ("thread", Side::Right),
@@ -144,7 +151,7 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// The task that a command is to change: not one that the shell itself stands on.
 fn someone(shell: &Shell, words: &[&str]) -> Done<Task> {
-    let [word] = words else { return Err(Wrong::Usage("")) };
+    let [word] = words else { return Err(Wrong::Usage) };
     let known = census::task(&shell.host, word)?;
     if known.info.parent == 0 {
         return Err("that is the machine's first task, without which there is nothing; `exit` ends the machine".into());

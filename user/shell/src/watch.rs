@@ -14,8 +14,10 @@ use alloc::vec::Vec;
 use portolan::abi::PAGE_SIZE;
 use portolan::abi::host::Statistics;
 use portolan::abi::trace::{Event, Step};
+use portolan::clock::Clock;
 use portolan::thread::now_ms;
 use portolan::{Result, SendRight, host, print, println};
+use time::OffsetDateTime;
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
@@ -24,6 +26,13 @@ pub(crate) const COMMANDS: &[Command] = &[
         help: "tells what the machine is, and how much there is of everything",
         takes: &[],
         run: machine,
+    },
+    Command {
+        name: "date",
+        usage: "date",
+        help: "tells the time of day, as the clock server has it",
+        takes: &[],
+        run: date,
     },
     Command {
         name: "top",
@@ -50,7 +59,7 @@ const LOOK_MS: u32 = 1000;
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
 fn machine(shell: &mut Shell, arguments: &[&str]) -> Done {
-    let [] = arguments else { return Err(Wrong::Usage("")) };
+    let [] = arguments else { return Err(Wrong::Usage) };
     let info = host::info(&shell.host)?;
     let (name, version) = (census::text(&info.name), census::text(&info.version));
     println!(
@@ -64,6 +73,15 @@ fn machine(shell: &mut Shell, arguments: &[&str]) -> Done {
         table.row([count, what.into()]);
     }
     table.print();
+    Ok(())
+}
+
+fn date(_: &mut Shell, arguments: &[&str]) -> Done {
+    let [] = arguments else { return Err(Wrong::Usage) };
+    let nanoseconds = Clock::find()?.now()?;
+    let now = OffsetDateTime::from_unix_timestamp_nanos(nanoseconds.into()).map_err(|_| "that is no time of day")?;
+    let (month, (hour, minute, second)) = (u8::from(now.month()), now.to_hms());
+    println!("{}, {}-{month:02}-{:02} {hour:02}:{minute:02}:{second:02} UTC", now.weekday(), now.year(), now.day());
     Ok(())
 }
 
@@ -118,8 +136,8 @@ fn events(host: &SendRight, from: u64, to: u64) -> Result<Vec<Event>> {
 fn trace(shell: &mut Shell, arguments: &[&str]) -> Done {
     let count = match arguments {
         [] => STEPS,
-        [count] => words::number(count).ok_or(Wrong::Usage(""))?,
-        _ => return Err(Wrong::Usage("")),
+        [count] => words::number(count).ok_or(Wrong::Usage)?,
+        _ => return Err(Wrong::Usage),
     };
     // What this command itself sends comes after.
     let end = recorded(&shell.host)?;
@@ -181,8 +199,8 @@ fn step(code: u16) -> &'static str {
 fn top(shell: &mut Shell, arguments: &[&str]) -> Done {
     let ms = match arguments {
         [] => LOOK_MS,
-        [ms] => words::small(ms).filter(|ms| *ms > 0).ok_or(Wrong::Usage(""))?,
-        _ => return Err(Wrong::Usage("")),
+        [ms] => words::small(ms).filter(|ms| *ms > 0).ok_or(Wrong::Usage)?,
+        _ => return Err(Wrong::Usage),
     };
     let mut since = recorded(&shell.host)?;
     loop {

@@ -1,14 +1,14 @@
 //! Why a command was not done, as a person is told.
 
+use alloc::format;
 use alloc::string::{String, ToString};
-use core::fmt;
 use portolan::{Error, Failure};
 
 /// Why a command was not done.
 #[derive(Debug)]
 pub(crate) enum Wrong {
     /// Its words are not those it takes.
-    Usage(&'static str),
+    Usage,
     /// A call failed.
     Call(Error),
     /// Something else, in words.
@@ -18,15 +18,13 @@ pub(crate) enum Wrong {
 /// What a command comes to.
 pub(crate) type Done<T = ()> = Result<T, Wrong>;
 
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Wrong {
+    /// What a person is told, if the command takes these words.
+    pub(crate) fn told(self, usage: &str) -> String {
         match self {
-            Wrong::Usage(usage) => write!(f, "usage: {usage}"),
-            Wrong::Text(text) => f.write_str(text),
-            Wrong::Call(error) => {
-                write!(f, "{}:", error.classic_name())?;
-                error.lines().iter().try_for_each(|line| f.write_str(line))
-            }
+            Wrong::Usage => format!("usage: {usage}"),
+            Wrong::Call(error) => format!("{}:{}", error.classic_name(), error.lines().concat()),
+            Wrong::Text(text) => text,
         }
     }
 }
