@@ -2,7 +2,8 @@
  *
  * A name is looked up at the name server, as it is written. A handle of a port is closed by NtClose; one that came in
  * a message is the name of a send right (mach_port_t), and given up by mach_port_deallocate. Of the attributes of
- * a message, context and handle can be sent and received; others are refused. Times are relative: below 0. */
+ * a message, security, view, context and handle can be sent, and view, context, handle and token received.
+ * Times are relative: below 0. */
 #ifndef _ALPC_H_
 #define _ALPC_H_
 
@@ -193,6 +194,7 @@ typedef struct _ALPC_PORT_ATTRIBUTES {
 #define ALPC_MESSAGE_VIEW_ATTRIBUTE 0x40000000
 #define ALPC_MESSAGE_CONTEXT_ATTRIBUTE 0x20000000
 #define ALPC_MESSAGE_HANDLE_ATTRIBUTE 0x10000000
+#define ALPC_MESSAGE_TOKEN_ATTRIBUTE 0x08000000
 
 typedef struct _ALPC_MESSAGE_ATTRIBUTES {
     ULONG AllocatedAttributes;
@@ -207,12 +209,55 @@ typedef struct _ALPC_CONTEXT_ATTR {
     ULONG CallbackId;
 } ALPC_CONTEXT_ATTR, *PALPC_CONTEXT_ATTR;
 
-typedef struct _ALPC_HANDLE_ATTR {
+#define ALPC_HANDLEFLG_INDIRECT 0x40000
+
+typedef struct _ALPC_HANDLE_ATTR32 {
     ULONG Flags;
-    HANDLE Handle;
+    ULONG Handle;
     ULONG ObjectType;
     ACCESS_MASK DesiredAccess;
+} ALPC_HANDLE_ATTR32, *PALPC_HANDLE_ATTR32;
+
+/* Several handles, 2 to 512, are in an array of HandleCount, which Flags says (INDIRECT). Who receives several has set Flags,
+ * array and its length before, and then finds how many there are; without that they are given up. */
+typedef struct _ALPC_HANDLE_ATTR {
+    ULONG Flags;
+    union {
+        HANDLE Handle;
+        PALPC_HANDLE_ATTR32 HandleAttrArray;
+    };
+    union {
+        ULONG ObjectType;
+        ULONG HandleCount;
+    };
+    ACCESS_MASK DesiredAccess;
 } ALPC_HANDLE_ATTR, *PALPC_HANDLE_ATTR;
+
+typedef HANDLE ALPC_HANDLE, *PALPC_HANDLE;
+
+#define ALPC_VIEWFLG_SECURED_ACCESS 0x40000
+
+/* Sent, it names a view by its base. Received, the view is mapped there, until NtAlpcDeleteSectionView. Who receives sets
+ * SECURED_ACCESS before to get a copy, which the sender can change no more. */
+typedef struct _ALPC_DATA_VIEW_ATTR {
+    ULONG Flags;
+    ALPC_HANDLE SectionHandle;
+    PVOID ViewBase;
+    SIZE_T ViewSize;
+} ALPC_DATA_VIEW_ATTR, *PALPC_DATA_VIEW_ATTR;
+
+typedef struct _ALPC_SECURITY_ATTR {
+    ULONG Flags;
+    PSECURITY_QUALITY_OF_SERVICE QoS;
+    ALPC_HANDLE ContextHandle;
+} ALPC_SECURITY_ATTR, *PALPC_SECURITY_ATTR;
+
+/* Who has sent a message, by the kernel's word: user and, in the upper half, group; and the task's number. */
+typedef struct _ALPC_TOKEN_ATTR {
+    ULONGLONG TokenId;
+    ULONGLONG AuthenticationId;
+    ULONGLONG ModifiedId;
+} ALPC_TOKEN_ATTR, *PALPC_TOKEN_ATTR;
 
 SIZE_T AlpcGetHeaderSize(ULONG Flags);
 NTSTATUS AlpcInitializeMessageAttribute(ULONG AttributeFlags, PALPC_MESSAGE_ATTRIBUTES Buffer, SIZE_T BufferSize,
@@ -247,6 +292,20 @@ NTSTATUS NtAlpcDisconnectPort(HANDLE PortHandle, ULONG Flags);
 NTSTATUS NtAlpcCancelMessage(HANDLE PortHandle, ULONG Flags, PALPC_CONTEXT_ATTR MessageContext);
 NTSTATUS NtAlpcOpenSenderProcess(PHANDLE ProcessHandle, HANDLE PortHandle, PPORT_MESSAGE PortMessage, ULONG Flags,
                                  ACCESS_MASK DesiredAccess, POBJECT_ATTRIBUTES ObjectAttributes);
+
+/* SectionHandle is NULL: a section is made of new memory. A view is as large as it says, in a part of the section that no other
+ * view of this task's shows. */
+NTSTATUS NtAlpcCreatePortSection(HANDLE PortHandle, ULONG Flags, HANDLE SectionHandle, SIZE_T SectionSize,
+                                 PALPC_HANDLE AlpcSectionHandle, PSIZE_T ActualSectionSize);
+NTSTATUS NtAlpcDeletePortSection(HANDLE PortHandle, ULONG Flags, ALPC_HANDLE SectionHandle);
+NTSTATUS NtAlpcCreateSectionView(HANDLE PortHandle, ULONG Flags, PALPC_DATA_VIEW_ATTR ViewAttributes);
+NTSTATUS NtAlpcDeleteSectionView(HANDLE PortHandle, ULONG Flags, PVOID ViewBase);
+
+/* A message that names the context lets its receiver act for this task as far as its QoS says. */
+NTSTATUS NtAlpcCreateSecurityContext(HANDLE PortHandle, ULONG Flags, PALPC_SECURITY_ATTR SecurityAttribute);
+NTSTATUS NtAlpcDeleteSecurityContext(HANDLE PortHandle, ULONG Flags, ALPC_HANDLE ContextHandle);
+/* What a server does for a client it decides itself: it is told for whom. Identity: an ALPC_SERVER_IDENTITY, or NULL. */
+NTSTATUS NtAlpcImpersonateClientOfPort(HANDLE PortHandle, PPORT_MESSAGE Message, PVOID Identity);
 NTSTATUS NtClose(HANDLE Handle);
 
 #ifdef __cplusplus

@@ -1,7 +1,9 @@
 //! `alpc.h`: ALPC's calls by their Windows names, over `portolan_alpc`.
 //!
 //! A handle is a port's place in [`PORTS`], or the name of a right that came in a message. Invariant: handles
-//! of ports are multiples of 4, and no port is at 0. Neighbour: `portolan_alpc::port`, one call for each.
+//! of ports are multiples of 4, and no port is at 0. Neighbours: `portolan_alpc::port`, one call for each; `section`.
+
+mod section;
 
 use crate::unistd::{bytes, bytes_mut};
 use alloc::string::String;
@@ -9,12 +11,14 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::mem::{ManuallyDrop, MaybeUninit};
+use core::ptr::from_mut;
 use portolan::abi::message::SecurityToken;
 use portolan::{Mutex, Name, SendRight};
 use portolan_alpc::header::MessageAttributes;
 use portolan_alpc::{
-    Access, ImpersonationLevel, Message, Port, PortAttributes, PortMessage, Received, SendFlags, Status,
+    Access, ImpersonationLevel, Message, Port, PortAttributes, PortMessage, Received, SendFlags, Status, View,
 };
+use section::{SECURED_ACCESS, ViewAttribute};
 
 type Handle = usize;
 type NtStatus = u32;
@@ -187,22 +191,62 @@ struct ContextAttribute {
     reserved: u32,
 }
 
-/// `ALPC_HANDLE_ATTR`. The handle is the name of a send right.
+/// `ALPC_HANDLE_ATTR`. A handle is the name of a send right. With [`INDIRECT`], there are `count` in an array.
 #[repr(C)]
 struct HandleAttribute {
     flags: u32,
+    /// A name, or where the array is.
     handle: Handle,
+    /// With one handle, its object type, which means nothing here.
+    count: u32,
+    desired_access: u32,
+}
+
+/// `ALPC_HANDLEFLG_INDIRECT`.
+const INDIRECT: u32 = 0x4_0000;
+
+/// `ALPC_HANDLE_ATTR32`: one of several handles.
+#[repr(C)]
+struct IndirectHandle {
+    flags: u32,
+    handle: u32,
     object_type: u32,
     desired_access: u32,
 }
 
+/// `ALPC_SECURITY_ATTR`.
+#[repr(C)]
+struct SecurityAttribute<'a> {
+    flags: u32,
+    quality: Option<&'a Quality>,
+    context: Handle,
+}
+
+/// `SECURITY_QUALITY_OF_SERVICE`.
+#[repr(C)]
+struct Quality {
+    length: u32,
+    impersonation: u32,
+    tracking: [u8; 4],
+}
+
+/// `ALPC_TOKEN_ATTR`: who has sent a message, by the kernel's word.
+#[repr(C)]
+struct TokenAttribute {
+    /// The user, and in the upper half the group.
+    token: u64,
+    /// The task's number.
+    authentication: u64,
+    modified: u64,
+}
+
 /// The attributes, in their order, and the bytes that each takes.
 const ATTRIBUTES: [(u32, usize); 7] = [
-    (1 << 31, 0x18),
-    (1 << 30, 0x20),
-    (1 << 29, size_of::<ContextAttribute>()),
-    (1 << 28, size_of::<HandleAttribute>()),
-    (1 << 27, 0x18),
+    (MessageAttributes::SECURITY.bits(), size_of::<SecurityAttribute<'_>>()),
+    (MessageAttributes::VIEW.bits(), size_of::<ViewAttribute>()),
+    (MessageAttributes::CONTEXT.bits(), size_of::<ContextAttribute>()),
+    (MessageAttributes::HANDLE.bits(), size_of::<HandleAttribute>()),
+    (MessageAttributes::TOKEN.bits(), size_of::<TokenAttribute>()),
     (1 << 26, 0x08),
     (1 << 25, 0x08),
 ];
@@ -214,8 +258,9 @@ extern "C" fn AlpcGetHeaderSize(flags: u32) -> usize {
     size_of::<AlpcMessageAttributes>() + wanted.map(|(_, size)| size).sum::<usize>()
 }
 
+/// Makes a buffer room for attributes, all of them 0.
 #[unsafe(no_mangle)]
-extern "C" fn AlpcInitializeMessageAttribute(
+unsafe extern "C" fn AlpcInitializeMessageAttribute(
     flags: u32,
     into: Option<Out<AlpcMessageAttributes>>,
     size: usize,
@@ -225,6 +270,8 @@ extern "C" fn AlpcInitializeMessageAttribute(
     required.write(needed);
     match into {
         Some(into) if size >= needed => {
+            // SAFETY: the caller passes a buffer of this size.
+            unsafe { bytes_mut(from_mut(into).cast(), needed) }.fill(0);
             into.write(AlpcMessageAttributes { allocated: flags, valid: 0 });
             SUCCESS
         }
@@ -243,54 +290,115 @@ extern "C" fn AlpcGetMessageAttribute(attributes: &AlpcMessageAttributes, flag: 
     core::ptr::from_ref(attributes).cast::<u8>().cast_mut().wrapping_add(AlpcGetHeaderSize(before)).cast()
 }
 
-/// What rides along with a message that is sent: a handle, and a number of the sender's. Nothing else can.
+/// An attribute; `None` if it has no room.
+///
+/// # Safety
+/// The attributes have the room that they say, and what they say lies there.
+unsafe fn attribute<'a, T>(attributes: *const AlpcMessageAttributes, flag: MessageAttributes) -> Option<&'a mut T> {
+    // SAFETY: the caller passes attributes.
+    let at = AlpcGetMessageAttribute(unsafe { &*attributes }, flag.bits());
+    // SAFETY: the caller vouches for what lies there.
+    unsafe { at.cast::<T>().as_mut() }
+}
+
+/// What rides along with a message that is sent: handles, a view, the sender's consent, and a number of its own.
+#[derive(Default)]
 struct Rider {
-    handle: Option<ManuallyDrop<SendRight>>,
+    handles: Lent,
+    view: Option<Arc<View>>,
+    security: Option<u32>,
     context: u64,
+}
+
+/// Rights that stay the program's own; a message takes copies.
+#[derive(Default)]
+struct Lent(Vec<SendRight>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(|right| {
+            let _ = right.into_name();
+        });
+    }
 }
 
 impl Rider {
     /// # Safety
-    /// The attributes have the room that they say.
+    /// The attributes have the room that they say, and what they say lies there.
     unsafe fn of(attributes: Option<&AlpcMessageAttributes>) -> Result<Rider, Status> {
-        let mut rider = Rider { handle: None, context: 0 };
+        let mut rider = Rider::default();
         let Some(attributes) = attributes else { return Ok(rider) };
-        let known = MessageAttributes::CONTEXT | MessageAttributes::HANDLE;
+        let known = MessageAttributes::all() - MessageAttributes::TOKEN;
         let valid = MessageAttributes::from_bits(attributes.valid).ok_or(Status::InvalidParameter)?;
         if !known.contains(valid) || attributes.valid & !attributes.allocated != 0 {
             return Err(Status::InvalidParameter);
         }
-        let at = |flag: MessageAttributes| AlpcGetMessageAttribute(attributes, flag.bits());
         if valid.contains(MessageAttributes::CONTEXT) {
             // SAFETY: it lies there, as the caller says.
-            rider.context = unsafe { (*at(MessageAttributes::CONTEXT).cast::<ContextAttribute>()).message_context };
+            let context = unsafe { attribute::<ContextAttribute>(attributes, MessageAttributes::CONTEXT) };
+            rider.context = context.map_or(0, |context| context.message_context);
+        }
+        if valid.contains(MessageAttributes::SECURITY) {
+            // SAFETY: it lies there, as the caller says.
+            let security = unsafe { attribute::<SecurityAttribute<'_>>(attributes, MessageAttributes::SECURITY) };
+            let context = security.map_or(0, |security| security.context);
+            rider.security = Some(u32::try_from(context).map_err(|_| Status::InvalidParameter)?);
+        }
+        if valid.contains(MessageAttributes::VIEW) {
+            // SAFETY: it lies there, as the caller says.
+            let view = unsafe { attribute::<ViewAttribute>(attributes, MessageAttributes::VIEW) };
+            rider.view = Some(section::view_at(view.map_or(0, |view| view.base))?);
         }
         if valid.contains(MessageAttributes::HANDLE) {
             // SAFETY: it lies there, as the caller says.
-            let handle = unsafe { (*at(MessageAttributes::HANDLE).cast::<HandleAttribute>()).handle };
-            let name = u32::try_from(handle).map_err(|_| Status::InvalidHandle)?;
-            // The right stays the program's own; the message takes a copy.
-            rider.handle = Some(ManuallyDrop::new(SendRight::from_name(Name(name))));
+            let handle = unsafe { attribute::<HandleAttribute>(attributes, MessageAttributes::HANDLE) };
+            // SAFETY: and so does what it points at.
+            rider.handles = unsafe { lent(handle.ok_or(Status::InvalidParameter)?) }?;
         }
         Ok(rider)
     }
 
     fn on<'a>(&'a self, message: Message<'a>) -> Message<'a> {
         let message = message.context(self.context);
-        self.handle.as_ref().map_or(message, |handle| message.handle(handle))
+        let message = self.security.map_or(message, |context| message.security(context));
+        let message = self.view.as_ref().map_or(message, |view| message.view(view));
+        match &*self.handles.0 {
+            [] => message,
+            [handle] => message.handle(handle),
+            handles => message.handles(handles),
+        }
     }
 }
 
-/// Leaves what came with a message in the attributes that have room for it.
+/// The handles that an attribute names.
 ///
 /// # Safety
-/// The attributes have the room that they say.
-unsafe fn give_attributes(received: &mut Received, into: Option<&mut AlpcMessageAttributes>) {
+/// If it has an array, that lies where it says.
+unsafe fn lent(attribute: &HandleAttribute) -> Result<Lent, Status> {
+    if attribute.flags & INDIRECT == 0 {
+        let name = u32::try_from(attribute.handle).map_err(|_| Status::InvalidHandle)?;
+        return Ok(Lent([SendRight::from_name(Name(name))].into()));
+    }
+    let mut lent = Lent::default();
+    for number in 0..attribute.count as usize {
+        // SAFETY: the caller vouches for the array.
+        let handle = unsafe { (*(attribute.handle as *const IndirectHandle).wrapping_add(number)).handle };
+        lent.0.push(SendRight::from_name(Name(handle)));
+    }
+    Ok(lent)
+}
+
+/// Leaves what came to a port with a message in the attributes that have room for it. What has none is given up.
+///
+/// # Safety
+/// The attributes have the room that they say; an array of handles lies where its attribute says.
+unsafe fn give_attributes(port: Handle, received: &mut Received, into: Option<&mut AlpcMessageAttributes>) {
     let Some(into) = into else { return };
     into.valid = 0;
-    let context = AlpcGetMessageAttribute(into, MessageAttributes::CONTEXT.bits());
-    if !context.is_null() {
-        let attribute = ContextAttribute {
+    let mut valid = MessageAttributes::empty();
+    // SAFETY: there is room, as the caller says.
+    if let Some(context) = unsafe { attribute::<ContextAttribute>(into, MessageAttributes::CONTEXT) } {
+        *context = ContextAttribute {
             port_context: received.port_context(),
             message_context: received.message_context(),
             sequence: received.sequence() as u32,
@@ -298,20 +406,55 @@ unsafe fn give_attributes(received: &mut Received, into: Option<&mut AlpcMessage
             callback_id: received.header().callback_id as u32,
             reserved: 0,
         };
-        // SAFETY: there is room, as the caller says.
-        unsafe { context.cast::<ContextAttribute>().write(attribute) };
-        into.valid |= MessageAttributes::CONTEXT.bits();
+        valid |= MessageAttributes::CONTEXT;
     }
-    let handle = AlpcGetMessageAttribute(into, MessageAttributes::HANDLE.bits());
-    if !handle.is_null()
-        && let Ok(right) = received.take_handle()
-    {
-        let handle_of = right.into_name().0 as Handle;
-        let attribute = HandleAttribute { flags: 0, handle: handle_of, object_type: 0, desired_access: 0 };
-        // SAFETY: there is room, as the caller says.
-        unsafe { handle.cast::<HandleAttribute>().write(attribute) };
-        into.valid |= MessageAttributes::HANDLE.bits();
+    // SAFETY: there is room, as the caller says.
+    if let Some(token) = unsafe { attribute::<TokenAttribute>(into, MessageAttributes::TOKEN) } {
+        let SecurityToken { user, group } = received.token();
+        let identity = u64::from(user) | u64::from(group) << u32::BITS;
+        *token = TokenAttribute { token: identity, authentication: received.sender(), modified: 0 };
+        valid |= MessageAttributes::TOKEN;
     }
+    // SAFETY: there is room, as the caller says.
+    if let Some(view) = unsafe { attribute::<ViewAttribute>(into, MessageAttributes::VIEW) } {
+        let secured = view.flags & SECURED_ACCESS != 0;
+        if let Ok(shown) = if secured { received.take_view_secure() } else { received.take_view() } {
+            let size = shown.size() as usize;
+            *view = ViewAttribute { flags: view.flags, section: 0, base: section::keep(port, shown), size };
+            valid |= MessageAttributes::VIEW;
+        }
+    }
+    // SAFETY: there is room, as the caller says.
+    if let Some(handle) = unsafe { attribute::<HandleAttribute>(into, MessageAttributes::HANDLE) } {
+        // SAFETY: and the array is there.
+        if unsafe { give_handles(received, handle) } {
+            valid |= MessageAttributes::HANDLE;
+        }
+    }
+    into.valid = valid.bits();
+}
+
+/// Leaves the handles that a message brought: one in the attribute, or several in its array; whether there are any.
+///
+/// # Safety
+/// If the attribute has an array, that lies where it says.
+unsafe fn give_handles(received: &mut Received, into: &mut HandleAttribute) -> bool {
+    if let Ok(right) = received.take_handle() {
+        *into = HandleAttribute { flags: 0, handle: right.into_name().0 as Handle, count: 0, desired_access: 0 };
+        return true;
+    }
+    let room = if into.flags & INDIRECT == 0 { 0 } else { into.count as usize };
+    let handles = received.take_handles().unwrap_or_default();
+    if handles.is_empty() || handles.len() > room {
+        return false;
+    }
+    into.count = handles.len() as u32;
+    for (number, right) in handles.into_iter().enumerate() {
+        let handle = IndirectHandle { flags: 0, handle: right.into_name().0, object_type: 0, desired_access: 0 };
+        // SAFETY: there is room, as the caller says.
+        unsafe { (into.handle as *mut IndirectHandle).wrapping_add(number).write(handle) };
+    }
+    true
 }
 
 /// Makes a connection port, with a name if it is given one.
@@ -374,17 +517,14 @@ unsafe extern "C" fn NtAlpcConnectPort(
             }),
         }
     };
-    let (status, answer) = match connect() {
-        Ok((port, answer)) => {
-            handle.write(put(port));
-            (SUCCESS, answer)
-        }
-        Err(Refused::With(status, answer)) => (status.code(), Some(*answer)),
+    let (status, port, answer) = match connect() {
+        Ok((port, answer)) => (SUCCESS, *handle.write(put(port)), answer),
+        Err(Refused::With(status, answer)) => (status.code(), 0, Some(*answer)),
         Err(Refused::Only(status)) => return status.code(),
     };
     if let (Some(mut answer), false, Some(length)) = (answer, connection_message.is_null(), length) {
         // SAFETY: the caller passes attributes.
-        unsafe { give_attributes(&mut answer, received_attributes) };
+        unsafe { give_attributes(port, &mut answer, received_attributes) };
         // SAFETY: the caller passes a buffer of this length. What does not fit is told by the length.
         let _ = unsafe { give(&answer, connection_message, length) };
     }
@@ -476,7 +616,7 @@ unsafe extern "C" fn NtAlpcSendWaitReceivePort(
             return Ok(());
         };
         // SAFETY: the caller passes attributes.
-        unsafe { give_attributes(&mut received, received_attributes) };
+        unsafe { give_attributes(handle, &mut received, received_attributes) };
         // SAFETY: the caller passes a buffer of this length.
         unsafe { give(&received, receive, length) }
     };
@@ -511,6 +651,41 @@ extern "C" fn NtAlpcOpenSenderProcess(
     }))
 }
 
+/// Makes a security context, to be named in messages: how far the other side may act for this task.
+#[unsafe(no_mangle)]
+extern "C" fn NtAlpcCreateSecurityContext(
+    handle: Handle,
+    _flags: u32,
+    attribute: &mut SecurityAttribute<'_>,
+) -> NtStatus {
+    let made = port(handle).and_then(|port| {
+        let quality = attribute.quality.ok_or(Status::InvalidParameter)?;
+        port.create_security_context(ImpersonationLevel::from_code(quality.impersonation))
+    });
+    number(made.map(|context| attribute.context = context as Handle))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn NtAlpcDeleteSecurityContext(handle: Handle, _flags: u32, context: Handle) -> NtStatus {
+    let context = u32::try_from(context).map_err(|_| Status::InvalidParameter);
+    number(port(handle).and_then(|port| port.delete_security_context(context?)))
+}
+
+/// Asks for whom this task may act: the sender of a request that is not answered yet, if it has agreed.
+#[unsafe(no_mangle)]
+extern "C" fn NtAlpcImpersonateClientOfPort(
+    handle: Handle,
+    request: &PortMessage,
+    identity: Option<Out<[u32; 2]>>,
+) -> NtStatus {
+    let leave = port(handle).and_then(|port| port.impersonate_client(request.message_id));
+    number(leave.map(|leave| {
+        if let Some(identity) = identity {
+            identity.write([leave.token.user, leave.token.group]);
+        }
+    }))
+}
+
 /// Closes a port: it is disconnected.
 #[unsafe(no_mangle)]
 extern "C" fn NtClose(handle: Handle) -> NtStatus {
@@ -522,5 +697,6 @@ extern "C" fn NtClose(handle: Handle) -> NtStatus {
     let Some(port) = closed else { return Status::InvalidHandle.code() };
     // It may be so already; and threads that wait there still have it.
     let _ = port.disconnect();
+    section::close(handle);
     SUCCESS
 }
