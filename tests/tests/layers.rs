@@ -10,7 +10,7 @@ use std::process::Command;
 use syn::visit::{self, Visit};
 
 /// The crates of Portolan that a crate may use, tests of its own aside.
-const CRATES: [(&str, &[&str]); 24] = [
+const CRATES: [(&str, &[&str]); 25] = [
     ("portolan-abi", &[]),
     ("portolan-machine", &["portolan-abi"]),
     ("portolan-kernel", &["portolan-abi", "portolan-machine"]),
@@ -25,15 +25,16 @@ const CRATES: [(&str, &[&str]); 24] = [
     ("portolan-hello", &["portolan"]),
     ("portolan-rtc", &[]),
     ("portolan-clock", &["portolan", "portolan-rtc"]),
-    ("portolan-console", &["portolan"]),
+    ("portolan-terminal", &["portolan-abi"]),
+    ("portolan-console", &["portolan", "portolan-terminal"]),
     ("portolan-loader", &["portolan"]),
     ("portolan-names", &["portolan"]),
     ("portolan-shell", &["portolan", "portolan-posix", "portolan-alpc"]),
     ("portolan-demos", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix"]),
-    ("portolan-suite", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix"]),
+    ("portolan-suite", &["portolan-abi", "portolan", "portolan-alpc", "portolan-posix", "portolan-terminal"]),
     ("portolan-bench", &["portolan-abi", "portolan"]),
     ("portolan-boot", &[]),
-    ("portolan-tests", &["portolan", "portolan-abi", "portolan-boot"]),
+    ("portolan-tests", &["portolan", "portolan-abi", "portolan-boot", "portolan-terminal"]),
     ("portolan-counter", &[]),
 ];
 

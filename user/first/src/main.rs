@@ -32,7 +32,9 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::fmt;
 use portolan::abi::task::Limits;
-use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Rtc, Serial, Services};
+use portolan::bootstrap::routine::{
+    self, Archive, CheckIn, Control, Exit, Host, Keyboard, Rtc, Screen, Serial, Services,
+};
 use portolan::clock;
 use portolan::configuration::{self, Given};
 use portolan::console::{self, Console};
@@ -412,6 +414,16 @@ impl routine::Server for First {
     fn serial(&mut self, call: &mut Call<'_, Serial>, told: SendRight) -> Outcome<Serial> {
         self.may_have(call.sender(), Given::Serial)?;
         Ok(console::Serial::claim(&self.machine.host, told.into())?.into_rights())
+    }
+
+    fn screen(&mut self, call: &mut Call<'_, Screen>) -> Outcome<Screen> {
+        self.may_have(call.sender(), Given::Screen)?;
+        Ok(console::Screen::claim(&self.machine.host)?.into_parts())
+    }
+
+    fn keyboard(&mut self, call: &mut Call<'_, Keyboard>, told: SendRight) -> Outcome<Keyboard> {
+        self.may_have(call.sender(), Given::Keyboard)?;
+        Ok(console::Keyboard::claim(&self.machine.host, told.into())?.into_rights())
     }
 
     fn rtc(&mut self, call: &mut Call<'_, Rtc>) -> Outcome<Rtc> {

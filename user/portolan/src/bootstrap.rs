@@ -6,7 +6,7 @@
 
 use crate::Result;
 use crate::archive::Archive;
-use crate::console::Serial;
+use crate::console::{Keyboard, Screen, Serial};
 use crate::device::{Interrupt, IoPorts};
 use crate::interface::MsgRpc;
 use crate::layout::{Address, addressed, write};
@@ -24,6 +24,7 @@ use zerocopy::IntoBytes;
 /// The routines.
 pub mod routine {
     use crate::service::ServiceName;
+    use portolan_abi::host::Framebuffer;
 
     crate::interface! {
         base 3000;
@@ -74,6 +75,19 @@ pub mod routine {
         ///
         /// `NoAccess`: it is not to be given. `NoSpace`: somebody has it.
         8 rtc / Rtc () -> (; io_ports: SendRight);
+
+        /// The screen that the loader has set up, for the console server: how it is laid out, and its memory, which
+        /// begins at the page of the screen's first byte. It is claimed anew for each who asks.
+        ///
+        /// `NoAccess`: it is not to be given. `Failure`: there is none. `NoSpace`: somebody has it.
+        9 screen / Screen () -> (framebuffer: Framebuffer; memory: SendRight);
+
+        /// The keyboard's controller, for the console server: its register of data, that of its state and
+        /// commands, and the interrupt, which comes to the port of `told`. They are claimed anew for each
+        /// who asks.
+        ///
+        /// `NoAccess`: it is not to be given. `NoSpace`: somebody has it.
+        10 keyboard / Keyboard (; told: SendRight) -> (; data: SendRight, state: SendRight, interrupt: SendRight);
     }
 }
 
@@ -164,6 +178,30 @@ pub fn serial(told: &ReceiveRight) -> Result<Serial> {
 pub fn rtc() -> Result<IoPorts> {
     let reply = routine::rtc(&MsgRpc, port()?.name())?;
     Ok(IoPorts::from_right(SendRight::from_name(reply.rights[0])))
+}
+
+/// Asks for the screen.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn screen() -> Result<Screen> {
+    let reply = routine::screen(&MsgRpc, port()?.name())?;
+    let memory = MemoryObject::from_right(SendRight::from_name(reply.rights[0]));
+    Ok(Screen { framebuffer: reply.results.framebuffer, memory })
+}
+
+/// Asks for the keyboard's controller, whose interrupts come to the port of `told`.
+///
+/// # Errors
+/// Those of the call, and what the other side says.
+pub fn keyboard(told: &ReceiveRight) -> Result<Keyboard> {
+    let told = Right::MakeSend(told).descriptor();
+    let [data, state, interrupt, ..] = routine::keyboard(&MsgRpc, port()?.name(), told)?.rights;
+    Ok(Keyboard {
+        data: IoPorts::from_right(SendRight::from_name(data)),
+        state: IoPorts::from_right(SendRight::from_name(state)),
+        interrupt: Interrupt::from_right(SendRight::from_name(interrupt)),
+    })
 }
 
 /// Tells the other side that this task ends. Nobody waits for an answer.

@@ -3,7 +3,7 @@
 //! ```text
 //! # name   words
 //! names    serves=names rights=services restarts=5 memory=1M ports=4K frames=1K
-//! console  serves=console rights=serial restarts=5 priority=17
+//! console  serves=console rights=serial,screen,keyboard restarts=5 priority=17
 //! ```
 //!
 //! | word | what it says | if it is not there |
@@ -61,6 +61,10 @@ pub enum Given {
     Archive,
     /// `serial`: the first serial line.
     Serial,
+    /// `screen`: the screen that the loader has set up.
+    Screen,
+    /// `keyboard`: the keyboard's controller.
+    Keyboard,
     /// `rtc`: the machine's real-time clock.
     Rtc,
     /// `services`: to be told of the declared services.
@@ -68,10 +72,12 @@ pub enum Given {
 }
 
 impl Given {
-    const ALL: [(&'static str, Given); 5] = [
+    const ALL: [(&'static str, Given); 7] = [
         ("host", Given::Host),
         ("archive", Given::Archive),
         ("serial", Given::Serial),
+        ("screen", Given::Screen),
+        ("keyboard", Given::Keyboard),
         ("rtc", Given::Rtc),
         ("services", Given::Services),
     ];

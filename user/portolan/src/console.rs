@@ -1,26 +1,28 @@
 //! The console: text to whoever watches the machine, and what is typed there.
 //!
-//! A console server owns the serial line (`user/servers/console`); a task writes to it through a
+//! A console server owns the serial line, the screen and the keyboard (`user/servers/console`); a task writes to it through a
 //! right that its starter gives it, in its start-up block. A task without one has the kernel's
 //! debug console, and so has every task when the server has died; `print` chooses.
 //!
-//! [`Serial`] is what the server needs of the machine. Whoever starts it claims that with the
+//! [`Serial`], [`Screen`] and [`Keyboard`] are what the server needs of the machine. Whoever starts it claims that with the
 //! privileged host port when the server asks (`bootstrap`), and gives it away, so that the claim
 //! ends with the server. The port on which it is asked outlives it: a server that is started again
 //! gets it again, and the clients' rights stay good.
 
 use crate::Result;
-use crate::device::{Interrupt, IoPorts};
+use crate::device::{self, Interrupt, IoPorts};
 use crate::interface::{MsgRpc, MsgRpcWithin, decode};
 use crate::lock::Once;
+use crate::memory_object::MemoryObject;
 use crate::message::Message;
 use crate::receive::Received;
 use crate::right::{ReceiveRight, Right, SendRight};
 use crate::send::WhenFull;
 use crate::start::STARTUP;
 use alloc::vec::Vec;
-use portolan_abi::Error;
+use portolan_abi::host::Framebuffer;
 use portolan_abi::interface::Routine;
+use portolan_abi::{Error, PAGE_SIZE};
 
 /// The service's name.
 pub const SERVICE: &str = "console";
@@ -262,5 +264,66 @@ impl Serial {
     /// Its rights, as a server asks for them.
     pub fn into_rights(self) -> (SendRight, SendRight) {
         (self.io_ports.into_right(), self.interrupt.into_right())
+    }
+}
+
+/// The screen that the loader has set up.
+#[derive(Debug)]
+pub struct Screen {
+    /// How it is laid out.
+    pub framebuffer: Framebuffer,
+    /// Its memory, from the page of its first byte on.
+    pub memory: MemoryObject,
+}
+
+impl Screen {
+    /// Claims it.
+    ///
+    /// # Errors
+    /// Those of [`device::framebuffer`] and [`device::memory`].
+    pub fn claim(host: &SendRight) -> Result<Screen> {
+        let framebuffer = device::framebuffer(host)?;
+        let Framebuffer { address, stride, height, bytes_per_pixel, .. } = framebuffer;
+        let size = u64::from(stride) * u64::from(height) * u64::from(bytes_per_pixel);
+        let before = address % PAGE_SIZE as u64;
+        Ok(Screen { framebuffer, memory: device::memory(host, address - before, before + size)? })
+    }
+
+    /// Its layout, and the right to its memory, as a server asks for them.
+    pub fn into_parts(self) -> (Framebuffer, SendRight) {
+        (self.framebuffer, self.memory.into_right())
+    }
+}
+
+/// The keyboard's controller, an 8042.
+#[derive(Debug)]
+pub struct Keyboard {
+    /// The register of data.
+    pub data: IoPorts,
+    /// The register that is read as the state, and written as a command.
+    pub state: IoPorts,
+    /// Its line, which is bound to the port on which the console server is asked.
+    pub interrupt: Interrupt,
+}
+
+impl Keyboard {
+    /// Its registers: of data, and of state and commands. What is between them is not the controller's.
+    pub const IO_PORTS: [u32; 2] = [0x60, 0x64];
+    /// Its interrupt line.
+    pub const LINE: u32 = 1;
+
+    /// Claims it; its interrupts come to the port of `told`.
+    ///
+    /// # Errors
+    /// Those of [`IoPorts::claim`] and [`Interrupt::bind`].
+    pub fn claim(host: &SendRight, told: Right<'_>) -> Result<Keyboard> {
+        let interrupt = Interrupt::bind(host, Self::LINE, told)?;
+        let [data, state] = Self::IO_PORTS.map(|register| IoPorts::claim(host, register, 1));
+        Ok(Keyboard { data: data?, state: state?, interrupt })
+    }
+
+    /// Its rights, as a server asks for them.
+    pub fn into_rights(self) -> (SendRight, SendRight, SendRight) {
+        (self.data.into_right(), self.state.into_right(), self.interrupt.into_right())
     }
 }

@@ -14,7 +14,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 use portolan::abi::task::Limits;
-use portolan::bootstrap::routine::{self, Archive, CheckIn, Control, Exit, Host, Rtc, Serial, Services};
+use portolan::bootstrap::routine::{
+    self, Archive, CheckIn, Control, Exit, Host, Keyboard, Rtc, Screen, Serial, Services,
+};
 use portolan::loader::{Loader, NotStarted};
 use portolan::program::{Launch, Program};
 use portolan::server::{Call, Outcome, refuse};
@@ -291,6 +293,14 @@ impl routine::Server for Shell {
     }
 
     fn serial(&mut self, _: &mut Call<'_, Serial>, _: SendRight) -> Outcome<Serial> {
+        Err(Error::NoAccess.into())
+    }
+
+    fn screen(&mut self, _: &mut Call<'_, Screen>) -> Outcome<Screen> {
+        Err(Error::NoAccess.into())
+    }
+
+    fn keyboard(&mut self, _: &mut Call<'_, Keyboard>, _: SendRight) -> Outcome<Keyboard> {
         Err(Error::NoAccess.into())
     }
 

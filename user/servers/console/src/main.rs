@@ -1,13 +1,18 @@
-//! The console server: owns the first serial line, and writes and reads for whoever asks.
+//! The console server: owns the first serial line, the screen and the keyboard, and writes and reads for whoever
+//! asks.
 //!
 //! ```text
-//! main     the requests, and who waits for input
-//! uart     the device: bytes out and in
-//! input    what becomes of what is typed: lines, editing, echo
+//! main      the requests, and who waits for input
+//! uart      the serial line: bytes out and in
+//! screen    the screen, drawn with portolan-terminal
+//! keyboard  the keyboard's controller; its keys become bytes in portolan-terminal
+//! input     what becomes of what is typed: lines, editing, echo
 //! ```
 //!
-//! It is given the line by whoever starts it, and asked through `portolan::console`. Writing waits for
-//! the device, which never takes long; reading waits for a person, so a reader's request is held.
+//! It is given the devices by whoever starts it, and asked through `portolan::console`. What is written goes to the
+//! screen and to the line, and what is typed at either place is one input; there may be no screen, no
+//! keyboard, or, where there is a screen, no line. Writing waits for
+//! the line, which never takes long; reading waits for a person, so a reader's request is held.
 //! Invariant: while a reader is held nothing is ready to be read.
 #![no_std]
 #![no_main]
@@ -16,15 +21,20 @@
 extern crate alloc;
 
 mod input;
+mod keyboard;
+mod screen;
 mod uart;
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use input::Input;
+use keyboard::Keyboard;
 use portolan::console::protocol::{self, Flush, Read, SetMode, WaitForInterrupt, Write};
-use portolan::console::{Mode, READ_MAX, SERVICE, Serial, WRITE_MAX};
+use portolan::console::{self, Mode, READ_MAX, SERVICE, Serial, WRITE_MAX};
 use portolan::device::{Interrupt, interrupt_in};
 use portolan::server::{Call, Held, Outcome, Unanswered, refuse};
 use portolan::{Answer, Error, Received, Result, bootstrap};
+use screen::Screen;
 use uart::Uart;
 
 portolan::main!(main);
@@ -37,15 +47,24 @@ const READERS_MAX: usize = 32;
 fn main() -> Result<()> {
     let port = bootstrap::check_in(SERVICE)?;
     let Serial { io_ports, interrupt } = bootstrap::serial(&port)?;
-    let uart = Uart::open(io_ports)?;
-    let input = Input::default();
-    let mut console = Console { uart, interrupt, input, readers: VecDeque::new(), interrupted: None, unfinished: None };
+    let screen = bootstrap::screen().and_then(|screen| Screen::open(&screen)).ok();
+    let keyboard = bootstrap::keyboard(&port).and_then(Keyboard::open).ok();
+    let uart = match Uart::open(io_ports) {
+        Err(error) if screen.is_none() => return Err(error),
+        uart => uart.ok(),
+    };
+    let (input, readers) = (Input::default(), VecDeque::new());
+    let mut console =
+        Console { uart, interrupt, screen, keyboard, input, readers, interrupted: None, unfinished: None };
     protocol::serve(&port, &mut console)
 }
 
 struct Console {
-    uart: Uart,
+    uart: Option<Uart>,
+    /// The serial line's.
     interrupt: Interrupt,
+    screen: Option<Screen>,
+    keyboard: Option<Keyboard>,
     input: Input,
     /// Who waits for input, in the order of asking.
     readers: VecDeque<Reader>,
@@ -69,21 +88,24 @@ impl protocol::Server for Console {
         bytes: [u8; WRITE_MAX],
     ) -> Outcome<Write> {
         let bytes = bytes.get(..count as usize).ok_or(Error::InvalidArgument)?;
-        self.end_line_of_another(call.sender())?;
+        let mut shown = Vec::with_capacity(bytes.len());
+        shown.extend(self.end_of_anothers_line(call.sender()));
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
             match line {
                 [text @ .., b'\n'] => {
-                    self.uart.send(text)?;
-                    self.uart.send(b"\r\n")?;
+                    shown.extend(text);
+                    shown.extend(b"\r\n");
                     self.unfinished = None;
                 }
                 text => {
+                    shown.extend(text);
                     self.unfinished = Some(call.sender());
-                    self.uart.send(text)?;
                 }
             }
         }
-        Ok(self.take_input()?)
+        self.show(&shown)?;
+        self.take_input();
+        Ok(())
     }
 
     fn read(&mut self, call: &mut Call<'_, Read>, most: u32, _reserved: u32) -> Outcome<Read> {
@@ -110,8 +132,9 @@ impl protocol::Server for Console {
     }
 
     fn flush(&mut self, _: &mut Call<'_, Flush>) -> Outcome<Flush> {
-        self.uart.flush()?;
-        Ok(self.take_input()?)
+        self.uart.as_mut().map_or(Ok(()), Uart::flush)?;
+        self.take_input();
+        Ok(())
     }
 
     fn interrupt(&mut self, call: &mut Call<'_, WaitForInterrupt>) -> Outcome<WaitForInterrupt> {
@@ -120,39 +143,65 @@ impl protocol::Server for Console {
     }
 
     fn other(&mut self, message: &mut Received) -> Answer<'static> {
-        if interrupt_in(message).is_none() {
-            return refuse(message, Error::BadId);
-        }
-        // A device that cannot be asked now is asked again with the next request.
-        let _ = self.uart.listen().and_then(|()| self.take_input());
-        let _ = self.interrupt.acknowledge();
+        let Some(arrived) = interrupt_in(message) else { return refuse(message, Error::BadId) };
+        // A device that cannot be asked now is asked again with the next request, or the next key.
+        let _ = match arrived.line {
+            console::Keyboard::LINE => self.take_keys(),
+            _ => self.listen(),
+        };
         Answer::Nothing
     }
 }
 
 impl Console {
-    /// Begins a new line, unless the last one has an end or is this task's own.
-    fn end_line_of_another(&mut self, task: u64) -> Result<()> {
-        if self.unfinished.take_if(|other| *other != task).is_some() {
-            self.uart.send(b"\r\n")?;
+    /// What begins a new line, unless the last one has an end or is this task's own.
+    fn end_of_anothers_line(&mut self, task: u64) -> &'static [u8] {
+        match self.unfinished.take_if(|other| *other != task) {
+            Some(_) => b"\r\n",
+            None => b"",
         }
+    }
+
+    /// Shows bytes everywhere.
+    fn show(&mut self, bytes: &[u8]) -> Result<()> {
+        let drawn = self.screen.as_mut().map_or(Ok(()), |screen| screen.write(bytes));
+        self.uart.as_mut().map_or(Ok(()), |uart| uart.send(bytes))?;
+        drawn
+    }
+
+    /// Takes what the serial line has received, after an interrupt.
+    fn listen(&mut self) -> Result<()> {
+        let heard = self.uart.as_mut().map_or(Ok(()), Uart::listen);
+        self.take_input();
+        heard.and(self.interrupt.acknowledge())
+    }
+
+    /// Does what is to be done with what the serial line has received.
+    fn take_input(&mut self) {
+        while let Some(byte) = self.uart.as_mut().and_then(Uart::received) {
+            self.take(byte);
+        }
+        self.answer_readers();
+    }
+
+    /// Does what is to be done with the keys that have been typed, after an interrupt.
+    fn take_keys(&mut self) -> Result<()> {
+        let Some(keyboard) = &mut self.keyboard else { return Ok(()) };
+        keyboard.interrupted()?.into_iter().for_each(|byte| self.take(byte));
+        self.answer_readers();
         Ok(())
     }
 
-    /// Does what is to be done with what the device has received.
-    fn take_input(&mut self) -> Result<()> {
-        while let Some(byte) = self.uart.received() {
-            let echo = match byte {
-                CONTROL_C if self.interrupt_typed() => self.input.give_up_line(),
-                byte => self.input.take(byte),
-            };
-            if echo.ends_with(b"\n") {
-                self.unfinished = None;
-            }
-            self.uart.send(&echo)?;
+    fn take(&mut self, byte: u8) {
+        let echo = match byte {
+            CONTROL_C if self.interrupt_typed() => self.input.give_up_line(),
+            byte => self.input.take(byte),
+        };
+        if echo.ends_with(b"\n") {
+            self.unfinished = None;
         }
-        self.answer_readers();
-        Ok(())
+        // What cannot be shown can still be read.
+        let _ = self.show(&echo);
     }
 
     /// Tells who waits for an interrupt, if anyone does and lines are read.

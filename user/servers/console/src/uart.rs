@@ -1,4 +1,4 @@
-//! The device: a 16550 with its queues on.
+//! The serial line: a 16550 with its queues on.
 //!
 //! Output is written when the device's queue is empty, at most a queue's length at once; while it
 //! is not, this thread sleeps. Input is announced by an interrupt, and also taken while sending, as
