@@ -15,6 +15,7 @@ PROGRAM   ?=#          run: C or Rust files of your own, each a program, one aft
 ARGUMENTS ?=#          run: words for the programs that PROGRAM names
 T         ?=#          test: one guest test by its name, instead of everything
 FIRMWARE  ?=#          run: boot the disk image by bios or uefi, instead of the kernel itself
+SCREEN    ?=#          run: show the disk image's screen, in QEMU's words: gtk, sdl, vnc=:1
 ACCEL     ?= tcg#      how QEMU runs instructions: tcg, or kvm
 MEM       ?= 256M#     the machine's memory
 CONSOLE   ?= server#   run: who has the serial line: server, or kernel
@@ -47,20 +48,23 @@ vm    = --accel $(ACCEL) --memory $(MEM)
 # Control-C is the shell's. QEMU ends by control-A and then X.
 keys  = $(if $(filter shell,$(run)),--serial mon:stdio)
 
+# A window is opened only where one is asked for: there may be no display to open it on.
+screen = $(if $(SCREEN),--display $(SCREEN))
+
 help: ## list the verbs
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
 	@echo; sed -n 's/^\([A-Z]*\) *?= *\([a-z0-9A-Z]*\)# */\1\t\2\t/p' Makefile | expand -t 12,20
 
-run: run-$(or $(FIRMWARE),kernel) ## boot Portolan in QEMU and show the demos; at a terminal, then the shell
+run: run-$(or $(FIRMWARE),$(if $(SCREEN),bios),kernel) ## boot Portolan in QEMU and show the demos; at a terminal, then the shell
 
 run-kernel: $(if $(PROGRAM),target/programs/archive.tar,$(guest)/release/archive.tar) qemu
 	@$(boot) run --kernel $(guest)/release/portolan --archive $< --words "$(words)" $(vm) $(keys)
 
 run-bios: image qemu
-	@$(boot) run --disk target/image/portolan-bios.img $(vm) $(keys)
+	@$(boot) run --disk target/image/portolan-bios.img $(vm) $(screen) $(keys)
 
 run-uefi: image qemu ovmf
-	@$(boot) run --disk target/image/portolan-uefi.img --uefi-variables target/image/variables.fd $(vm) $(keys)
+	@$(boot) run --disk target/image/portolan-uefi.img --uefi-variables target/image/variables.fd $(vm) $(screen) $(keys)
 
 shell: RUN = shell
 shell: run ## boot Portolan in QEMU, and sit down at its shell
@@ -78,7 +82,8 @@ bench: $(guest)/release/archive.tar qemu ## count the instructions of each opera
 
 image: target/image/portolan-bios.img ## make the BIOS and UEFI disk images
 
-test-image: image qemu ovmf ## boot the demos from both disk images
+test-image: RUN = demos,shell
+test-image: image qemu ovmf ## boot the demos from both disk images, and use the shell by screen and keyboard
 	cargo run --quiet -p portolan-tests --bin demos -- --bios target/image/portolan-bios.img --uefi target/image/portolan-uefi.img
 
 gdb: $(guest)/release/archive.tar qemu ## boot halted, with gdb on the kernel

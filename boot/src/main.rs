@@ -19,7 +19,7 @@ usage: portolan-boot pack --kernel ELF --out ARCHIVE [--words WORDS] PROGRAM...
        portolan-boot run --kernel ELF --archive ARCHIVE [--words WORDS] [MACHINE] [-- QEMU OPTIONS]
        portolan-boot run --disk IMAGE [--uefi-variables FILE] [MACHINE] [-- QEMU OPTIONS]
        portolan-boot version
-MACHINE: [--memory SIZE] [--accel tcg|kvm] [--serial WHERE]";
+MACHINE: [--memory SIZE] [--accel tcg|kvm] [--serial WHERE] [--display WHERE]";
 
 fn main() -> ExitCode {
     match command(Arguments::from_env()) {
@@ -74,6 +74,9 @@ fn run(arguments: Arguments) -> Result<()> {
     }
     if let Some(serial) = arguments.opt_value_from_str("--serial")? {
         machine.serial = serial;
+    }
+    if let Some(display) = arguments.opt_value_from_str("--display")? {
+        machine.display = display;
     }
     nothing_left(arguments)?;
     machine.run()

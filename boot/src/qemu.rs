@@ -32,6 +32,8 @@ pub struct Machine {
     pub memory: String,
     /// Where its serial line goes, in QEMU's words (`stdio`, `file:PATH`).
     pub serial: String,
+    /// Where its screen is shown, in QEMU's words (`none`, `gtk`, `vnc=:1`). A kernel that is started without a disk has none.
+    pub display: String,
     /// More of QEMU's own options.
     pub extra: Vec<OsString>,
 }
@@ -94,16 +96,17 @@ impl Engine {
 }
 
 impl Machine {
-    /// A machine with 256 MiB and its serial line on the standard streams.
+    /// A machine with 256 MiB, its serial line on the standard streams, and its screen shown nowhere.
     pub fn new(boot: Boot) -> Self {
-        Self { boot, engine: Engine::Translated, memory: "256M".into(), serial: "stdio".into(), extra: Vec::new() }
+        let (memory, serial, display) = ("256M".into(), "stdio".into(), "none".into());
+        Self { boot, engine: Engine::Translated, memory, serial, display, extra: Vec::new() }
     }
 
     /// The command that starts it.
     pub fn command(&self) -> Command {
         let mut command = Command::new(PROGRAM);
         command.args(["-machine", "q35", "-nodefaults", "-no-user-config", "-no-reboot"]);
-        command.args(["-display", "none", "-smp", "1", "-m", &self.memory]);
+        command.args(["-display", &self.display, "-smp", "1", "-m", &self.memory]);
         command.args(["-serial", &self.serial]);
         command.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
         command.args(self.engine.options());

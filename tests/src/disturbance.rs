@@ -13,7 +13,7 @@ pub struct Disturbance {
     pub name: &'static str,
     /// The kernel's command line.
     pub words: &'static str,
-    orders: &'static [Order],
+    orders: &'static [Order<'static>],
     /// Parts of lines that must be said.
     expected: &'static [&'static str],
     /// QEMU's exit status.
@@ -32,7 +32,7 @@ pub const ALL: &[Disturbance] = &[
     Disturbance {
         name: "disturbance::non_maskable_interrupts_in_a_storm",
         words: CALLS,
-        orders: &[Order { after: "PLAN", command: "nmi", times: 10_000 }],
+        orders: &[Order { after: "PLAN", commands: "nmi", times: 10_000 }],
         expected: &["a non-maskable interrupt has asked for its state", " 0 failed"],
         end: PASSED,
     },
@@ -40,7 +40,7 @@ pub const ALL: &[Disturbance] = &[
         name: "disturbance::a_machine_check_is_told_with_its_banks",
         words: CALLS,
         // A processor, a bank, its status (valid, not corrected, the context is lost), that of all, an address.
-        orders: &[Order { after: "PLAN", command: "mce 0 1 0xbe00000000000000 0x5 0x1234 0", times: 1 }],
+        orders: &[Order { after: "PLAN", commands: "mce 0 1 0xbe00000000000000 0x5 0x1234 0", times: 1 }],
         expected: &[
             "the processor reports an error of its own (machine check)",
             "machine check bank 1: status be00000000000000",

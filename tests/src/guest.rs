@@ -63,11 +63,11 @@ pub struct Typing {
 
 /// What is done to the machine from outside, by QEMU's monitor.
 #[derive(Debug, Clone, Copy)]
-pub struct Order {
+pub struct Order<'a> {
     /// After a line that has this in it, and after what is ordered before it.
-    pub after: &'static str,
-    /// The monitor's command.
-    pub command: &'static str,
+    pub after: &'a str,
+    /// The monitor's command, or several, a line each.
+    pub commands: &'a str,
     /// How often, each once the one before has been obeyed.
     pub times: usize,
 }
@@ -78,7 +78,7 @@ pub struct Outside<'a> {
     /// What is typed.
     pub typing: &'a [Typing],
     /// What is ordered.
-    pub orders: &'a [Order],
+    pub orders: &'a [Order<'a>],
 }
 
 /// Runs a machine and hands each serial line to `line` as it comes.
@@ -122,25 +122,33 @@ pub fn run(
     }
 }
 
-impl Order {
+impl Order<'_> {
     fn give(&self, monitor: &Path) -> Result<()> {
-        const PROMPT: &[u8] = b"(qemu) ";
         let mut monitor = UnixStream::connect(monitor).context("the monitor does not answer")?;
         monitor.set_read_timeout(Some(OBEDIENCE))?;
         let mut answers = BufReader::new(monitor.try_clone()?);
-        for time in 0..=self.times {
-            // The first prompt greets.
-            let mut answer = Vec::new();
-            while !answer.ends_with(PROMPT) {
-                let obeyed = answers.read_until(b' ', &mut answer).is_ok_and(|length| length > 0);
-                ensure!(obeyed, "the monitor has obeyed `{}` only {time} times", self.command);
-            }
-            if time < self.times {
-                writeln!(monitor, "{}", self.command)?;
+        // The first prompt greets.
+        ensure!(prompt(&mut answers), "the monitor does not answer");
+        for time in 0..self.times {
+            for command in self.commands.lines() {
+                writeln!(monitor, "{command}")?;
+                ensure!(prompt(&mut answers), "the monitor has obeyed `{command}` only {time} times");
             }
         }
         Ok(())
     }
+}
+
+/// Waits until the monitor takes a command; whether it does.
+fn prompt(answers: &mut impl BufRead) -> bool {
+    const PROMPT: &[u8] = b"(qemu) ";
+    let mut answer = Vec::new();
+    while !answer.ends_with(PROMPT) {
+        if !answers.read_until(b' ', &mut answer).is_ok_and(|length| length > 0) {
+            return false;
+        }
+    }
+    true
 }
 
 /// A running machine; dropping it ends it.
