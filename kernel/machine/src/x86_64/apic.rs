@@ -34,6 +34,8 @@ enum Register {
     TaskPriority = 0x80,
     EndOfInterrupt = 0xb0,
     SpuriousVector = 0xf0,
+    /// Those of the vectors from 0x40 to 0x5f that wait to be taken.
+    Requests2 = 0x220,
     ErrorStatus = 0x280,
     Timer = 0x320,
     ThermalSensor = 0x330,
@@ -84,6 +86,13 @@ pub(super) fn start_timer(ticks: Option<u32>) {
 /// The timer's ticks that are left.
 pub(super) fn timer_ticks() -> u32 {
     read(Register::CurrentCount)
+}
+
+/// Whether the timer's interrupt waits to be taken.
+pub(super) fn timer_is_pending() -> bool {
+    const BIT: u32 = 1 << (TIMER % 32);
+    const { assert!(TIMER / 32 == 2) };
+    read(Register::Requests2) & BIT != 0
 }
 
 /// Tells the controller that this interrupt has been taken.

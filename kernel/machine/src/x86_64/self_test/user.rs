@@ -525,7 +525,7 @@ program!(
 fn what_came_during_work_is_told_before_a_thread_runs(bench: &mut Bench) -> Verdict {
     let space = Space::new(bench, registers().bytes());
     let mut context = thread();
-    super::time::let_a_deadline_come(bench);
+    super::time::let_a_deadline_come(bench)?;
     pace(u32::MAX);
     let traps = [(); 2].map(|()| bench.cpu.run(&mut context, space.pmap.root()));
     space.destroy(bench);
