@@ -20,8 +20,18 @@ impl Scale {
     /// These ticks on the other clock; the largest number if that is past it.
     #[inline]
     pub(crate) fn apply(self, ticks: u64) -> u64 {
-        let wide = (u128::from(ticks) * u128::from(self.multiplier)) >> 32;
-        u64::try_from(wide).unwrap_or(u64::MAX)
+        u64::try_from(self.wide(ticks)).unwrap_or(u64::MAX)
+    }
+
+    /// The same for ticks that are known not to be past the other clock's largest number.
+    #[inline]
+    pub(crate) fn apply_within(self, ticks: u64) -> u64 {
+        self.wide(ticks) as u64
+    }
+
+    #[inline]
+    fn wide(self, ticks: u64) -> u128 {
+        (u128::from(ticks) * u128::from(self.multiplier)) >> 32
     }
 }
 

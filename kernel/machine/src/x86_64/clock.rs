@@ -30,10 +30,10 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// The time.
+    /// The time, which takes centuries to need more bits.
     #[inline]
     pub(super) fn now(&self) -> Instant {
-        Instant(self.to_ns.apply(tsc().wrapping_sub(self.start)))
+        Instant(self.to_ns.apply_within(tsc().wrapping_sub(self.start)))
     }
 
     /// In how many of the timer's ticks an instant will just have come.

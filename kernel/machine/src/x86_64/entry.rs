@@ -1,8 +1,8 @@
 //! Into user mode, and back by a trap: the two directions of one door.
 //!
-//! [`enter`] is a function that returns when the thread traps. It keeps what a Rust
-//! function must on the kernel's stack, leaves the stack pointer in the TSS, and loads
-//! the thread's registers; every way back stores them and returns to `enter`'s caller.
+//! [`enter`] is a function that returns when the thread traps. It leaves the kernel's stack
+//! pointer in the TSS, and loads the thread's registers; every way back stores them and
+//! returns to `enter`'s caller.
 //! So a trap is a value, and there is no other kernel code between it and the thread.
 //!
 //! Invariants:
@@ -30,7 +30,7 @@ use ::x86_64::VirtAddr;
 use ::x86_64::registers::model_specific::{LStar, SFMask, Star};
 use ::x86_64::registers::rflags::RFlags;
 use ::x86_64::structures::tss::TaskStateSegment;
-use core::arch::global_asm;
+use core::arch::{asm, global_asm};
 use core::mem::offset_of;
 
 /// What [`enter`] returns for a system call, beyond all vectors.
@@ -96,16 +96,27 @@ pub(super) struct Fault {
     pub(super) ss: u64,
 }
 
-unsafe extern "C" {
-    /// Runs the thread with these registers until it traps, and stores them back.
-    ///
-    /// # Safety
-    /// The address space loaded must be one that shares the kernel's half. The registers
-    /// must be written by nobody else meanwhile. With [`Resume::Iret`] `rip` is canonical;
-    /// with [`Resume::Sysret`] it is as the thread's last trap left it.
-    #[link_name = "trap_enter"]
-    pub(super) fn enter(registers: *mut Registers) -> Exit;
+/// Runs the thread with these registers until it traps, and stores them back. Of the kernel's
+/// own registers it keeps two: the caller, which is the loop, has next to nothing in the others.
+///
+/// # Safety
+/// The address space loaded must be one that shares the kernel's half. The registers
+/// must be written by nobody else meanwhile. With [`Resume::Iret`] `rip` is canonical;
+/// with [`Resume::Sysret`] it is as the thread's last trap left it.
+#[inline(always)]
+pub(super) unsafe fn enter(registers: *mut Registers) -> Exit {
+    let (vector, error);
+    // SAFETY: as the caller promised; every register but `rbx` and `rbp`, which come back as
+    // they were, is said to be lost.
+    unsafe {
+        asm!("call trap_enter", inout("rdi") registers => _, lateout("rax") vector, lateout("rdx") error,
+            lateout("rcx") _, lateout("rsi") _, lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+            lateout("r12") _, lateout("r13") _, lateout("r14") _, lateout("r15") _);
+    };
+    Exit { vector, error }
+}
 
+unsafe extern "C" {
     /// Where `syscall` leads.
     static trap_syscall: u8;
     /// Where all other traps lead: a stub for each vector.
@@ -156,10 +167,6 @@ global_asm!(
     "trap_enter:",
     "push rbp",
     "push rbx",
-    "push r12",
-    "push r13",
-    "push r14",
-    "push r15",
     "mov gs:[{stack}], rsp",
     "mov gs:[{registers}], rdi",
     "cmp qword ptr [rdi + {resume}], {sysret}",
@@ -221,10 +228,6 @@ global_asm!(
     "mov [rsp + {rsp}], rax",
     "mov rsp, gs:[{stack}]",
     "mov eax, {syscall}",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
     "pop rbx",
     "pop rbp",
     "ret",
@@ -266,10 +269,6 @@ global_asm!(
     // The gate has left the user's direction and alignment flags as they were.
     "push 2",
     "popfq",
-    "pop r15",
-    "pop r14",
-    "pop r13",
-    "pop r12",
     "pop rbx",
     "pop rbp",
     "ret",
