@@ -15,7 +15,7 @@
 //! Invariant: a wait that could end is never refused. Neighbours: `send` and `receive` ask
 //! before they wait; `port` knows where a reply right is.
 
-use super::port::{Carrier, Holder, Owner, PortId};
+use super::port::{Carrier, Holder, Owner, Port, PortId};
 use super::space::Right;
 use crate::kernel::Kernel;
 use crate::task::thread::{Receiving, State, ThreadId, Wait};
@@ -55,21 +55,35 @@ pub struct Refused {
 
 /// Whether the wait that a thread is about to begin would never end. If so, that can be
 /// read in the trace, and by [`refusal`]. A thread of `at_work` has just been set going.
-#[inline(always)]
 pub fn is_certain(k: &mut Kernel, me: &Caller, want: Want, at_work: Option<TaskId>) -> bool {
     !is_likely_to_end(k, me, want, at_work) && search(k, Waiting { thread: me.thread, task: me.task, want })
 }
 
-/// The common case at the least cost: the first of those who could end the wait is at work.
+/// Whether the first of those who could send to a port is of a task that has just been set going.
 #[inline(always)]
+pub fn is_at_work(port: &Port, at_work: Option<TaskId>) -> bool {
+    at_work.is_some() && at_work == first_sender(port)
+}
+
+/// The first of those who could send to a port.
+#[inline(always)]
+fn first_sender(port: &Port) -> Option<TaskId> {
+    match port.carrier {
+        Carrier::Task(task) if port.send_once_rights == 1 => Some(task),
+        _ => port.holders.map(|holder| holder.task),
+    }
+}
+
+/// The common case at little cost: the first of those who could end the wait is at work.
 fn is_likely_to_end(k: &Kernel, me: &Caller, want: Want, at_work: Option<TaskId>) -> bool {
-    let (Want::Message(id) | Want::Place(id)) = want;
-    let port = &k.ports[id];
-    let task = match (want, port.carrier, port.holders, port.owner) {
-        (Want::Message(_), Carrier::Task(task), ..) if port.send_once_rights == 1 => task,
-        (Want::Message(_), _, Some(Holder { task, .. }), _) | (Want::Place(_), _, _, Owner::Task(task, _)) => task,
-        _ => return false,
+    let task = match want {
+        Want::Message(id) => first_sender(&k.ports[id]),
+        Want::Place(id) => match k.ports[id].owner {
+            Owner::Task(task, _) => Some(task),
+            _ => None,
+        },
     };
+    let Some(task) = task else { return false };
     if at_work == Some(task) {
         return true;
     }

@@ -14,7 +14,11 @@ use super::pager::Then;
 use super::port::{Owner, Port, PortId};
 use super::{pager, request, right, send, set};
 use crate::kernel::{Kernel, Outcome};
-use crate::task::thread::{Completion, Receiving, Reply, State, Thread, ThreadId, Unfinished, Wait, deadline};
+use crate::sched::Scheduler;
+use crate::sched::timer::Timers;
+use crate::task::thread::{
+    Completion, Ready, Receiving, Reply, State, Thread, ThreadId, Threads, Unfinished, Wait, deadline,
+};
 use crate::task::{Accounts, Caller, Task, TaskId, exception};
 use crate::vm::copy::Window;
 use crate::vm::fault::Absent;
@@ -26,7 +30,7 @@ use portolan_abi::notification::Kind;
 use portolan_abi::trace::Step;
 use portolan_abi::vm::Inheritance;
 use portolan_abi::{Error, Name, Protection, call};
-use portolan_machine::{Access, Memory, pace};
+use portolan_machine::{Access, Instant, Memory, pace};
 use zerocopy::IntoBytes;
 
 /// Instructions that ending a thread's wait takes, and offering it something.
@@ -51,6 +55,8 @@ struct Receiver {
     thread: ThreadId,
     task: TaskId,
     port: PortId,
+    /// Where it stands in line: there, or at a set that has the port. `None`: it makes the call.
+    line: Option<PortId>,
     half: call::Receive,
 }
 
@@ -63,7 +69,7 @@ pub fn receive(
     options: Options,
     at_work: Option<TaskId>,
 ) -> Outcome {
-    let Kernel { threads, tasks, ports, .. } = k;
+    let Kernel { threads, tasks, ports, restarted, now, .. } = k;
     // What a thread has just taken is not lost yet.
     if at_work.is_none() && threads[me.thread].reply == Reply::Lost {
         return Outcome::Done(Completion::failure(Error::ReceiveReplyLost));
@@ -71,30 +77,44 @@ pub fn receive(
     let Some(id) = tasks[me.task].space.receive_right(half.port) else {
         return receive_from_set(k, me, half, options);
     };
-    let port = &ports[id];
+    let port = &mut ports[id];
     if port.set.is_some() {
         return Outcome::Done(Completion::failure(Error::ReceiveInSet));
     }
     if !half.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
+    // In the common case the wait is for a task that has just been set to work, and nobody asks more.
+    let may_wait = !options.contains(Options::RCV_TIMEOUT) && deadlock::is_at_work(port, at_work);
     if port.may_have_something() {
-        return take_or_wait(k, me, id, half, options);
+        return take_or_wait(k, me, id, half, options, at_work);
     }
-    wait(k, me, id, half, options, at_work)
+    if !may_wait || port.is_hoped_for() {
+        return wait(k, me, id, half, options, at_work);
+    }
+    let waits = Waits { thread: me.thread, port: id, half, options };
+    stand_in_line(threads, port, waits, *restarted, *now);
+    Outcome::Blocked
 }
 
 /// Receives what is there, or waits.
 #[inline(never)]
-fn take_or_wait(k: &mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) -> Outcome {
-    match take_one(k, Receiver { thread: me.thread, task: me.task, port: id, half: *half }) {
+fn take_or_wait(
+    k: &mut Kernel,
+    me: &Caller,
+    id: PortId,
+    half: &call::Receive,
+    options: Options,
+    at_work: Option<TaskId>,
+) -> Outcome {
+    match take_one(k, Receiver { thread: me.thread, task: me.task, port: id, line: None, half: *half }) {
         Some(taken) => end(k, me, taken, half, options),
-        None => wait(k, me, id, half, options, None),
+        None => wait(k, me, id, half, options, at_work),
     }
 }
 
 /// Waits at a port, if the call may wait and not in vain.
-#[inline(always)]
+#[inline(never)]
 fn wait(
     k: &mut Kernel,
     me: &Caller,
@@ -111,29 +131,43 @@ fn wait(
     {
         return Outcome::Done(Completion::failure(Error::ReceiveWouldDeadlock));
     }
-    if stand_in_line(k, me, id, half, options).is_hoped_for() {
+    wait_at(k, me, id, half, options);
+    if k.ports[id].is_hoped_for() {
         request::fulfil_hopes(k, id);
     }
     Outcome::Blocked
 }
 
-/// The thread waits in the line of a port or set, which is returned.
-#[inline(always)]
-fn stand_in_line<'a>(k: &'a mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) -> &'a Port {
+/// The thread waits at a port or set, until its deadline if it has one.
+fn wait_at(k: &mut Kernel, me: &Caller, id: PortId, half: &call::Receive, options: Options) {
     let began = k.began();
-    let Kernel { threads, ports, timers, restarted, .. } = k;
-    let port = &mut ports[id];
-    let thread = match restarted {
-        None => port.receivers.push_back(threads, me.thread),
-        // It was its turn when it lacked a page.
-        Some(_) => port.receivers.push_front(threads, me.thread),
-    };
-    let receiving = Receiving { port: Some(id), half: *half, options, began: Some(began) };
-    thread.state = State::Waiting(Wait::Receive(receiving));
+    let Kernel { threads, ports, timers, restarted, now, .. } = k;
+    let waits = Waits { thread: me.thread, port: id, half, options };
+    stand_in_line(threads, &mut ports[id], waits, *restarted, *now);
     if let Some(until) = deadline(began, options, Options::RCV_TIMEOUT, half.timeout) {
         timers.set(threads, me.thread, until);
     }
-    port
+}
+
+/// Who is to wait, where, for what.
+struct Waits<'a> {
+    thread: ThreadId,
+    port: PortId,
+    half: &'a call::Receive,
+    options: Options,
+}
+
+/// The thread waits in the line of a port or set, for ever.
+#[inline(always)]
+fn stand_in_line(threads: &mut Threads, port: &mut Port, waits: Waits, restarted: Option<Instant>, now: Instant) {
+    let thread = match restarted {
+        None => port.receivers.push_back(threads, waits.thread),
+        // It was its turn when it lacked a page.
+        Some(_) => port.receivers.push_front(threads, waits.thread),
+    };
+    let Waits { port, half, options, .. } = waits;
+    let receiving = Receiving { port: Some(port), half: *half, options, began: Some(restarted.unwrap_or(now)) };
+    thread.state = State::Waiting(Wait::Receive(receiving));
 }
 
 /// Ends a receive that has found something, unless its buffer lacks a page: then it waits for that.
@@ -172,7 +206,8 @@ fn receive_from_set(k: &mut Kernel, me: &Caller, half: &call::Receive, options: 
         return Outcome::Done(Completion::failure(Error::ReceiveInvalidMemory));
     }
     while let Some(port) = set::next(&k.ports, set) {
-        let Some(taken) = take_one(k, Receiver { thread: me.thread, task: me.task, port, half: *half }) else {
+        let Some(taken) = take_one(k, Receiver { thread: me.thread, task: me.task, port, line: None, half: *half })
+        else {
             pace(PER_WAKE);
             set::rest(&mut k.ports, port);
             continue;
@@ -186,7 +221,7 @@ fn receive_from_set(k: &mut Kernel, me: &Caller, half: &call::Receive, options: 
     if options.contains(Options::RCV_TIMEOUT) && half.timeout == 0 {
         return Outcome::Done(Completion::failure(Error::ReceiveTimedOut));
     }
-    stand_in_line(k, me, set, half, options);
+    wait_at(k, me, set, half, options);
     while let Some(port) = set::take_hoping(&mut k.ports, set) {
         pace(PER_WAKE);
         request::fulfil_hopes(k, port);
@@ -315,6 +350,7 @@ pub fn offer(
     delivery: Delivery,
 ) -> Option<TaskId> {
     let Some(to) = waiting_receiver(k, thread, port) else { panic!("a thread in line for messages waits for none") };
+    let line = to.line.expect("who waits for a message stands in a line");
     let mut window = Window::default();
     let room = match check_envelope(k, &to, envelope, &mut window) {
         Ok(room) => room,
@@ -329,16 +365,22 @@ pub fn offer(
         send::let_go(k, task, envelope);
     }
     k.trace(Step::Deliver, envelope, port, Some(thread));
-    let completion = fill(k, &to, envelope, source, &window, room);
+    let reply = bring(k, &to, envelope, source, &window, room);
+    let Kernel { vm, threads, ports, timers, scheduler, .. } = k;
+    let here = &mut ports[port];
+    let completion = describe(&mut vm.memory, here, envelope, reply, &window);
+    let line = if line == port { here } else { &mut ports[line] };
+    let ready = leave_line(threads, line, timers, thread, |waiting| {
+        waiting.handling = envelope.number;
+        waiting.complete(completion);
+        waiting.become_ready(thread)
+    });
+    put_in_line(scheduler, threads, ready, delivery);
     if let Some(task) = from
         && envelope.descriptors > 0
     {
         send::unmap_moved(k, task, &envelope.enclosures);
     }
-    finish(k, thread, delivery, |thread| {
-        thread.handling = envelope.number;
-        thread.complete(completion);
-    });
     Some(to.task)
 }
 
@@ -385,7 +427,7 @@ fn waiting_receiver(k: &Kernel, id: ThreadId, port: PortId) -> Option<Receiver> 
     let thread = &k.threads[id];
     match &thread.state {
         State::Waiting(Wait::Receive(receiving)) => {
-            Some(Receiver { thread: id, task: thread.task, port, half: receiving.half })
+            Some(Receiver { thread: id, task: thread.task, port, line: receiving.port, half: receiving.half })
         }
         _ => None,
     }
@@ -481,38 +523,42 @@ fn make(
     window: &Window,
     room: Option<Reserved>,
 ) -> Completion {
-    let completion = fill(k, to, envelope, source, window, room);
+    let reply = bring(k, to, envelope, source, window, room);
     k.threads[to.thread].handling = envelope.number;
-    completion
+    let Kernel { vm, ports, .. } = k;
+    describe(&mut vm.memory, &mut ports[to.port], envelope, reply, window)
 }
 
-/// Fills a receiver's buffer: bytes, then rights and memory, then what describes them.
+/// Brings bytes, then rights and memory, into a receiver's hands. Returns its name for the reply right.
 #[inline(always)]
-fn fill(
+fn bring(
     k: &mut Kernel,
     to: &Receiver,
     envelope: &mut Envelope,
     source: Source<'_>,
     window: &Window,
     room: Option<Reserved>,
-) -> Completion {
-    let count = envelope.descriptors;
-    let offset = message::body_offset(count as usize);
+) -> Name {
+    let offset = envelope.body_offset();
     message::copy_body(&mut k.vm.memory, source, offset, envelope.body_size, window, offset);
     let reply = right::insert(k, to.task, envelope.reply.right);
-    if count > 0 {
+    if envelope.descriptors > 0 {
         insert_contents(k, to.task, envelope, window, room);
     }
-    let size = offset + envelope.body_size;
-    let Kernel { vm, ports, .. } = k;
-    let port = &mut ports[to.port];
+    reply
+}
+
+/// Says in a receiver's buffer what has come, and through which port.
+#[inline(always)]
+fn describe(memory: &mut Memory, port: &mut Port, envelope: &Envelope, reply: Name, window: &Window) -> Completion {
+    let size = envelope.size();
     let header = Header {
         bits: Header::bits_of(envelope.reply.right.kind_code(), envelope.destination.right.kind_code()),
         size: size as u32,
         remote: reply,
         local: port.name(),
         id: envelope.id,
-        descriptors: count,
+        descriptors: envelope.descriptors,
     };
     let trailer = Trailer {
         sequence: port.next_sequence(),
@@ -525,7 +571,7 @@ fn fill(
         payload: port.payload.unwrap_or(0),
         security: envelope.security,
     };
-    wrap(&mut vm.memory, window, header, trailer);
+    wrap(memory, window, header, trailer);
     Completion::success(size as u64)
 }
 
@@ -613,7 +659,7 @@ pub fn answer(
     if !idle || !mine || !then.address.is_multiple_of(MESSAGE_ALIGN as u64) {
         return None;
     }
-    let to = Receiver { thread: me.thread, task: me.task, port, half: *then };
+    let to = Receiver { thread: me.thread, task: me.task, port, line: None, half: *then };
     let mut window = Window::default();
     let room = check_envelope(k, &to, envelope, &mut window).ok()?;
     // Nothing below may fail.
@@ -630,14 +676,18 @@ pub fn finish_waiting(k: &mut Kernel, thread: ThreadId, completion: Completion) 
 }
 
 /// Wakes a thread whose wait for a message has ended; `end` sees it.
-#[inline(always)]
 fn finish(k: &mut Kernel, id: ThreadId, delivery: Delivery, end: impl FnOnce(&mut Thread)) {
     let mut ready = None;
     abandon(k, id, |thread| {
         end(thread);
         ready = thread.become_ready(id);
     });
-    let Kernel { threads, scheduler, .. } = k;
+    put_in_line(&mut k.scheduler, &mut k.threads, ready, delivery);
+}
+
+/// Puts a thread where it waits for its turn, if it may run.
+#[inline(always)]
+fn put_in_line(scheduler: &mut Scheduler, threads: &mut Threads, ready: Option<Ready>, delivery: Delivery) {
     match (ready, delivery) {
         (Some(ready), Delivery::Queue) => scheduler.queue(threads, ready),
         (Some(ready), Delivery::HandOff) => scheduler.hand_off(threads, ready),
@@ -645,21 +695,36 @@ fn finish(k: &mut Kernel, id: ThreadId, delivery: Delivery, end: impl FnOnce(&mu
     }
 }
 
-/// Takes a thread out of its port's line of receivers, and of the deadlines; `end` sees it
-/// as it leaves, and says what it does then.
-#[inline(always)]
+/// Takes a thread out of the line of receivers in which it stands, if it does, and of the
+/// deadlines; `end` sees it as it leaves, and says what it does then.
 pub fn abandon(k: &mut Kernel, id: ThreadId, end: impl FnOnce(&mut Thread)) {
     let Kernel { threads, ports, timers, .. } = k;
-    let thread = &mut threads[id];
-    let (line, timed) = (thread.line(), thread.timer.is_some());
-    end(thread);
-    if let Some(port) = line {
-        let link = core::mem::take(&mut thread.queue);
-        ports[port].receivers.close_gap(threads, link);
+    match threads[id].line() {
+        Some(line) => leave_line(threads, &mut ports[line], timers, id, end),
+        None => {
+            end(&mut threads[id]);
+            timers.clear(threads, id);
+        }
     }
+}
+
+/// Takes a thread out of this line of receivers, and of the deadlines.
+#[inline(always)]
+fn leave_line<T>(
+    threads: &mut Threads,
+    line: &mut Port,
+    timers: &mut Timers,
+    id: ThreadId,
+    end: impl FnOnce(&mut Thread) -> T,
+) -> T {
+    let thread = &mut threads[id];
+    let (link, timed) = (core::mem::take(&mut thread.queue), thread.timer.is_some());
+    let ended = end(thread);
+    line.receivers.close_gap(threads, link);
     if timed {
         timers.clear(threads, id);
     }
+    ended
 }
 
 /// The reply that a thread waits for, or will wait for, is lost.

@@ -76,7 +76,7 @@ pub fn send(
         descriptors: header.descriptors,
         body_size,
     };
-    let port = take_destination(&mut task.space, ports, &header, &mut envelope.destination)?;
+    let (port, waiting) = take_destination(&mut task.space, ports, &header, &mut envelope.destination)?;
     *last_number += 1;
     envelope.number = *last_number;
     if header.local != Name::NULL {
@@ -92,7 +92,7 @@ pub fn send(
             Err(NotOpen::Absent(absent)) => return bring_in_message(k, me, absent, half, options),
         }
     }
-    let sent = pass_on(k, me, port, &mut envelope, &window, half, then, options);
+    let sent = pass_on(k, me, port, waiting, &mut envelope, &window, half, then, options);
     if descriptors == 0 {
         // Nothing is in it that would have to be dropped.
         core::mem::forget(envelope);
@@ -206,35 +206,48 @@ fn bring_in(
     Ok(Sent::Blocked)
 }
 
-/// Takes the right the message goes through, to a port that lives, which is returned. One that is
-/// copied or made for it needs no count.
+/// Takes the right the message goes through, to a port that lives, which is returned with the
+/// thread that has waited there longest. A right that is copied or made for it needs no count.
 #[inline(always)]
-fn take_destination(space: &mut Space, ports: &mut Ports, header: &Header, taken: &mut Carried) -> Result<PortId> {
+fn take_destination(
+    space: &mut Space,
+    ports: &mut Ports,
+    header: &Header,
+    taken: &mut Carried,
+) -> Result<(PortId, Option<ThreadId>)> {
     let how = Disposition::from_code(header.remote_disposition());
     let how = how.filter(|how| *how != Disposition::MoveReceive).ok_or(Error::SendInvalidHeader)?;
     let name = header.remote;
     let entry = space.named_mut(name).ok_or(Error::SendInvalidPort)?;
-    let (port, right) = match (entry.right, how) {
-        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend | Disposition::MoveSend)
-        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend) => (port, CarriedRight::Send(port)),
-        (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => {
-            (port, CarriedRight::SendOnce(port, None))
+    let reached = |ports: &Ports, id| match living(ports, id) {
+        Some(port) => Ok((id, port.receivers.first())),
+        None => Err(Error::SendInvalidPort),
+    };
+    match (entry.right, how) {
+        (Right::Port { port, sends: 1.., .. }, Disposition::CopySend)
+        | (Right::Port { port, receive: true, .. }, Disposition::MakeSend) => {
+            let reached = reached(ports, port)?;
+            (taken.right, taken.from) = (CarriedRight::Send(port), name);
+            Ok(reached)
         }
         (Right::SendOnce { port, waiter }, Disposition::MoveSendOnce) if entry.held == 0 => {
-            (port, CarriedRight::SendOnce(port, waiter))
-        }
-        _ => return Err(Error::SendInvalidPort),
-    };
-    living(ports, port).ok_or(Error::SendInvalidPort)?;
-    *taken = match how {
-        Disposition::MoveSendOnce => {
+            let reached = reached(ports, port)?;
             entry.held = 1;
-            Carried { right, from: name, how: Some(how) }
+            *taken = Carried { right: CarriedRight::SendOnce(port, waiter), from: name, how: Some(how) };
+            Ok(reached)
         }
-        Disposition::MoveSend => right::take(space, ports, name, how, None).map_err(|_| Error::SendInvalidPort)?,
-        _ => Carried { right, from: name, how: None },
-    };
-    Ok(port)
+        (Right::Port { port, receive: true, .. }, Disposition::MakeSendOnce) => {
+            let reached = reached(ports, port)?;
+            (taken.right, taken.from) = (CarriedRight::SendOnce(port, None), name);
+            Ok(reached)
+        }
+        (Right::Port { port, sends: 1.., .. }, Disposition::MoveSend) => {
+            let reached = reached(ports, port)?;
+            *taken = right::take(space, ports, name, how, None).map_err(|_| Error::SendInvalidPort)?;
+            Ok(reached)
+        }
+        _ => Err(Error::SendInvalidPort),
+    }
 }
 
 /// The port that a message through this right goes to.
@@ -454,6 +467,7 @@ fn pass_on(
     k: &mut Kernel,
     me: &Caller,
     id: PortId,
+    mut waiting: Option<ThreadId>,
     envelope: &mut Envelope,
     window: &Window,
     half: &call::Send,
@@ -461,18 +475,16 @@ fn pass_on(
     options: Options,
 ) -> Result<Sent> {
     k.trace(Step::Send, envelope, id, Some(me.thread));
-    let port = &k.ports[id];
-    if let Owner::Kernel(object) = port.owner {
-        return service::serve(k, me, object, envelope, window, half, then, options);
-    }
     let source = Source::Sender(window);
-    let mut waiting = port.receivers.first();
     while let Some(thread) = waiting {
         let taker = receive::offer(k, id, thread, envelope, source, Some(me.task), delivery(then, options));
         if taker.is_some() {
             return Ok(Sent::Done(taker));
         }
         waiting = k.ports[id].receivers.first();
+    }
+    if let Owner::Kernel(object) = k.ports[id].owner {
+        return service::serve(k, me, object, envelope, window, half, then, options);
     }
     let left = leave(k, me, id, envelope, source, half, then, options);
     match left {
