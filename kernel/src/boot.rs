@@ -173,6 +173,7 @@ fn empty_kernel(memory: Memory, console: Console, interrupts: Interrupts, io_por
             objects: Arena::default(),
             nodes: Nodes::default(),
             dead: List::default(),
+            unmapped: List::default(),
             taken: parts.taken,
             counters: Counters::default(),
         },

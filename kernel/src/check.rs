@@ -68,7 +68,7 @@ fn remains(k: &Kernel) {
     let Clearing { left, killed, ended, unmapping, doomed, contents, .. } = &k.clearing;
     if !left {
         assert!(k.graveyard.is_empty(), "a dead port is left");
-        assert!(k.due.is_empty(), "something is left to be told");
+        assert!(k.due.is_empty() && k.vm.unmapped.is_empty(), "something is left to be told");
         assert!(k.unhandled.is_empty(), "an exception is left");
         assert!(killed.is_empty() && ended.is_empty(), "an ended task is left");
         assert!(unmapping.is_none(), "something is left to be unmapped");
@@ -330,6 +330,12 @@ fn requests(k: &Kernel) {
             let entry = k.tasks[holder.task].space.entry(holder.slot);
             assert!(matches!(entry.right, Right::Port { port, .. } if port == id), "the name of {request:?}");
         }
+    }
+    for (id, object) in k.vm.objects.iter() {
+        let in_line = k.vm.unmapped.iter(&k.vm.objects).any(|unmapped| unmapped == id);
+        let unmapped = object.mappings == 0 && !object.watchers.is_empty();
+        assert!(in_line || !unmapped, "nobody is told that {id:?} is not mapped");
+        object.watchers.iter(&k.messages).for_each(|request| check(request, About::Unmapped(id)));
     }
     let asked = k.messages.iter().filter(|(_, message)| message.request.is_some()).count();
     assert_eq!(known, asked, "requests about nothing");
@@ -614,7 +620,8 @@ fn memory(k: &Kernel) {
         assert_eq!(in_messages.remove(&id), object.detached, "whether {id:?} is in a message");
         assert_eq!(regions.remove(&id).unwrap_or(0), object.mappings, "mappings of {id:?}");
         assert_eq!(stands_for.remove(&id).unwrap_or(0), object.ports, "ports of {id:?}");
-        let nobodys = object.mappings == 0 && object.ports == 0 && !object.detached;
+        let told = object.watchers.is_empty() && !k.vm.unmapped.iter(&k.vm.objects).any(|unmapped| unmapped == id);
+        let nobodys = object.mappings == 0 && object.ports == 0 && !object.detached && told;
         assert_eq!(nobodys, dead.contains(&id), "whether {id:?} is nobody's");
         assert!(object.ports == 0 || object.reach == Reach::Shared, "{id:?} has a port and is private");
     }

@@ -113,7 +113,7 @@ pub fn goes_first(k: &Kernel) -> bool {
 fn is_urgent(k: &Kernel) -> bool {
     let Clearing { killed, unmapping, .. } = &k.clearing;
     let nobody = killed.is_empty() && k.graveyard.is_empty() && k.due.is_empty() && k.unhandled.is_empty();
-    !nobody || unmapping.is_some()
+    !nobody || unmapping.is_some() || !k.vm.unmapped.is_empty()
 }
 
 fn is_quiet(k: &Kernel) -> bool {
@@ -129,6 +129,8 @@ fn urgent(k: &mut Kernel) -> Option<Units> {
         Some(death::clear_port(k, port))
     } else if let Some(message) = k.due.pop_front(&mut k.messages) {
         Some(request::post(k, message))
+    } else if let Some(object) = k.vm.unmapped.first() {
+        Some(request::tell_unmapped(k, object))
     } else if let Some((task, range)) = k.clearing.unmapping {
         Some(unmap_some(k, task, range))
     } else {

@@ -68,6 +68,13 @@ interface! {
     ///
     /// As for `set_size`; and `ValueDiffers`: it has another size.
     7 change_size / ChangeSize (from: u64, to: u64) -> ();
+
+    /// Asks to be told once through the send-once right `notify` ([`Unmapped`](crate::notification::Kind::Unmapped))
+    /// as soon as nobody maps the object: at once, if nobody does now. Each who asks is told, also if
+    /// the object ends with that. The caller pays for the message until it has been received.
+    ///
+    /// `InvalidCapability`: `notify` is no send-once right to a port that lives. `ResourceShortage`.
+    8 notify_unmapped / NotifyUnmapped (; notify) -> ();
 }
 
 /// What [`info`] returns.

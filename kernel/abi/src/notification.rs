@@ -38,6 +38,9 @@ pub enum Kind {
     /// By request: the port behind this name takes a message without a wait. (XNU's; it
     /// has the number 0102 there, which is another's here.)
     SendPossible = 0o111,
+    /// By request ([`notify_unmapped`](crate::memory_object::notify_unmapped)): nobody maps the memory object.
+    /// (Portolan's own.)
+    Unmapped = 0o120,
 }
 
 impl Kind {
@@ -53,6 +56,7 @@ impl Kind {
             0o112 => Some(Kind::MessageDropped),
             0o107 => Some(Kind::SendOnce),
             0o110 => Some(Kind::DeadName),
+            0o120 => Some(Kind::Unmapped),
             _ => None,
         }
     }
@@ -63,7 +67,7 @@ impl Kind {
 #[repr(C)]
 pub struct Notification {
     /// The name it is about, in the task whose name it is; null where that task has let
-    /// it go meanwhile, and, for a port, while its receive right is in a message.
+    /// it go meanwhile, for a port while its receive right is in a message, and for a memory object.
     pub name: Name,
     /// Of `NoSenders` the make-send count, of `MessageAccepted` and `MessageDropped` the message's id; else 0.
     pub count: u32,

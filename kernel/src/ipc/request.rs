@@ -1,4 +1,4 @@
-//! Requests for notifications: dead name, send possible, no senders, port destroyed.
+//! Requests for notifications: dead name, send possible, no senders, port destroyed, unmapped.
 //!
 //! A request is its notification, made and paid for when it is asked for: a message in
 //! no queue, whose destination is the right it will go through. So asking can fail, and
@@ -7,8 +7,8 @@
 //! fires may be in the middle of a delivery.
 //!
 //! Invariant: a message with a request is known to what it is about, and to nothing
-//! else; a name has one request at most, a port one of each kind.
-//! Neighbours: `death`, `right`, `send` and `receive` fire; `port` and `space` remember.
+//! else; a name has one request at most, a port one of each kind, a memory object any number.
+//! Neighbours: `death`, `right`, `send`, `receive` and `clear` fire; `port`, `space` and `vm` remember.
 
 use super::message::{self, Body, Carried, CarriedRight, Envelope, MESSAGE_COST, Message, MessageId, Source};
 use super::port::{Holder, Owner, PortId, living};
@@ -16,9 +16,10 @@ use super::receive;
 use super::space::Right;
 use super::{right, send, set};
 use crate::kernel::Kernel;
-use crate::piece::Units;
+use crate::piece::{HEAP, Units};
 use crate::task::TaskId;
 use crate::task::account::{AccountId, Resource};
+use crate::vm::ObjectId;
 use portolan_abi::notification::{Kind, Notification};
 use portolan_abi::trace::Step;
 use portolan_abi::{Error, Name, Result};
@@ -46,6 +47,8 @@ pub enum About {
     NoSenders(PortId, u32),
     /// A port's receive right would be destroyed.
     Destroyed(PortId),
+    /// Nobody maps the object.
+    Unmapped(ObjectId),
 }
 
 /// Asks for a notification about a name; what was asked for before, if anything, gives back its right.
@@ -100,6 +103,32 @@ pub fn arm_send_possible(k: &mut Kernel, task: TaskId, name: Name) -> Result<()>
     })
 }
 
+/// Asks to be told as soon as nobody maps an object.
+///
+/// # Errors
+/// As `memory_object::notify_unmapped` says; the right is still the caller's then.
+pub fn arm_unmapped(k: &mut Kernel, payer: AccountId, object: ObjectId, through: CarriedRight) -> Result<()> {
+    require_receivable(k, through)?;
+    let Kernel { messages, accounts, .. } = k;
+    messages.reserve()?;
+    accounts.charge(payer, Resource::Memory, MESSAGE_COST)?;
+    // Nothing below may fail.
+    let request = Request { about: About::Unmapped(object), by_default: false };
+    let id = k.messages.insert(blank(Kind::Unmapped, payer, through, request))?;
+    remember(k, request.about, id);
+    fire_if_so_already(k, request.about, id);
+    Ok(())
+}
+
+/// Tells one of those who wanted to know that nobody maps an object. With the last of them it may end.
+pub fn tell_unmapped(k: &mut Kernel, object: ObjectId) -> Units {
+    match k.vm.objects[object].watchers.first() {
+        Some(request) => fire(k, request, Kind::Unmapped),
+        None => k.vm.all_told(&mut k.accounts, object),
+    }
+    HEAP
+}
+
 /// Takes a request back, and returns the right it would have gone through, null if it
 /// was the default.
 ///
@@ -120,7 +149,7 @@ fn subject(k: &Kernel, holder: Holder, kind: Kind, sync: u32) -> Result<About> {
         (Kind::NoSenders, Right::Port { port, receive: true, .. }) => Ok(About::NoSenders(port, sync)),
         (Kind::PortDestroyed, Right::Port { port, receive: true, .. }) => Ok(About::Destroyed(port)),
         (Kind::DeadName | Kind::SendPossible | Kind::NoSenders | Kind::PortDestroyed, _) => Err(Error::InvalidRight),
-        (Kind::MessageAccepted | Kind::MessageDropped | Kind::SendOnce | Kind::PortDeleted, _) => {
+        (Kind::MessageAccepted | Kind::MessageDropped | Kind::SendOnce | Kind::PortDeleted | Kind::Unmapped, _) => {
             Err(Error::InvalidValue)
         }
     }
@@ -128,16 +157,24 @@ fn subject(k: &Kernel, holder: Holder, kind: Kind, sync: u32) -> Result<About> {
 
 /// The right that a notification will go through; for null, one to the task's notify port, not yet counted.
 fn destination(k: &Kernel, task: TaskId, through: CarriedRight) -> Result<(CarriedRight, bool)> {
-    let (port, by_default) = match through {
-        CarriedRight::Null => (k.tasks[task].notify_port, true),
-        CarriedRight::SendOnce(port, _) | CarriedRight::Send(port) => (port, false),
-        CarriedRight::Dead(_) | CarriedRight::Receive(_) => return Err(Error::InvalidCapability),
+    let (through, by_default) = match through {
+        CarriedRight::Null => (CarriedRight::SendOnce(k.tasks[task].notify_port, None), true),
+        through => (through, false),
     };
-    let living = living(&k.ports, port).ok_or(Error::InvalidCapability)?;
-    if matches!(living.owner, Owner::Kernel(_)) {
-        return Err(Error::InvalidCapability);
+    require_receivable(k, through)?;
+    Ok((through, by_default))
+}
+
+/// Sees that a task can receive what goes through a right.
+fn require_receivable(k: &Kernel, through: CarriedRight) -> Result<()> {
+    let port = match through {
+        CarriedRight::SendOnce(port, _) | CarriedRight::Send(port) => living(&k.ports, port),
+        CarriedRight::Null | CarriedRight::Dead(_) | CarriedRight::Receive(_) => None,
+    };
+    match port.map(|port| port.owner) {
+        None | Some(Owner::Kernel(_)) => Err(Error::InvalidCapability),
+        Some(_) => Ok(()),
     }
-    Ok((if by_default { CarriedRight::SendOnce(port, None) } else { through }, by_default))
 }
 
 /// A notification of which only the kind is known.
@@ -147,12 +184,13 @@ fn blank(kind: Kind, payer: AccountId, through: CarriedRight, request: Request) 
     Message { request: Some(request), ..Message::from_kernel(envelope, Notification::default().as_bytes(), payer) }
 }
 
-/// Where a request is remembered.
+/// Where a request is remembered, if it is the only one there.
 fn place(k: &mut Kernel, about: About) -> Option<&mut Option<MessageId>> {
     match about {
         About::Name(holder) => Some(&mut k.tasks.get_mut(holder.task)?.space.entry_mut(holder.slot).request),
         About::NoSenders(port, _) => Some(&mut k.ports.get_mut(port)?.no_senders),
         About::Destroyed(port) => Some(&mut k.ports.get_mut(port)?.destroyed),
+        About::Unmapped(_) => None,
     }
 }
 
@@ -163,6 +201,9 @@ fn known(k: &mut Kernel, about: About) -> Option<MessageId> {
 fn remember(k: &mut Kernel, about: About, id: MessageId) {
     if let Some(place) = place(k, about) {
         *place = Some(id);
+    }
+    if let About::Unmapped(object) = about {
+        k.vm.objects[object].watchers.push_back(&mut k.messages, id);
     }
     let About::Name(holder) = about else { return };
     let kind = k.messages[id].envelope.id;
@@ -192,6 +233,9 @@ fn forget(k: &mut Kernel, id: MessageId) {
             }
             _ => {}
         }
+    }
+    if let About::Unmapped(object) = about {
+        k.vm.objects[object].watchers.remove(&mut k.messages, id);
     }
     if let Some(place) = place(k, about) {
         *place = None;
@@ -226,6 +270,10 @@ fn fire_if_so_already(k: &mut Kernel, about: About, id: MessageId) {
     match about {
         About::NoSenders(port, _) => check_senders(k, port),
         About::Destroyed(_) => {}
+        About::Unmapped(object) => {
+            k.vm.note_unmapped(object);
+            k.clearing.added |= !k.vm.unmapped.is_empty();
+        }
         About::Name(holder) => match k.tasks[holder.task].space.entry(holder.slot).right {
             Right::Dead(_) => fire(k, id, Kind::DeadName),
             Right::Port { port, .. } if receive::takes_one(k, port) => fulfil_hopes(k, port),
@@ -294,7 +342,7 @@ fn fire_with(k: &mut Kernel, id: MessageId, kind: Kind, count: u32) {
     let name = match about {
         Some(About::Name(holder)) => k.tasks[holder.task].space.name(holder.slot),
         Some(About::NoSenders(port, _) | About::Destroyed(port)) => k.ports[port].name(),
-        None => Name::NULL,
+        Some(About::Unmapped(_)) | None => Name::NULL,
     };
     forget(k, id);
     let number = k.next_number();

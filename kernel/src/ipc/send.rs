@@ -762,6 +762,7 @@ pub fn unmap_moved(k: &mut Kernel, task: TaskId, enclosures: &[Enclosure]) {
             let _ = tasks[task].map.unmap(vm, accounts, pages);
         }
     }
+    k.clearing.added |= !k.vm.unmapped.is_empty();
 }
 
 /// Undoes the taking of all rights and memory of a message that was not sent.

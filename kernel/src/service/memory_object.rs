@@ -1,6 +1,7 @@
 //! Routines behind a memory object's port. Reference: `abi::memory_object`.
 
 use super::Answer;
+use super::port::ask_through;
 use crate::ipc;
 use crate::ipc::message::{CarriedRight, Envelope, Rights};
 use crate::ipc::port::{KernelObject, Owner};
@@ -68,6 +69,12 @@ pub(super) fn handle(
         }
         Request::Mappers(request) => {
             answer.results(&mappers(k, object, request.after));
+            Ok(())
+        }
+        Request::NotifyUnmapped(_) => {
+            let notify = ask_through(rights, |right| matches!(right, CarriedRight::SendOnce(..)))?;
+            ipc::request::arm_unmapped(k, payer, object, notify)?;
+            rights.clear();
             Ok(())
         }
     }

@@ -165,7 +165,7 @@ fn slot_of(k: &Kernel, target: TaskId, thread: Name) -> Result<Option<ThreadId>>
 }
 
 /// The right that a notification is to go through: null, or one that is `fit`.
-fn ask_through(rights: &Rights, fit: impl Fn(CarriedRight) -> bool) -> Result<CarriedRight> {
+pub(super) fn ask_through(rights: &Rights, fit: impl Fn(CarriedRight) -> bool) -> Result<CarriedRight> {
     match rights.last().map_or(CarriedRight::Null, |carried| carried.right) {
         CarriedRight::Null => Ok(CarriedRight::Null),
         right if fit(right) => Ok(right),

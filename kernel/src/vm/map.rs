@@ -409,9 +409,7 @@ impl Map {
     pub fn take_region(&mut self, vm: &mut Vm, accounts: &mut Accounts) -> Option<Units> {
         let region = self.regions.pop()?;
         accounts.credit(self.account, Resource::Memory, REGION_COST);
-        let object = &mut vm.objects[region.object];
-        object.mappings -= 1;
-        let taken = if object.mappings == 0 { HEAP } else { POP };
+        let taken = if vm.drop_mapping(region.object) == 0 { HEAP } else { POP };
         vm.release_object(accounts, region.object);
         Some(taken)
     }
@@ -432,9 +430,8 @@ impl Map {
     pub(super) fn leave(&mut self, vm: &mut Vm, accounts: &mut Accounts, region: &Region) {
         pace(PER_OBJECT);
         self.limit_pages(vm, region.range, Protection::empty());
-        let object = &mut vm.objects[region.object];
-        object.mappings -= 1;
-        if object.mappings > 0 && object.reach == Reach::Private {
+        let left = vm.drop_mapping(region.object);
+        if left > 0 && vm.objects[region.object].reach == Reach::Private {
             // Nothing else can reach these pages.
             vm.free_pages(accounts, region.object, region.pages(region.range));
         }

@@ -325,6 +325,7 @@ mod tests {
                 frames: frames_of,
                 objects: Arena::default(),
                 dead: Default::default(),
+                unmapped: Default::default(),
                 nodes: Nodes::default(),
                 taken: Default::default(),
                 counters: Counters::default(),

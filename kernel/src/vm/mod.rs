@@ -47,6 +47,8 @@ pub struct Vm {
     pub objects: Arena<MemoryObject>,
     /// Those that are nobody's any more, and whose frames are to be freed.
     pub dead: List<MemoryObject, object::InDead>,
+    /// Those that nobody maps any more, of which somebody is to be told.
+    pub unmapped: List<MemoryObject, object::InDead>,
     /// Which pages these have.
     pub nodes: Nodes,
     /// What no driver may have as device memory.

@@ -10,13 +10,15 @@
 //!
 //! Invariant: a page of a private object is mapped at one place at most, so that to
 //! change its frame is to change one entry of one pmap; the frames of a shared
-//! object are its own. Neighbours: `map`, `fault`, `map_copy`.
+//! object are its own. An object of whose last mapping's end somebody is to be told lives until that is done.
+//! Neighbours: `map`, `fault`, `map_copy`.
 
 use super::copy::Window;
 use super::fault::Absent;
 use super::page_tree::{self, NodeId, PageTree, Size};
 use super::{Fault, Vm};
 use crate::arena::Id;
+use crate::ipc::message::Queue;
 use crate::ipc::pager::PagerId;
 use crate::list::{Link, Linked};
 use crate::piece::{HEAP, Units};
@@ -50,10 +52,12 @@ pub struct MemoryObject {
     pub seals: Seals,
     /// What its account has paid for, apart from the object itself: all that its tree has.
     pub(super) paid: Size,
+    /// Requests to be told when nobody maps it.
+    pub watchers: Queue,
     grave: Link<MemoryObject>,
 }
 
-/// The link for the line of objects whose frames are to be freed.
+/// The link for the lines of objects whose frames are to be freed, or of whose last mapping's end is to be told.
 pub struct InDead;
 
 impl Linked<InDead> for MemoryObject {
@@ -225,6 +229,7 @@ impl Vm {
             detached: false,
             seals: Seals::empty(),
             paid: Size::default(),
+            watchers: Queue::default(),
             grave: Link::default(),
         };
         Ok(self.objects.insert(object)?)
@@ -547,11 +552,34 @@ impl Vm {
         }
     }
 
+    /// One mapping less; how many are left.
+    pub(super) fn drop_mapping(&mut self, id: ObjectId) -> u32 {
+        let object = &mut self.objects[id];
+        object.mappings -= 1;
+        let left = object.mappings;
+        self.note_unmapped(id);
+        left
+    }
+
+    /// If nobody maps an object, and somebody wants to know, it is to be told.
+    pub fn note_unmapped(&mut self, id: ObjectId) {
+        let object = &self.objects[id];
+        if object.mappings == 0 && !object.watchers.is_empty() {
+            self.unmapped.push_back(&mut self.objects, id);
+        }
+    }
+
+    /// Everybody has been told that nobody maps an object that is in line for it.
+    pub fn all_told(&mut self, accounts: &mut Accounts, id: ObjectId) {
+        self.unmapped.remove(&mut self.objects, id);
+        self.release_object(accounts, id);
+    }
+
     /// Ends the object if nothing stands for it, maps it or holds it any more. A large one is
     /// left to [`Vm::clear_dead`].
     pub fn release_object(&mut self, accounts: &mut Accounts, id: ObjectId) {
         let object = &self.objects[id];
-        if object.ports > 0 || object.mappings > 0 || object.detached {
+        if object.ports > 0 || object.mappings > 0 || object.detached || !object.watchers.is_empty() {
             return;
         }
         if !self.end_object(accounts, id) {

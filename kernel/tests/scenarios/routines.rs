@@ -187,6 +187,10 @@ const ROUTINES: &[Entry] = &[
     }),
     (memory_object::Reserve::ID, |s| memory_object::reserve(&*s.mailbox.sender, s.object, 0, 1).map(drop)),
     (memory_object::Seal::ID, |s| memory_object::seal(&*s.mailbox.sender, s.object, 7, 0).map(drop)),
+    (memory_object::NotifyUnmapped::ID, |s| {
+        let notify = Descriptor::port(s.port, Disposition::MakeSendOnce as u8);
+        memory_object::notify_unmapped(&*s.mailbox.sender, s.object, notify).map(drop)
+    }),
     (memory_object::Mappers::ID, |s| memory_object::mappers(&*s.mailbox.sender, s.object, 0).map(drop)),
     (host::GetStatistics::ID, |s| {
         let first = s.mailbox.system.first();

@@ -136,6 +136,30 @@ fn while_notifications_are_asked_for() {
 }
 
 #[test]
+fn while_the_end_of_mappings_is_asked_for() {
+    at_every_allocation(
+        |_| (),
+        |mailbox| {
+            let receiver = &*mailbox.receiver;
+            let own = receiver.task_self();
+            let Some(object) = granted(vm::memory_object_create(receiver, own, 1)) else { return };
+            let (usable, flags) = (Protection::READ_WRITE.bits(), MapFlags::empty().bits());
+            let right = Descriptor::port(object.rights[0], Disposition::CopySend as u8);
+            let mapped = vm::vm_map(receiver, own, HERE, 1, 0, usable, usable, COPY, flags, right);
+            if granted(mapped).is_none() {
+                return;
+            }
+            let once = Descriptor::port(mailbox.port, Disposition::MakeSendOnce as u8);
+            let asked = granted(memory_object::notify_unmapped(receiver, object.rights[0], once)).is_some();
+            // What was asked for needs no memory any more.
+            vm::vm_deallocate(receiver, own, HERE, 1).expect("mapped");
+            let told = receiver.receive_now(mailbox.port).done().map(|message| message.header.id).ok();
+            assert_eq!(told == Some(Kind::Unmapped as u32), asked);
+        },
+    );
+}
+
+#[test]
 fn while_messages_are_queued() {
     for (size, rights) in [(8, 0), (500, 0), (20_000, 0), (8, 3), (8, 64)] {
         at_every_allocation(

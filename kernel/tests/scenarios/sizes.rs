@@ -1,11 +1,12 @@
 //! Memory objects that grow, shrink and are sealed, and what those who map them see of it.
 
-use crate::harness::{ORDINARY, System, Task};
+use crate::harness::{Message, ORDINARY, System, Task, WhenFull};
 use portolan_abi::memory_object::{self, MAPPERS_LISTED, Mapper, RESERVE_MAX, SIZE_MAX, Seals};
 use portolan_abi::message::Descriptor;
+use portolan_abi::notification::Kind;
 use portolan_abi::task::Limits;
 use portolan_abi::vm::{self, Inheritance, MapFlags};
-use portolan_abi::{Disposition, Error, Name, PAGE_SIZE, Protection, Result};
+use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result, RightKind};
 use portolan_machine::sim::script::Action;
 
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -224,6 +225,94 @@ fn who_maps_an_object_is_listed_in_the_order_of_ids() {
         after = part.list[MAPPERS_LISTED - 1].task;
     }
     assert_eq!(listed, expected);
+}
+
+/// Asks to be told at `port` when nobody maps the object.
+fn ask_unmapped(task: &Task, object: Name, port: Name) -> Result<()> {
+    let notify = Descriptor::port(port, Disposition::MakeSendOnce as u8);
+    memory_object::notify_unmapped(&**task, object, notify).map(|_| ())
+}
+
+/// Whether a port was told that an object is not mapped.
+fn is_told(task: &Task, port: Name) -> bool {
+    let told = task.receive_now(port).done().ok();
+    told.is_some_and(|message| message.header.id == Kind::Unmapped as u32)
+}
+
+#[test]
+fn whoever_asked_is_told_when_the_last_mapping_goes() {
+    let system = System::boot();
+    let (task, peer) = (system.task("task"), system.task("peer"));
+    let object = object(&task, 3 * PAGE);
+    let theirs = task.give(&peer, object, Disposition::CopySend);
+    let (here, there) = (task.port(Capacity::Bounded(2)), peer.port(Capacity::Bounded(1)));
+    map(&task, object, 3 * PAGE, MapFlags::empty()).expect("mapped");
+    map(&peer, theirs, PAGE, MapFlags::empty()).expect("mapped");
+    (0..2).for_each(|_| assert_eq!(ask_unmapped(&task, object, here), Ok(())));
+    assert_eq!(ask_unmapped(&peer, theirs, there), Ok(()));
+    vm::vm_deallocate(&*task, task.task_self(), HERE + PAGE, PAGE).expect("unmapped");
+    vm::vm_deallocate(&*task, task.task_self(), HERE, 3 * PAGE).expect("unmapped");
+    assert!(!is_told(&task, here) && !is_told(&peer, there));
+    vm::vm_deallocate(&*peer, peer.task_self(), HERE, PAGE).expect("unmapped");
+    assert_eq!([is_told(&task, here), is_told(&task, here), is_told(&task, here)], [true, true, false]);
+    assert!(is_told(&peer, there));
+    // Once is enough; and who asks while nobody maps it is told at once.
+    map(&peer, theirs, PAGE, MapFlags::empty()).expect("mapped");
+    vm::vm_deallocate(&*peer, peer.task_self(), HERE, PAGE).expect("unmapped");
+    assert!(!is_told(&task, here));
+    assert_eq!(ask_unmapped(&task, object, here), Ok(()));
+    assert!(is_told(&task, here));
+}
+
+#[test]
+fn a_task_that_ends_unmaps_and_the_object_may_end_with_it() {
+    let system = System::boot();
+    let (task, peer) = (system.task("task"), system.task("peer"));
+    let object = object(&task, 3 * PAGE);
+    let here = task.port(Capacity::Bounded(1));
+    let theirs = task.give(&peer, object, Disposition::CopySend);
+    map(&peer, theirs, 3 * PAGE, MapFlags::empty()).expect("mapped");
+    peer.store(HERE, &[1]).done();
+    assert_eq!(ask_unmapped(&task, object, here), Ok(()));
+    task.port_deallocate(object).expect("ours");
+    peer.port_deallocate(theirs).expect("ours");
+    let frames = task.info().used.frames;
+    assert!(!is_told(&task, here));
+    peer.terminate();
+    assert!(is_told(&task, here));
+    assert_eq!(task.info().used.frames, frames - 1);
+}
+
+#[test]
+fn memory_that_is_moved_away_is_not_mapped_any_more() {
+    let system = System::boot();
+    let task = system.task("task");
+    let object = object(&task, PAGE);
+    let here = task.port(Capacity::Bounded(2));
+    map(&task, object, PAGE, MapFlags::empty()).expect("mapped");
+    assert_eq!(ask_unmapped(&task, object, here), Ok(()));
+    let moved = Message::by(here, Disposition::MakeSend).descriptor(Descriptor::memory(HERE, PAGE, Descriptor::MOVE));
+    assert_eq!(task.send(moved, WhenFull::Wait).done(), Ok(()));
+    assert_eq!(task.receive_now(here).done().map(|message| message.rights.len()), Ok(1));
+    assert!(is_told(&task, here));
+}
+
+#[test]
+fn to_be_told_that_nothing_maps_an_object_takes_a_port_that_can_receive() {
+    let system = System::boot();
+    let task = system.task("task");
+    let object = object(&task, PAGE);
+    map(&task, object, PAGE, MapFlags::empty()).expect("mapped");
+    let port = task.port(Capacity::Bounded(1));
+    let through = |name, how: Disposition| {
+        memory_object::notify_unmapped(&*task, object, Descriptor::port(name, how as u8)).map(|_| ())
+    };
+    assert_eq!(through(Name::NULL, Disposition::CopySend), Err(Error::InvalidCapability));
+    assert_eq!(through(port, Disposition::MakeSend), Err(Error::InvalidCapability));
+    assert_eq!(through(port, Disposition::MakeSendOnce), Ok(()));
+    // A port that has died meanwhile is told nothing.
+    task.port_mod_refs(port, RightKind::Receive, -1).expect("a port");
+    vm::vm_deallocate(&*task, task.task_self(), HERE, PAGE).expect("unmapped");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use crate::Result;
 use crate::interface::MsgRpc;
 use crate::mapping::Mapping;
-use crate::right::SendRight;
+use crate::right::{Right, SendRight};
 use crate::task::Task;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -114,6 +114,16 @@ impl MemoryObject {
                 return Ok(all);
             }
         }
+    }
+
+    /// Asks to be told ([`Notice::Unmapped`](crate::Notice::Unmapped)) as soon as nobody maps it, in any task.
+    ///
+    /// # Errors
+    /// `InvalidCapability`: not a right that can be told through. `ResourceShortage`.
+    pub fn request_unmapped(&self, to: Right<'_>) -> Result<()> {
+        memory_object::notify_unmapped(&MsgRpc, self.0.name(), to.descriptor())?;
+        to.sent();
+        Ok(())
     }
 
     /// Maps the whole object into this task.

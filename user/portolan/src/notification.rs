@@ -36,6 +36,8 @@ pub enum Notice {
     NoSenders(Name, u32),
     /// As asked for: the port is in the message, by its receive right.
     PortDestroyed(Name),
+    /// As asked for: nobody maps the memory object.
+    Unmapped,
 }
 
 /// The task's notify port.
@@ -61,6 +63,7 @@ impl Received {
             Kind::PortDeleted => Notice::PortDeleted(about),
             Kind::NoSenders => Notice::NoSenders(about, count),
             Kind::PortDestroyed => Notice::PortDestroyed(about),
+            Kind::Unmapped => Notice::Unmapped,
         })
     }
 }

@@ -17,8 +17,8 @@ use portolan::abi::task::SpecialPort;
 use portolan::interface::MsgRpc;
 use portolan::thread::spawn;
 use portolan::{
-    Capacity, Decision, Error, Exception, MemoryObject, Message, Protection, ReceiveRight, Right, SendRight, Task,
-    host, name_server,
+    Capacity, Decision, Error, Exception, MemoryObject, Message, Notice, Protection, ReceiveRight, Right, SendRight,
+    Task, host, name_server,
 };
 use portolan_posix::descriptor::{self, OPEN_MAX, Status, adopt, mappers, seal, seals};
 use portolan_posix::mapping::{
@@ -74,6 +74,7 @@ cases!("posix_shm":
     an_object_is_a_right_in_a_message,
     a_right_to_something_else_is_refused,
     who_maps_an_object_is_told,
+    whoever_asks_is_told_of_the_last_unmapping,
 );
 
 const SHARED_READ_WRITE: (u32, u32) = (PROT_READ | PROT_WRITE, MAP_SHARED);
@@ -821,5 +822,19 @@ fn who_maps_an_object_is_told() -> Verdict {
     let seen = code_of(LIMITS, || mappers(object).map_or(0, |all| all.len() as u32))?;
     same!((seen, mappers(object).map(|all| all.len())), (2, Ok(1)));
     same!((munmap(address, 3 * PAGE), mappers(object)), (Ok(()), Ok(Vec::new())));
+    Ok(())
+}
+
+fn whoever_asks_is_told_of_the_last_unmapping() -> Verdict {
+    let _system = System::start()?;
+    let object = made(b"/a", PAGE)?;
+    let port = ReceiveRight::allocate(Capacity::Bounded(1))?;
+    let address = map(object, PAGE, SHARED_READ).map_err(of)?;
+    descriptor::object(object).map_err(of)?.request_unmapped(Right::MakeSendOnce(&port))?;
+    // A child that has inherited the mapping keeps it a while longer.
+    same!(code_of(LIMITS, || u32::from(munmap(address, PAGE).is_ok()))?, 1);
+    same!(port.receive_within(0).err(), Some(Error::ReceiveTimedOut));
+    same!(munmap(address, PAGE), Ok(()));
+    same!(port.receive()?.notice(), Some(Notice::Unmapped));
     Ok(())
 }

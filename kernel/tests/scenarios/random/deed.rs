@@ -162,6 +162,7 @@ pub enum Request {
     ChangeSize(u64, u64),
     Reserve(Pages),
     Seal(u32),
+    NotifyUnmapped(Option<Given>),
     Map(Pages, Option<Known>, Protection, MapFlags),
     Unmap(Pages),
     Protect(Pages, Protection, bool),
@@ -371,6 +372,11 @@ impl Request {
                 let (offset, size) = (first * PAGE_SIZE as u64, count * PAGE_SIZE as u64);
                 of::<memory_object::Reserve>(memory_object::arguments::Reserve { offset, size })
             }
+            Request::NotifyUnmapped(notify) => {
+                let arguments = memory_object::arguments::NotifyUnmapped {};
+                let (id, body, _) = of::<memory_object::NotifyUnmapped>(arguments);
+                (id, body, vec![notify.unwrap_or(NOTHING)])
+            }
             Request::Seal(seals) => of::<memory_object::Seal>(memory_object::arguments::Seal { seals, reserved }),
             Request::Map(pages, object, protection, flags) => {
                 let (id, body, _) = of::<vm::VmMap>(vm::arguments::VmMap {
@@ -560,6 +566,7 @@ fn request() -> BoxedStrategy<Deed> {
         2 => (0..8_u64, 0..8_u64).prop_map(|(from, to)| Request::ChangeSize(from * PAGE, to * PAGE)),
         1 => pages().prop_map(Request::Reserve),
         1 => (0..9u32).prop_map(Request::Seal),
+        4 => notify().prop_map(Request::NotifyUnmapped),
         2 => capacity().prop_map(Request::Allocate),
         4 => on_names(),
         1 => Just(Request::EndTask),

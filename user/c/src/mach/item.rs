@@ -272,7 +272,7 @@ fn made(bytes: &[u8], descriptors: &[Descriptor], sender: Sender, seen: Generati
     let told = Notification::read_from_bytes(bytes);
     match (sender, told) {
         (Sender::Kernel(Some(kind)), Ok(told)) => match kind {
-            Kind::PortDestroyed | Kind::SendOnce => (),
+            Kind::PortDestroyed | Kind::SendOnce | Kind::Unmapped => (),
             Kind::NoSenders => push_word(&mut body, INTEGER_32, told.count),
             _ => push_word(&mut body, PORT_NAME, told.name.0),
         },
