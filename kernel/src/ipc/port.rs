@@ -288,7 +288,8 @@ impl Port {
     #[inline]
     pub fn next_sequence(&mut self) -> u64 {
         let sequence = self.sequence;
-        self.sequence += 1;
+        // Its receiver may set it, to the last one too.
+        self.sequence = sequence.wrapping_add(1);
         sequence
     }
 

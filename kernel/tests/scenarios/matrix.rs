@@ -125,6 +125,15 @@ impl Stage {
         self.me.port_allocate_name(Name::NULL, kind, Capacity::Zero).expect("a name")
     }
 
+    /// Sends to a port of the asker's own, and receives.
+    fn pass_messages(&self, port: Name) {
+        for _ in 0..2 {
+            let message = Message::by(port, Disposition::MakeSend);
+            let _ = self.me.send(message, WhenFull::Return).done();
+            let _ = self.me.receive_now(port).done();
+        }
+    }
+
     /// The ports of the kernel's, each with what can be asked there.
     fn doors(&self) -> Vec<(Name, Vec<Interface>)> {
         let task = vec![task::ROUTINES, port::ROUTINES, vm::ROUTINES];
@@ -289,7 +298,9 @@ fn every_routine_with_every_kind_of_name() {
         let mut stage = Stage::new();
         for routine in interface {
             let wanted = routine.arguments.iter().filter(|(_, kind)| *kind == "Name").count();
-            let count = stage.names().len().pow(wanted as u32);
+            // Of one name, what is set to its largest is used afterwards.
+            let fillings = if wanted == 1 { &FILLINGS[..] } else { &FILLINGS[2..] };
+            let count = stage.names().len().pow(wanted as u32) * fillings.len();
             for number in 0..count {
                 if stage.me.info().used.ports > 100 {
                     // What there is of the kernel is counted until it is gone.
@@ -297,11 +308,13 @@ fn every_routine_with_every_kind_of_name() {
                     stage = Stage::new();
                 }
                 let names = stage.names();
+                let (filling, number) = (fillings[number % fillings.len()], number / fillings.len());
                 let names = [names[number % names.len()], names[number / names.len()]];
                 let mut brought: Vec<_> = routine.rights_in.iter().map(|_| no_right()).collect();
                 brought.extend(Stage::memory(routine));
-                let body = body(routine, Filling::Sense, &names);
+                let body = body(routine, filling, &names);
                 judge(&[interface], routine, stage.ask(stage.own, routine.id, &body, &brought));
+                names.iter().for_each(|name| stage.pass_messages(*name));
             }
         }
     }

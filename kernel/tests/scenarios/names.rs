@@ -397,3 +397,17 @@ fn sequence_number_and_make_send_count_can_be_set() {
     let refused = port::port_set_seqno(&**sender, sender.task_self(), mailbox.to, 0, 1).map(|_| ());
     assert_eq!(refused, Err(Error::NotReceiver));
 }
+
+#[test]
+fn sequence_number_and_make_send_count_go_on_from_zero_after_their_last() {
+    let mailbox = Mailbox::new(ONE);
+    let (receiver, port) = (&mailbox.receiver, mailbox.port);
+    port::port_set_seqno(&**receiver, receiver.task_self(), port, 0, u64::MAX).expect("a receive right");
+    for sequence in [u64::MAX, 0] {
+        mailbox.send("numbered", WhenFull::Wait).done().expect("a send");
+        assert_eq!(mailbox.receive().done().expect("a message").trailer.sequence, sequence);
+    }
+    port::port_set_mscount(&**receiver, receiver.task_self(), port, u32::MAX).expect("a receive right");
+    receiver.give_send(&mailbox.sender, port);
+    assert_eq!((receiver.status(port).make_send_count, receiver.status(port).sequence), (0, 1));
+}
