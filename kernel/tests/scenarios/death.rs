@@ -254,6 +254,22 @@ fn a_hundred_tasks_come_and_go_without_a_trace() {
 }
 
 #[test]
+fn five_thousand_tasks_cost_no_more_than_the_first() {
+    let system = System::boot();
+    let cycle = || {
+        drop(system.task("mayfly"));
+        system.end_tasks();
+    };
+    system.unchecked(|| {
+        (0..100).for_each(|_| cycle());
+        let before = (system.statistics(), system.first().info().used);
+        // More than a name has generations, and than a slot is let lie.
+        (0..5000).for_each(|_| cycle());
+        assert_eq!((system.statistics(), system.first().info().used), before);
+    });
+}
+
+#[test]
 fn tasks_that_hold_each_others_ports_leave_nothing() {
     let system = System::boot();
     let tasks = ["a", "b", "c"].map(|name| system.task(name));

@@ -4,6 +4,7 @@
 use crate::harness::{Mailbox, Message, System, Task, WhenFull};
 use portolan_abi::message::Trailer;
 use portolan_abi::notification::Kind;
+use portolan_abi::task::Limits;
 use portolan_abi::{Capacity, Disposition, Error, Name, RightKind, message::Descriptor, port};
 
 const ONE: Capacity = Capacity::Bounded(1);
@@ -84,6 +85,33 @@ fn a_busy_member_cannot_keep_a_quiet_one_waiting() {
     }
     scene.send(1, "quiet");
     assert!(scene.take_numbers()[..2].contains(&1));
+}
+
+#[test]
+fn of_a_thousand_members_none_waits_for_a_busy_one() {
+    const MEMBERS: usize = 1000;
+    let system = System::boot();
+    let limits = Limits { memory: 4 << 20, ports: 1100, frames: 400 };
+    let server = system.task_with("server", limits).expect("a task");
+    system.unchecked(|| {
+        let set = server.port_set();
+        let ports: Vec<Name> = (0..MEMBERS).map(|_| server.port(MANY)).collect();
+        for port in &ports {
+            server.port_move_member(*port, set).expect("a member");
+        }
+        let send = |number: usize| {
+            let message = Message::by(ports[number], Disposition::MakeSend);
+            server.send(message, WhenFull::Return).done().expect("a send");
+        };
+        let take = || server.receive_now(set).done().expect("a message").header.local;
+        (0..20).for_each(|_| send(0));
+        for quiet in 1..MEMBERS {
+            send(quiet);
+            send(0);
+            assert!([take(), take()].contains(&ports[quiet]), "member {quiet}");
+        }
+        assert!((0..20).all(|_| take() == ports[0]));
+    });
 }
 
 #[test]
