@@ -286,8 +286,8 @@ mod tests {
             let hardware = Hardware { frames: 8, archive: Vec::new(), command_line: "" };
             let (machine, boot, _) = hardware.power_on();
             let frames = Frames::new(&boot.memory).unwrap();
-            let (objects, nodes, dead, taken, counters) = Default::default();
-            let mut vm = Vm { memory: machine.memory, frames, objects, nodes, dead, taken, counters };
+            let (objects, nodes, dead, unmapped, taken, counters) = Default::default();
+            let mut vm = Vm { memory: machine.memory, frames, objects, nodes, dead, unmapped, taken, counters };
             let mut accounts = Accounts::default();
             let account = accounts.create_root(Limits { memory: 10_000, ports: 0, frames: 0 }).unwrap();
             let object = vm.create_object(&mut accounts, account, 1, Reach::Shared).unwrap();
