@@ -28,6 +28,11 @@ static HEAP: TaskHeap = TaskHeap(Mutex::new(Grown { heap: Heap::empty(), mapped:
 
 struct TaskHeap(Mutex<Grown>);
 
+/// Whether a thread is allocating or giving back.
+pub(crate) fn is_locked() -> bool {
+    HEAP.0.is_locked()
+}
+
 struct Grown {
     heap: Heap,
     mapped: usize,

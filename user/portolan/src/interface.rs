@@ -31,9 +31,24 @@ pub struct MsgRpcWithin(pub u32);
 const SHORT: usize = 32;
 const LONG: usize = 512;
 
+/// The same, with the caller's own port for the reply, which has no message and which nobody else uses meanwhile.
+/// It takes no lock, so it can be called while other threads of this task are stopped, whatever they hold.
+#[derive(Clone, Copy, Debug)]
+pub struct MsgRpcAt(pub Name);
+
 impl Transport for MsgRpc {
     fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, descriptors: &[Descriptor]) -> Result<Reply<R>> {
         call::<R>(port, arguments, descriptors, Options::empty(), 0)
+    }
+}
+
+impl Transport for MsgRpcAt {
+    fn call<R: Routine>(&self, port: Name, arguments: &R::Arguments, descriptors: &[Descriptor]) -> Result<Reply<R>> {
+        if words::<R>() <= SHORT {
+            exchange_at::<R, SHORT>(port, self.0, arguments, descriptors)
+        } else {
+            exchange_at::<R, LONG>(port, self.0, arguments, descriptors)
+        }
     }
 }
 
@@ -77,12 +92,34 @@ fn exchange<R: Routine, const WORDS: usize>(
 ) -> Result<Reply<R>> {
     let reply_port = ReplyPort::take()?;
     let mut buffer = [0; WORDS];
-    let to = Address::new(port, Disposition::CopySend);
-    let header = Header { id: R::ID, ..addressed(to, reply_port.address()) };
-    write(&mut buffer, header, descriptors, arguments.as_bytes());
+    write_request::<R>(&mut buffer, port, reply_port.address(), arguments, descriptors);
     trap::msg_rpc(&mut buffer, reply_port.name(), options, ms, ms).0?;
     reply_port.give_back();
     open::<R>(&buffer)
+}
+
+fn exchange_at<R: Routine, const WORDS: usize>(
+    port: Name,
+    reply_port: Name,
+    arguments: &R::Arguments,
+    descriptors: &[Descriptor],
+) -> Result<Reply<R>> {
+    let mut buffer = [0; WORDS];
+    let reply = Address::new(reply_port, Disposition::MakeSendOnce);
+    write_request::<R>(&mut buffer, port, reply, arguments, descriptors);
+    trap::msg_rpc(&mut buffer, reply_port, Options::empty(), 0, 0).0?;
+    open::<R>(&buffer)
+}
+
+fn write_request<R: Routine>(
+    buffer: &mut [u64],
+    port: Name,
+    reply: Address,
+    arguments: &R::Arguments,
+    descriptors: &[Descriptor],
+) {
+    let to = Address::new(port, Disposition::CopySend);
+    write(buffer, Header { id: R::ID, ..addressed(to, reply) }, descriptors, arguments.as_bytes());
 }
 
 /// Takes a reply apart. One that is not this routine's is refused, its rights given up.

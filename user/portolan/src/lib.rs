@@ -51,7 +51,7 @@ pub mod host;
 pub mod interface;
 mod layout;
 pub mod loader;
-mod lock;
+pub mod lock;
 pub mod mapping;
 pub mod memory;
 pub mod memory_object;

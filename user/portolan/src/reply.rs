@@ -37,6 +37,11 @@ impl Pool {
     }
 }
 
+/// Whether a thread is about to take one or to give one back.
+pub(crate) fn is_locked() -> bool {
+    POOL.is_locked()
+}
+
 /// Gives up all that are kept: in a task that has inherited their names, and not the ports.
 pub(crate) fn forget() {
     while let Some(name) = { POOL.lock().take() } {
