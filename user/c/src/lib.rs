@@ -9,6 +9,8 @@
 //! stdio, lock          streams on the console, and the locks that musl's functions take
 //! unistd, time, errno  what the system answers
 //! process              fork, and waiting for children
+//! signal, cancel       signals, and the ends of threads that others want
+//! schedule             priorities, as far as POSIX has them
 //! mutex, rendezvous, semaphore   what threads and tasks meet at
 //! shared_memory, queue           what tasks share by name: memory, message queues
 //! mach, alpc           Mach's calls, and ALPC's
@@ -21,6 +23,7 @@
 extern crate alloc;
 
 mod alpc;
+mod cancel;
 mod errno;
 mod heap;
 mod lock;
@@ -29,8 +32,10 @@ mod mutex;
 mod process;
 mod queue;
 mod rendezvous;
+mod schedule;
 mod semaphore;
 mod shared_memory;
+mod signal;
 mod start;
 mod stdio;
 mod thread;

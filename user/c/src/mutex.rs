@@ -3,16 +3,45 @@
 //! The structures are musl's, in which there is more room than is needed, and of which all zero is what the
 //! static initialisers make. Neighbours: `rendezvous`; `thread` knows who the caller is.
 
+use crate::cancel;
 use crate::errno::{Errno, number};
 use crate::thread;
-use crate::time::TimeSpec;
+use crate::time::{Clock, TimeSpec};
 use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
 use portolan::word::Owner;
 use portolan_posix::{CONDITION_WORDS, Condition, Kind, MUTEX_WORDS, Mutex, Robustness};
 
 type MutexWords = [AtomicU64; MUTEX_WORDS];
-type ConditionWords = [AtomicU64; CONDITION_WORDS];
+
+/// `pthread_cond_t`.
+#[repr(C)]
+struct ConditionVariable {
+    words: [AtomicU64; CONDITION_WORDS],
+    /// The number of the clock that its times are of.
+    clock: AtomicU64,
+}
+
+impl ConditionVariable {
+    /// Waits as `wait` does. A thread that is cancelled meanwhile ends with the mutex locked, and takes no
+    /// signal away from others.
+    fn wait_or_end<'a>(
+        &'a self,
+        mutex: &'a MutexWords,
+        wait: impl FnOnce(Condition<'a>, Mutex<'a>, Owner) -> Result<(), Errno>,
+    ) -> c_int {
+        let condition = Condition::at(&self.words);
+        let ended = cancel::point(|| with(mutex, |mutex, me| wait(condition, mutex, me)));
+        if thread::this().cancel.is_due() {
+            condition.signal();
+            cancel::test();
+        }
+        ended
+    }
+}
+
+/// `pthread_condattr_t`: the clock, and above it whether the variable is shared, as musl's functions have it.
+const SHARED: u32 = 1 << 31;
 
 /// `pthread_mutexattr_t`: the kind in its lowest two bits, as musl's functions have it, and [`ROBUST`].
 #[repr(C)]
@@ -112,38 +141,39 @@ extern "C" fn pthread_mutexattr_setprotocol(_attributes: &mut Attributes, protoc
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_cond_init(words: &ConditionWords, _attributes: *const u32) -> c_int {
-    for word in words {
-        word.store(0, Ordering::Release);
+extern "C" fn pthread_cond_init(condition: &ConditionVariable, attributes: Option<&u32>) -> c_int {
+    for word in &condition.words {
+        word.store(0, Ordering::Relaxed);
     }
+    condition.clock.store(attributes.map_or(0, |attributes| (attributes & !SHARED).into()), Ordering::Release);
     0
 }
 
 /// Nothing is left of one that nobody waits for.
 #[unsafe(no_mangle)]
-extern "C" fn pthread_cond_destroy(_words: &ConditionWords) -> c_int {
+extern "C" fn pthread_cond_destroy(_condition: &ConditionVariable) -> c_int {
     0
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_cond_wait(words: &ConditionWords, mutex: &MutexWords) -> c_int {
-    with(mutex, |mutex, me| Condition::at(words).wait(mutex, me))
-}
-
-/// There is one clock, whatever clock the condition was made with.
-#[unsafe(no_mangle)]
-extern "C" fn pthread_cond_timedwait(words: &ConditionWords, mutex: &MutexWords, until: &TimeSpec) -> c_int {
-    with(mutex, |mutex, me| Condition::at(words).timed_wait(mutex, me, (*until).into()))
+extern "C" fn pthread_cond_wait(condition: &ConditionVariable, mutex: &MutexWords) -> c_int {
+    condition.wait_or_end(mutex, |condition, mutex, me| condition.wait(mutex, me))
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_cond_signal(words: &ConditionWords) -> c_int {
-    Condition::at(words).signal();
+extern "C" fn pthread_cond_timedwait(condition: &ConditionVariable, mutex: &MutexWords, until: &TimeSpec) -> c_int {
+    let clock = Clock::numbered(condition.clock.load(Ordering::Relaxed) as c_int).unwrap_or(Clock::TimeOfDay);
+    condition.wait_or_end(mutex, |condition, mutex, me| condition.timed_wait(mutex, me, clock.time(*until)))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn pthread_cond_signal(condition: &ConditionVariable) -> c_int {
+    Condition::at(&condition.words).signal();
     0
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn pthread_cond_broadcast(words: &ConditionWords) -> c_int {
-    Condition::at(words).broadcast();
+extern "C" fn pthread_cond_broadcast(condition: &ConditionVariable) -> c_int {
+    Condition::at(&condition.words).broadcast();
     0
 }

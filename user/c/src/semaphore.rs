@@ -3,6 +3,7 @@
 //! Invariant: [`OPEN`] has a named semaphore as often as it has been opened and not closed. Its header is `include/semaphore.h`, as musl's `sem_t` need not lie where a word can. Neighbour: `mutex`.
 
 use crate::errno::{self, Errno, zero_or_errno};
+use crate::signal;
 use crate::time::TimeSpec;
 use alloc::vec::Vec;
 use core::ffi::{CStr, c_char, c_int, c_uint};
@@ -25,7 +26,7 @@ extern "C" fn sem_destroy(_word: &AtomicU64) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn sem_wait(word: &AtomicU64) -> c_int {
-    zero_or_errno(Semaphore::at(word).wait())
+    zero_or_errno(signal::restarting(|| Semaphore::at(word).wait()))
 }
 
 #[unsafe(no_mangle)]
@@ -35,7 +36,7 @@ extern "C" fn sem_trywait(word: &AtomicU64) -> c_int {
 
 #[unsafe(no_mangle)]
 extern "C" fn sem_timedwait(word: &AtomicU64, until: &TimeSpec) -> c_int {
-    zero_or_errno(Semaphore::at(word).timed_wait((*until).into()))
+    zero_or_errno(signal::restarting(|| Semaphore::at(word).timed_wait((*until).into())))
 }
 
 #[unsafe(no_mangle)]

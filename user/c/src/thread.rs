@@ -6,7 +6,9 @@
 //!
 //! Neighbours: `start` for the main thread; `portolan::thread`, whose stacks these are.
 
+use crate::cancel;
 use crate::errno::{self, Errno, number};
+use crate::signal::{self, Set};
 use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -19,7 +21,7 @@ use portolan::abi::registers::Registers;
 use portolan::abi::thread::PRIORITY_DEFAULT;
 use portolan::thread::{self, Stack, Thread, sleep_ms};
 use portolan::word::Owner;
-use portolan::{Capacity, Error, Mutex, Name, ReceiveRight, SendOnceRight, Task};
+use portolan::{Capacity, Error, Mutex, Name, ReceiveRight, SendOnceRight, Task, Wait};
 
 /// What a thread runs.
 pub(crate) type Routine = extern "C" fn(*mut c_void) -> *mut c_void;
@@ -50,6 +52,8 @@ pub(crate) struct Block {
     locale: *const c_void,
     /// What follows is ours alone.
     fate: AtomicU8,
+    pub(crate) signals: signal::Own,
+    pub(crate) cancel: cancel::Own,
     routine: Routine,
     argument: *mut c_void,
     result: AtomicPtr<c_void>,
@@ -65,7 +69,7 @@ pub(crate) struct Block {
     /// Its own port for replies, once it has asked for one.
     reply: Mutex<Option<ReceiveRight>>,
     thread: Option<Thread>,
-    stack: Stack,
+    stack: ThreadStack,
 }
 
 const _: () = {
@@ -74,6 +78,29 @@ const _: () = {
     assert!(core::mem::offset_of!(Block, errno) == 0x34);
     assert!(core::mem::offset_of!(Block, locale) == 0xa8);
 };
+
+/// Where a thread's frames lie.
+enum ThreadStack {
+    Own(Stack),
+    /// The program's, by the address above it.
+    Given(usize),
+}
+
+impl ThreadStack {
+    fn new(attributes: &Attributes) -> Result<ThreadStack, Error> {
+        match attributes.stack_address {
+            0 => Stack::new(attributes.stack_size.max(STACK_MIN)).map(ThreadStack::Own),
+            top => Ok(ThreadStack::Given(top)),
+        }
+    }
+
+    fn top(&self) -> u64 {
+        match self {
+            ThreadStack::Own(stack) => stack.top(),
+            ThreadStack::Given(top) => *top as u64,
+        }
+    }
+}
 
 // SAFETY: what others than the thread itself use are atomics, rights, and what is written before it starts.
 unsafe impl Sync for Block {}
@@ -147,6 +174,30 @@ impl Block {
         Ok(reply.as_ref().map_or(Name::NULL, |port| port.name()))
     }
 
+    /// Where it lies: what a `pthread_t` is.
+    pub(crate) fn address(&self) -> usize {
+        self.itself.addr()
+    }
+
+    /// The thread's kernel port.
+    pub(crate) fn port(&self) -> Name {
+        self.thread.as_ref().map_or(Name::NULL, |thread| thread.right().name())
+    }
+
+    pub(crate) fn priority(&self) -> Result<u32, Errno> {
+        let thread = self.thread.as_ref().ok_or(Errno::NoProcess)?;
+        thread.info().map(|info| info.priority).map_err(|_| Errno::NoProcess)
+    }
+
+    pub(crate) fn set_priority(&self, priority: u32) -> Result<(), Errno> {
+        self.thread.as_ref().ok_or(Errno::NoProcess)?.set_priority(priority).map_err(|_| Errno::NoProcess)
+    }
+
+    /// Whether it is to be stopped, to look at its signals or to end.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.signals.is_wanted() || self.cancel.is_wanted()
+    }
+
     fn has_ended(&self) -> bool {
         self.thread.as_ref().is_none_or(|thread| thread.info().is_err())
     }
@@ -154,8 +205,10 @@ impl Block {
     /// Waits for the thread's last word, or for its death if it was terminated without one.
     fn wait(&self) {
         loop {
-            match self.ended.receive_within(LOOK_AGAIN_MS) {
-                Err(Error::ReceiveTimedOut) if !self.has_ended() => (),
+            let word = cancel::point(|| self.ended.receive_or(Wait { ms: Some(LOOK_AGAIN_MS), abortable: true }));
+            match word {
+                Err(Error::ReceiveTimedOut) if !self.has_ended() => {}
+                Err(Error::ReceiveInterrupted) => {}
                 _ => return,
             }
         }
@@ -193,10 +246,20 @@ impl Attributes {
     }
 }
 
-/// Starts a thread.
+/// Starts a thread that blocks no signal.
 pub(crate) fn start(attributes: &Attributes, routine: Routine, argument: *mut c_void) -> Result<&'static Block, Errno> {
+    start_blocking(Set::EMPTY, attributes, routine, argument)
+}
+
+/// Starts a thread that blocks these signals.
+fn start_blocking(
+    mask: Set,
+    attributes: &Attributes,
+    routine: Routine,
+    argument: *mut c_void,
+) -> Result<&'static Block, Errno> {
     bury();
-    let block = new_block(attributes, routine, argument).map_err(thread_error)?;
+    let block = new_block(mask, attributes, routine, argument).map_err(thread_error)?;
     let address = &raw mut *block;
     let block: &'static Block = {
         block.itself = address;
@@ -218,8 +281,13 @@ fn thread_error(error: Error) -> Errno {
     }
 }
 
-fn new_block(attributes: &Attributes, routine: Routine, argument: *mut c_void) -> Result<&'static mut Block, Error> {
-    let stack = Stack::new(attributes.stack_size.max(STACK_MIN))?;
+fn new_block(
+    mask: Set,
+    attributes: &Attributes,
+    routine: Routine,
+    argument: *mut c_void,
+) -> Result<&'static mut Block, Error> {
+    let stack = ThreadStack::new(attributes)?;
     let ended = ReceiveRight::allocate(Capacity::Bounded(1))?;
     let done = ended.make_send_once()?;
     let detached = attributes.detached != 0;
@@ -232,6 +300,8 @@ fn new_block(attributes: &Attributes, routine: Routine, argument: *mut c_void) -
         unused_too: [0; 14],
         locale: &raw const __c_locale,
         fate: AtomicU8::new(if detached { fate::DETACHED } else { fate::JOINABLE }),
+        signals: signal::Own::new(mask),
+        cancel: cancel::Own::new(),
         routine,
         argument,
         result: AtomicPtr::new(null_mut()),
@@ -274,10 +344,13 @@ extern "C" fn begin(block: &Block) -> ! {
 }
 
 /// Ends the calling thread with this result.
-fn leave(result: *mut c_void) -> ! {
+pub(crate) fn leave(result: *mut c_void) -> ! {
     let block = this();
+    block.cancel.end();
     run_cleanups(block);
     run_destructors(block);
+    block.signals.block_all();
+    signal::forget(block.address());
     if RUNNING.fetch_sub(1, Ordering::Relaxed) == 1 {
         exit(0);
     }
@@ -332,8 +405,29 @@ fn run_cleanups(block: &Block) {
     }
 }
 
+/// The blocks of all threads, which stay while they are looked at.
+pub(crate) struct Threads<'a>(&'a [usize]);
+
+impl Threads<'_> {
+    /// Each thread, in the order of their start.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Block> {
+        // SAFETY: blocks on the list live, and the list is locked.
+        self.0.iter().map(|address| unsafe { &*core::ptr::with_exposed_provenance::<Block>(*address) })
+    }
+
+    /// The one whose block lies there.
+    pub(crate) fn find(&self, address: usize) -> Option<&Block> {
+        self.iter().find(|block| block.address() == address)
+    }
+}
+
+/// Does something with all threads.
+pub(crate) fn with_all<T>(act: impl FnOnce(&Threads<'_>) -> T) -> T {
+    act(&Threads(&BLOCKS.lock()))
+}
+
 /// The block of a thread; `None` if there is no such thread.
-fn find(thread: *const Block) -> Option<&'static Block> {
+pub(crate) fn find(thread: *const Block) -> Option<&'static Block> {
     let known = BLOCKS.lock().contains(&thread.addr());
     // SAFETY: a block that is on the list lives; who joins a thread twice at once has a race of its own.
     known.then(|| unsafe { &*thread })
@@ -374,7 +468,7 @@ unsafe extern "C" fn pthread_create(
     argument: *mut c_void,
 ) -> c_int {
     let attributes = attributes.unwrap_or(const { &Attributes::with_stack(STACK_DEFAULT) });
-    number(start(attributes, routine, argument).map(|block| {
+    number(start_blocking(this().signals.mask(), attributes, routine, argument).map(|block| {
         // SAFETY: the caller passes where the thread's name goes.
         unsafe { thread.write(block) };
     }))

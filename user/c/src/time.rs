@@ -1,10 +1,16 @@
-//! `time.h`: the machine's clock, and sleeping.
+//! `time.h`: the machine's clock, the time of day, and sleeping.
 //!
-//! There is one clock, which begins with the machine: `CLOCK_REALTIME` counts from there, too.
+//! The machine's clock begins with the machine. What the time of day was then, the clock server says, and it is
+//! asked once, so that the two differ by the same all the time; without that server the time of day is the
+//! machine's clock. What is waited for is a time of the machine's clock in the end ([`Clock::time`]).
 
+use crate::cancel;
 use crate::errno::{self, Errno};
+use crate::thread;
 use core::ffi::{c_int, c_long};
-use portolan::{Name, trap};
+use portolan::clock::Clock as Server;
+use portolan::word::Deadline;
+use portolan::{Name, Once, trap};
 use portolan_posix::Time;
 
 /// `struct timespec`.
@@ -16,6 +22,7 @@ pub(crate) struct TimeSpec {
 }
 
 const NANOSECONDS: u64 = 1_000_000_000;
+const SECOND: i64 = 1_000_000_000;
 /// The longest sleep of one call, in ms.
 const SLEEP_MAX: u64 = 1 << 30;
 
@@ -25,34 +32,86 @@ impl TimeSpec {
     }
 
     /// In nanoseconds; `None` if it is no time.
-    fn duration(self) -> Option<u64> {
+    pub(crate) fn duration(self) -> Option<u64> {
         let seconds = u64::try_from(self.seconds).ok()?;
         let below = u64::try_from(self.nanoseconds).ok().filter(|part| *part < NANOSECONDS)?;
         Some(seconds.saturating_mul(NANOSECONDS).saturating_add(below))
     }
 }
 
+/// Until when a call waits, whose times are those of `CLOCK_REALTIME`.
 impl From<TimeSpec> for Time {
     fn from(time: TimeSpec) -> Time {
-        Time { seconds: time.seconds, nanoseconds: time.nanoseconds }
+        Clock::TimeOfDay.time(time)
     }
 }
 
-/// `CLOCK_REALTIME`, `CLOCK_MONOTONIC`, and those of Linux that differ from them in nothing that this
-/// machine has; the processor's time that a process or thread has used is not counted.
-fn is_the_clock(clock: c_int) -> bool {
-    matches!(clock, 0 | 1 | 4 | 5 | 6 | 7 | 11)
+/// A clock that a program can name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// `CLOCK_REALTIME`.
+    TimeOfDay,
+    /// `CLOCK_MONOTONIC`.
+    Machine,
+}
+
+/// The time of day when the machine's clock began, in nanoseconds.
+fn start_of_day() -> i64 {
+    static START: Once<i64> = Once::new();
+    let ask = || Server::find()?.now();
+    *START.call_once(|| ask().map_or(0, |now| now.saturating_sub_unsigned(trap::clock_get())))
+}
+
+impl Clock {
+    /// The one with this number: also those of Linux that differ from the two in nothing that this machine has.
+    /// The processor's time that a process or thread has used is not counted.
+    pub(crate) fn numbered(number: c_int) -> Option<Clock> {
+        match number {
+            0 | 5 | 8 | 11 => Some(Clock::TimeOfDay),
+            1 | 4 | 6 | 7 | 9 => Some(Clock::Machine),
+            _ => None,
+        }
+    }
+
+    /// What it showed when the machine's clock began, in nanoseconds.
+    fn start(self) -> i64 {
+        match self {
+            Clock::TimeOfDay => start_of_day(),
+            Clock::Machine => 0,
+        }
+    }
+
+    fn now(self) -> TimeSpec {
+        let now = self.start().saturating_add_unsigned(trap::clock_get());
+        TimeSpec { seconds: now.div_euclid(SECOND), nanoseconds: now.rem_euclid(SECOND) }
+    }
+
+    /// What the machine's clock shows when this one shows `time`. What is no time stays none.
+    pub(crate) fn time(self, time: TimeSpec) -> Time {
+        let TimeSpec { seconds, nanoseconds } = time;
+        if !(0..SECOND).contains(&nanoseconds) {
+            return Time { seconds, nanoseconds };
+        }
+        let start = self.start();
+        let nanoseconds = nanoseconds - start.rem_euclid(SECOND);
+        let seconds = seconds.saturating_sub(start.div_euclid(SECOND)).saturating_add(nanoseconds.div_euclid(SECOND));
+        Time { seconds, nanoseconds: nanoseconds.rem_euclid(SECOND) }
+    }
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_gettime(clock: c_int, time: *mut TimeSpec) -> c_int {
-    errno::zero_or_errno(if is_the_clock(clock) {
+    errno::zero_or_errno(Clock::numbered(clock).ok_or(Errno::Invalid).map(|clock| {
         // SAFETY: the caller passes where the time goes.
-        unsafe { time.write(TimeSpec::of(trap::clock_get())) };
-        Ok(())
-    } else {
-        Err(Errno::Invalid)
-    })
+        unsafe { time.write(clock.now()) };
+    }))
+}
+
+/// No program may set the time of day, and no other clock can be set.
+#[unsafe(no_mangle)]
+extern "C" fn clock_settime(clock: c_int, time: &TimeSpec) -> c_int {
+    let can_be_set = Clock::numbered(clock) == Some(Clock::TimeOfDay) && time.duration().is_some();
+    errno::zero_or_errno(Err(if can_be_set { Errno::Permission } else { Errno::Invalid }))
 }
 
 /// By this name musl's own functions ask.
@@ -64,7 +123,7 @@ unsafe extern "C" fn __clock_gettime(clock: c_int, time: *mut TimeSpec) -> c_int
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_getres(clock: c_int, resolution: *mut TimeSpec) -> c_int {
-    if !is_the_clock(clock) {
+    if Clock::numbered(clock).is_none() {
         return errno::zero_or_errno(Err(Errno::Invalid));
     }
     if !resolution.is_null() {
@@ -86,6 +145,22 @@ fn sleep_until(deadline: u64) -> Result<(), u64> {
     }
 }
 
+/// The same, but only a handler that has run cuts it short.
+fn sleep_through(deadline: u64) -> Result<(), u64> {
+    let own = &thread::this().signals;
+    let handled = own.handled();
+    loop {
+        let slept = cancel::point(|| sleep_until(deadline));
+        if slept.is_ok() {
+            return Ok(());
+        }
+        cancel::test();
+        if own.handled() != handled {
+            return slept;
+        }
+    }
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn nanosleep(time: &TimeSpec, left: *mut TimeSpec) -> c_int {
     // SAFETY: as there.
@@ -102,10 +177,15 @@ const ABSOLUTE: c_int = 1;
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn clock_nanosleep(clock: c_int, flags: c_int, time: &TimeSpec, left: *mut TimeSpec) -> c_int {
-    let (true, Some(duration)) = (is_the_clock(clock), time.duration()) else { return Errno::Invalid as c_int };
+    let Some(clock) = Clock::numbered(clock) else { return Errno::Invalid as c_int };
     let absolute = flags & ABSOLUTE != 0;
-    let start = if absolute { 0 } else { trap::clock_get() };
-    let Err(missing) = sleep_until(start.saturating_add(duration)) else { return 0 };
+    let deadline = if absolute {
+        clock.time(*time).deadline().map(Deadline::nanoseconds)
+    } else {
+        time.duration().map(|duration| trap::clock_get().saturating_add(duration)).ok_or(Errno::Invalid)
+    };
+    let Ok(deadline) = deadline else { return Errno::Invalid as c_int };
+    let Err(missing) = sleep_through(deadline) else { return 0 };
     if !absolute && !left.is_null() {
         // SAFETY: the caller passes where it goes.
         unsafe { left.write(TimeSpec::of(missing)) };

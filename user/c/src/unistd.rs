@@ -92,14 +92,6 @@ extern "C" fn _exit(status: c_int) -> ! {
     _Exit(status)
 }
 
-/// What a shell says of a program that ended by SIGABRT.
-const ABORTED: c_int = 134;
-
-#[unsafe(no_mangle)]
-extern "C" fn abort() -> ! {
-    _Exit(ABORTED)
-}
-
 /// Who this is, which every program can be told; -1 if there is no memory for the answer.
 fn identity(number: Result<u32, Errno>) -> c_uint {
     number.unwrap_or(c_uint::MAX)
@@ -153,6 +145,17 @@ mod limit {
     pub(super) const VERSION: c_int = 29;
     pub(super) const MONOTONIC_CLOCK: c_int = 149;
     pub(super) const THREADS: c_int = 67;
+    pub(super) const THREADS_MAX: c_int = 76;
+    pub(super) const THREAD_SAFE_FUNCTIONS: c_int = 68;
+    pub(super) const THREAD_STACK_ADDRESS: c_int = 77;
+    pub(super) const THREAD_STACK_SIZE: c_int = 78;
+    pub(super) const THREAD_PROCESS_SHARED: c_int = 82;
+    pub(super) const CLOCK_SELECTION: c_int = 137;
+    pub(super) const READER_WRITER_LOCKS: c_int = 153;
+    pub(super) const SPIN_LOCKS: c_int = 154;
+    pub(super) const REALTIME_SIGNALS: c_int = 9;
+    pub(super) const RTSIG_MAX: c_int = 31;
+    pub(super) const SIGQUEUE_MAX: c_int = 34;
     pub(super) const THREAD_KEYS_MAX: c_int = 74;
     pub(super) const THREAD_DESTRUCTOR_ITERATIONS: c_int = 73;
     pub(super) const THREAD_STACK_MIN: c_int = 75;
@@ -168,6 +171,11 @@ extern "C" fn sysconf(name: c_int) -> c_long {
         limit::CLK_TCK => 100,
         limit::PROCESSORS_CONF | limit::PROCESSORS_ONLN => 1,
         limit::VERSION | limit::MONOTONIC_CLOCK | limit::THREADS | limit::TIMEOUTS | limit::BARRIERS => POSIX,
+        limit::THREAD_SAFE_FUNCTIONS | limit::THREAD_STACK_ADDRESS | limit::THREAD_STACK_SIZE => POSIX,
+        limit::THREAD_PROCESS_SHARED | limit::CLOCK_SELECTION | limit::REALTIME_SIGNALS => POSIX,
+        limit::READER_WRITER_LOCKS | limit::SPIN_LOCKS => POSIX,
+        limit::RTSIG_MAX => crate::signal::QUEUED_KINDS,
+        limit::SIGQUEUE_MAX => crate::signal::PENDING_MAX as c_long,
         limit::SEMAPHORES | limit::SHARED_MEMORY_OBJECTS | limit::MESSAGE_PASSING => POSIX,
         limit::MAPPED_FILES | limit::MEMORY_PROTECTION => POSIX,
         limit::OPEN_MAX => portolan_posix::descriptor::OPEN_MAX as c_long,
@@ -175,7 +183,7 @@ extern "C" fn sysconf(name: c_int) -> c_long {
         limit::MQ_PRIO_MAX => portolan_posix::queue::PRIORITY_MAX.into(),
         limit::SEM_VALUE_MAX => portolan_posix::VALUE_MAX.into(),
         // As many as there is memory for.
-        limit::SEM_NSEMS_MAX => -1,
+        limit::SEM_NSEMS_MAX | limit::THREADS_MAX => -1,
         limit::THREAD_KEYS_MAX => crate::thread::KEYS_MAX as c_long,
         limit::THREAD_DESTRUCTOR_ITERATIONS => crate::thread::DESTRUCTOR_ROUNDS as c_long,
         limit::THREAD_STACK_MIN => crate::thread::STACK_MIN as c_long,

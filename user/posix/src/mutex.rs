@@ -124,12 +124,13 @@ impl<'a> Mutex<'a> {
         }
     }
 
-    /// Lets it go (`pthread_mutex_unlock`).
+    /// Lets it go (`pthread_mutex_unlock`). What POSIX leaves open for an ordinary mutex: anyone may unlock
+    /// one whose owner has ended, as programs do, which would else be locked for ever.
     ///
     /// # Errors
     /// `Permission`: the thread has not got it, whatever kind of mutex it is.
     pub fn unlock(self, me: Owner) -> Result<()> {
-        if !self.is_owner(me) {
+        if !self.is_owner(me) && !self.is_left_behind() {
             return Err(Errno::Permission);
         }
         match self.again.load(Ordering::Relaxed) {
@@ -164,6 +165,14 @@ impl<'a> Mutex<'a> {
     #[must_use]
     pub fn is_owner(self, me: Owner) -> bool {
         self.lock.load(Ordering::Relaxed) & OWNER == me.number()
+    }
+
+    /// Whether it is an ordinary one that has been locked by a thread that has ended.
+    fn is_left_behind(self) -> bool {
+        let found = self.lock.load(Ordering::Relaxed);
+        found & OWNER != 0
+            && self.attributes.load(Ordering::Relaxed) == 0
+            && word::wait_owned(self.lock, found, Deadline::PAST) == Err(Error::OwnerDead)
     }
 
     /// Lets it go however often it is locked, and says how often it was locked again.
