@@ -7,7 +7,7 @@
 use crate::cancel;
 use crate::errno::{self, Errno};
 use crate::thread;
-use core::ffi::{c_int, c_long};
+use core::ffi::{c_int, c_long, c_void};
 use portolan::clock::Clock as Server;
 use portolan::word::Deadline;
 use portolan::{Name, Once, trap};
@@ -204,4 +204,48 @@ unsafe extern "C" fn __clock_nanosleep(clock: c_int, flags: c_int, time: &TimeSp
 extern "C" fn sched_yield() -> c_int {
     portolan::thread::yield_now();
     0
+}
+
+/// Musl's: a file of a time zone, by its name. There are none, so the time is UTC, or what `TZ` says in words.
+#[unsafe(no_mangle)]
+extern "C" fn __map_file(_name: *const c_void, _size: *const c_void) -> *const c_void {
+    core::ptr::null()
+}
+
+/// Musl's: gives such a file back.
+#[unsafe(no_mangle)]
+extern "C" fn __munmap(_start: *const c_void, _size: usize) -> c_int {
+    0
+}
+
+/// `struct timeval`.
+#[repr(C)]
+struct TimeValue {
+    seconds: i64,
+    microseconds: c_long,
+}
+
+/// With no descriptor to look at it is a sleep, or a wait for a signal; with some, `ENOSYS`.
+#[unsafe(no_mangle)]
+extern "C" fn select(
+    _count: c_int,
+    reading: *const c_void,
+    writing: *const c_void,
+    except: *const c_void,
+    time: Option<&TimeValue>,
+) -> c_int {
+    if ![reading, writing, except].into_iter().all(|set| set.is_null()) {
+        return errno::zero_or_errno(Err(Errno::NoSystem));
+    }
+    let duration = match time {
+        None => Some(u64::MAX),
+        Some(&TimeValue { seconds, microseconds }) => {
+            TimeSpec { seconds, nanoseconds: microseconds.saturating_mul(1000) }.duration()
+        }
+    };
+    errno::zero_or_errno(
+        duration.ok_or(Errno::Invalid).and_then(|duration| {
+            sleep_through(trap::clock_get().saturating_add(duration)).map_err(|_| Errno::Interrupted)
+        }),
+    )
 }

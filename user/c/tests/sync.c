@@ -121,6 +121,42 @@ static void robust_mutexes_outlive_their_owners(void)
     CHECK(pthread_mutex_lock(&mutex) == ENOTRECOVERABLE);
 }
 
+static void what_a_thread_left_locked_can_be_unlocked(void)
+{
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    CHECK(elsewhere(lock, &mutex) == (void *)0);
+    CHECK(pthread_mutex_trylock(&mutex) == EBUSY);
+    CHECK(pthread_mutex_unlock(&mutex) == 0 && pthread_mutex_unlock(&mutex) == EPERM);
+    CHECK(pthread_mutex_lock(&mutex) == 0);
+    CHECK(elsewhere(unlock, &mutex) == (void *)EPERM);
+}
+
+static pthread_condattr_t monotonic;
+
+static void times_are_of_the_clock_that_is_said(void)
+{
+    struct timespec day, machine, until;
+    pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+    pthread_cond_t condition;
+    clockid_t clock;
+    CHECK(clock_gettime(CLOCK_REALTIME, &day) == 0 && clock_gettime(CLOCK_MONOTONIC, &machine) == 0);
+    CHECK(day.tv_sec > 1600000000 && machine.tv_sec < 1000000 && time(NULL) - day.tv_sec <= 1);
+    CHECK(pthread_condattr_init(&monotonic) == 0);
+    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_condattr_getclock(&monotonic, &clock) == 0 && clock == CLOCK_MONOTONIC);
+    CHECK(pthread_cond_init(&condition, &monotonic) == 0 && pthread_mutex_lock(&mutex) == 0);
+    until = machine;
+    until.tv_sec++;
+    CHECK(pthread_cond_timedwait(&condition, &mutex, &until) == ETIMEDOUT);
+    CHECK(clock_gettime(CLOCK_MONOTONIC, &machine) == 0 && machine.tv_sec >= until.tv_sec);
+    until = after_ms(50);
+    CHECK(clock_nanosleep(CLOCK_REALTIME, TIMER_ABSTIME, &until, NULL) == 0);
+    CHECK(clock_gettime(CLOCK_REALTIME, &day) == 0);
+    CHECK(day.tv_sec > until.tv_sec || (day.tv_sec == until.tv_sec && day.tv_nsec >= until.tv_nsec));
+    CHECK(clock_settime(CLOCK_REALTIME, &day) == -1 && errno == EPERM);
+    CHECK(clock_settime(CLOCK_MONOTONIC, &day) == -1 && errno == EINVAL);
+}
+
 static pthread_mutex_t box_lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t box_full = PTHREAD_COND_INITIALIZER;
 static int box;
@@ -255,6 +291,8 @@ const struct test sync_tests[] = {
     { "c::mutexes_have_kinds", mutexes_have_kinds },
     { "c::robust_mutexes_outlive_their_owners", robust_mutexes_outlive_their_owners },
     { "c::conditions_are_waited_for", conditions_are_waited_for },
+    { "c::what_a_thread_left_locked_can_be_unlocked", what_a_thread_left_locked_can_be_unlocked },
+    { "c::times_are_of_the_clock_that_is_said", times_are_of_the_clock_that_is_said },
     { "c::barriers_open_for_all", barriers_open_for_all },
     { "c::many_read_or_one_writes", many_read_or_one_writes },
     { "c::semaphores_count", semaphores_count },

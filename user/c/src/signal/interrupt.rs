@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use portolan::abi::registers::{FIXED_FLAGS, Registers};
 use portolan::abi::thread::{self as routine, State as Doing};
 use portolan::interface::MsgRpcAt;
-use portolan::{Error, Name, lock};
+use portolan::{Error, Name, lock, trap};
 
 /// Bytes below the stack pointer that a function may use all the same (System V ABI, 3.2.2).
 const RED_ZONE: u64 = 128;
@@ -72,8 +72,8 @@ impl State {
 
 fn send_to_look(thread: &Block, reply: Name) -> Result<(), Error> {
     let (way, port) = (MsgRpcAt(reply), thread.port());
-    // An exception is the listener's to answer.
-    if routine::info(&way, port)?.results.info.state == Doing::Excepted as u32 {
+    // Who stopped itself could not go on; and an exception is the listener's to answer.
+    if port == trap::thread_self() || routine::info(&way, port)?.results.info.state == Doing::Excepted as u32 {
         return Err(Error::Failure);
     }
     routine::suspend(&way, port)?;

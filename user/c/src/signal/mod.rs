@@ -296,7 +296,7 @@ fn post_to(target: Target, info: Info, caller: Option<&Block>) -> Result<(), Err
     Ok(())
 }
 
-/// Sends a signal to this process, from a thread that is not one of C.
+/// Sends a signal to this process, from a thread that is not one of C, as when something has happened.
 ///
 /// # Errors
 /// `Again`: too many are pending.
