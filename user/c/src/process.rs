@@ -8,7 +8,7 @@ use crate::cancel;
 use crate::errno::{self, Errno, value_or_errno};
 use crate::signal::listener::{self, Ear};
 use crate::signal::{self, Info, Signal};
-use crate::thread;
+use crate::thread::{self, Block};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ffi::c_int;
@@ -60,6 +60,8 @@ struct Family {
 static FAMILY: Mutex<Family> = Mutex::new(Family { children: Vec::new(), early: Vec::new() });
 /// Where children report their ends; it is there with the first child.
 static EXITS: Mutex<Option<Arc<ReceiveRight>>> = Mutex::new(None);
+/// One thread at a time sends `SIGCHLD`: who has waited for a child returns when it has been sent.
+static ANNOUNCING: Mutex<()> = Mutex::new(());
 /// One thread forks at a time.
 static FORKING: Mutex<()> = Mutex::new(());
 static PARENT: AtomicI32 = AtomicI32::new(FIRST);
@@ -222,7 +224,7 @@ fn report_of(signal: Signal) -> u32 {
 
 /// Whether a thread is at what is known of the family, and must go on before it is stopped.
 pub(crate) fn is_busy() -> bool {
-    FAMILY.is_locked() || EXITS.is_locked()
+    FAMILY.is_locked() || EXITS.is_locked() || ANNOUNCING.is_locked()
 }
 
 /// A child has raised an exception that nobody handles, and will end by it.
@@ -235,17 +237,19 @@ pub(crate) fn note_exception(task: &Task, signal: Signal) {
 
 /// A task has died that this name was of: `SIGCHLD`, if it was a child that nobody has waited for.
 pub(crate) fn a_child_has_died(task: Name) {
-    announce(|child| child.task.right().name() == task, signal::post);
+    announce(|child| child.task.right().name() == task, None);
 }
 
-/// The same, to be found out.
+/// The same, to be found out by a thread of C.
 fn a_child_may_have_died() {
-    announce(|child| child.task.info().is_err(), signal::post_here);
+    announce(|child| child.task.info().is_err(), Some(thread::this()));
+    signal::take_mine();
 }
 
 /// Sends `SIGCHLD` for a child that has ended, once.
-fn announce(is_it: impl Fn(&Child) -> bool, post: impl FnOnce(Info) -> Result<(), Errno>) {
+fn announce(is_it: impl Fn(&Child) -> bool, caller: Option<&Block>) {
     hear_all();
+    let _announcing = ANNOUNCING.lock();
     let info = {
         let mut family = FAMILY.lock();
         let ended = |child: &&mut Child| !child.is_announced && is_it(child);
@@ -256,8 +260,19 @@ fn announce(is_it: impl Fn(&Child) -> bool, post: impl FnOnce(Info) -> Result<()
     };
     if let Some(info) = info {
         // There is room: of one such signal one is enough.
-        let _ = post(info);
+        let _ = signal::post_from(info, caller);
     }
+}
+
+/// The same for a child that has been waited for.
+fn announce_the_late(child: &Child) {
+    {
+        let _announcing = ANNOUNCING.lock();
+        if !child.is_announced {
+            let _ = signal::post_from(death(child), Some(thread::this()));
+        }
+    }
+    signal::take_mine();
 }
 
 /// What `SIGCHLD` tells of a child that has ended.
@@ -366,9 +381,7 @@ unsafe extern "C" fn waitpid(number: c_int, status: *mut c_int, options: c_int) 
         let Some(child) = ended else { return 0 };
         // It has said that it ends. What it had is free when this returns.
         let _ = child.task.terminate();
-        if !child.is_announced {
-            let _ = signal::post_here(death(&child));
-        }
+        announce_the_late(&child);
         if !status.is_null() {
             // SAFETY: the caller passes where it goes.
             unsafe { status.write(child.status.unwrap_or(KILLED)) };

@@ -304,14 +304,27 @@ pub(crate) fn post(info: Info) -> Result<(), Errno> {
     post_to(Target::Process, info, None)
 }
 
+/// The same; `caller` is the thread, if it is one of C, and must then [`take_mine`] when it can.
+///
+/// # Errors
+/// `Again`: too many are pending.
+pub(crate) fn post_from(info: Info, caller: Option<&Block>) -> Result<(), Errno> {
+    post_to(Target::Process, info, caller)
+}
+
 /// Sends a signal to this process, from a thread of C, which takes it before this returns if none other does.
 ///
 /// # Errors
 /// `Again`: too many are pending.
 pub(crate) fn post_here(info: Info) -> Result<(), Errno> {
-    post_to(Target::Process, info, Some(this()))?;
+    post_from(info, Some(this()))?;
     deliver(None);
     Ok(())
+}
+
+/// Runs the handlers of what is for the calling thread.
+pub(crate) fn take_mine() {
+    deliver(None);
 }
 
 /// Until another process lets this one go on.
