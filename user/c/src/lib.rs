@@ -12,7 +12,7 @@
 //! signal, cancel       signals, and the ends of threads that others want
 //! schedule             priorities, as far as POSIX has them
 //! mutex, rendezvous, semaphore   what threads and tasks meet at
-//! shared_memory, queue           what tasks share by name: memory, message queues
+//! shared_memory, file, queue     what tasks share by name: memory, files, message queues
 //! mach, alpc           Mach's calls, and ALPC's
 //! ```
 //!
@@ -25,6 +25,7 @@ extern crate alloc;
 mod alpc;
 mod cancel;
 mod errno;
+mod file;
 mod heap;
 mod lock;
 mod mach;

@@ -5,11 +5,14 @@
 
 use crate::errno::{self, Errno, value_or_errno, zero_or_errno};
 use crate::time::TimeSpec;
-use crate::{queue, unistd};
+use crate::{file, queue, unistd};
 use core::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use core::mem::MaybeUninit;
 use portolan::abi::PAGE_SIZE;
-use portolan_posix::descriptor::Status;
+use portolan_posix::descriptor::{
+    CLOSE_ON_EXEC, Status, descriptor_flags, set_descriptor_flags, set_status_flags, status_flags,
+};
+use portolan_posix::shared_memory::O_RDWR;
 use portolan_posix::{self as posix, Descriptor};
 
 #[unsafe(no_mangle)]
@@ -59,7 +62,7 @@ extern "C" fn posix_fallocate(descriptor: c_int, offset: i64, length: i64) -> c_
 /// `struct stat`.
 #[derive(Default)]
 #[repr(C)]
-struct Stat {
+pub(crate) struct Stat {
     device: u64,
     id: u64,
     links: u64,
@@ -98,44 +101,68 @@ impl From<Status> for Stat {
     }
 }
 
-#[unsafe(no_mangle)]
-extern "C" fn fstat(descriptor: c_int, into: &mut MaybeUninit<Stat>) -> c_int {
-    let stat = match unistd::is_console(descriptor) {
+/// What is known of what is open.
+pub(crate) fn stat_of(descriptor: c_int) -> Result<Stat, Errno> {
+    match unistd::is_console(descriptor) {
         true => Ok(Stat { links: 1, mode: CONSOLE, ..Stat::default() }),
         false => posix::fstat(Descriptor(descriptor)).map(Stat::from),
-    };
-    zero_or_errno(stat.map(|stat| {
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn fstat(descriptor: c_int, into: &mut MaybeUninit<Stat>) -> c_int {
+    zero_or_errno(stat_of(descriptor).map(|stat| {
         into.write(stat);
     }))
 }
 
-/// What `fcntl` is asked: whether a descriptor would be closed by `exec`, which there is not.
+/// What `fcntl` is asked.
 mod command {
     use core::ffi::c_int;
 
+    pub(super) const DUPLICATE: c_int = 0;
     pub(super) const GET_DESCRIPTOR_FLAGS: c_int = 1;
     pub(super) const SET_DESCRIPTOR_FLAGS: c_int = 2;
+    pub(super) const GET_STATUS_FLAGS: c_int = 3;
+    pub(super) const SET_STATUS_FLAGS: c_int = 4;
+    pub(super) const DUPLICATE_CLOSE_ON_EXEC: c_int = 1030;
 }
 
-/// `FD_CLOEXEC`: what `shm_open` sets.
-const CLOSE_ON_EXEC: c_int = 1;
-
-fn control(descriptor: c_int, what: c_int) -> Result<c_int, Errno> {
-    let is_console = unistd::is_console(descriptor);
-    if !is_console {
-        posix::fstat(Descriptor(descriptor))?;
+fn control(descriptor: c_int, what: c_int, argument: c_int) -> Result<c_int, Errno> {
+    if unistd::is_console(descriptor) {
+        return control_console(what);
     }
+    let flags = argument as u32;
+    let open = Descriptor(descriptor);
     match what {
-        command::GET_DESCRIPTOR_FLAGS => Ok(if is_console { 0 } else { CLOSE_ON_EXEC }),
-        command::SET_DESCRIPTOR_FLAGS => Ok(0),
+        command::DUPLICATE => file::another(descriptor, argument),
+        command::DUPLICATE_CLOSE_ON_EXEC => {
+            let made = file::another(descriptor, argument)?;
+            set_descriptor_flags(Descriptor(made), CLOSE_ON_EXEC).map(|()| made)
+        }
+        command::GET_DESCRIPTOR_FLAGS => descriptor_flags(open).map(|flags| flags as c_int),
+        command::SET_DESCRIPTOR_FLAGS => set_descriptor_flags(open, flags).map(|()| 0),
+        command::GET_STATUS_FLAGS => status_flags(open).map(|flags| flags as c_int),
+        command::SET_STATUS_FLAGS => set_status_flags(open, flags).map(|()| 0),
+        _ => posix::fstat(open).and(Err(Errno::Invalid)),
+    }
+}
+
+/// The console is open for reading and writing, and has no flags.
+fn control_console(what: c_int) -> Result<c_int, Errno> {
+    match what {
+        command::GET_DESCRIPTOR_FLAGS | command::SET_DESCRIPTOR_FLAGS | command::SET_STATUS_FLAGS => Ok(0),
+        command::GET_STATUS_FLAGS => Ok(O_RDWR as c_int),
+        command::DUPLICATE | command::DUPLICATE_CLOSE_ON_EXEC => Err(Errno::NotSupported),
         _ => Err(Errno::Invalid),
     }
 }
 
-/// In C what follows the command are variable arguments; these commands need none.
+/// In C what follows the command is a variable argument, which the machine's calling convention passes as it
+/// does others.
 #[unsafe(no_mangle)]
-extern "C" fn fcntl(descriptor: c_int, what: c_int) -> c_int {
-    value_or_errno(control(descriptor, what))
+extern "C" fn fcntl(descriptor: c_int, what: c_int, argument: c_int) -> c_int {
+    value_or_errno(control(descriptor, what, argument))
 }
 
 /// `MAP_FAILED`.
@@ -180,13 +207,36 @@ extern "C" fn msync(address: u64, length: usize, flags: c_int) -> c_int {
     zero_or_errno(posix::msync(address, length as u64, flags as u32))
 }
 
-/// No page that has come is ever taken away.
+/// No page that has come is ever taken away: it is enough that all are mapped.
+fn lock(address: u64, length: usize) -> Result<(), Errno> {
+    let skipped = address % PAGE_SIZE as u64;
+    match length as u64 {
+        0 => Ok(()),
+        length => posix::msync(address - skipped, length.checked_add(skipped).ok_or(Errno::NoMemory)?, 0),
+    }
+}
+
 #[unsafe(no_mangle)]
 extern "C" fn mlock(address: u64, length: usize) -> c_int {
-    msync(address - address % PAGE_SIZE as u64, length, 0)
+    zero_or_errno(lock(address, length))
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn munlock(address: u64, length: usize) -> c_int {
-    mlock(address, length)
+    zero_or_errno(lock(address, length))
+}
+
+/// `MCL_CURRENT`, `MCL_FUTURE`.
+const ALL_NOW: c_int = 1;
+const ALL_LATER: c_int = 2;
+
+#[unsafe(no_mangle)]
+extern "C" fn mlockall(flags: c_int) -> c_int {
+    let known = flags != 0 && flags & !(ALL_NOW | ALL_LATER) == 0;
+    zero_or_errno(if known { Ok(()) } else { Err(Errno::Invalid) })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn munlockall() -> c_int {
+    0
 }

@@ -1,8 +1,9 @@
-//! `unistd.h`: the console as descriptors 0 to 2, and who this is.
+//! `unistd.h`: the console as descriptors 0 to 2, who this is, and limits.
 
 use crate::errno::{self, Errno};
-use core::ffi::{c_int, c_long, c_uint};
+use core::ffi::{c_char, c_int, c_long, c_uint};
 use portolan::{console, print};
+use portolan_posix::Descriptor;
 
 /// What is typed, and the console twice.
 const INPUT: c_int = 0;
@@ -50,23 +51,6 @@ pub(crate) fn read_some(descriptor: c_int, into: &mut [u8]) -> Result<usize, Err
     console.read_into(into).map_err(errno::of)
 }
 
-#[unsafe(no_mangle)]
-unsafe extern "C" fn write(descriptor: c_int, start: *const u8, length: usize) -> isize {
-    // SAFETY: the caller passes memory of this length.
-    let bytes = unsafe { bytes(start, length) };
-    errno::value_or_errno(write_all(descriptor, bytes).map(|()| length as isize))
-}
-
-#[unsafe(no_mangle)]
-unsafe extern "C" fn read(descriptor: c_int, into: *mut u8, length: usize) -> isize {
-    if length == 0 {
-        return 0;
-    }
-    // SAFETY: the caller passes room of this length.
-    let into = unsafe { bytes_mut(into, length) };
-    errno::value_or_errno(read_some(descriptor, into).map(|count| count as isize))
-}
-
 /// Whether it is one of the console's three.
 pub(crate) fn is_console(descriptor: c_int) -> bool {
     matches!(descriptor, INPUT | OUTPUT | ERRORS)
@@ -76,7 +60,8 @@ pub(crate) fn is_console(descriptor: c_int) -> bool {
 extern "C" fn isatty(descriptor: c_int) -> c_int {
     let is_console = is_console(descriptor);
     if !is_console {
-        errno::set(Errno::BadDescriptor);
+        let is_open = portolan_posix::fstat(Descriptor(descriptor)).is_ok();
+        errno::set(if is_open { Errno::NoTerminal } else { Errno::BadDescriptor });
     }
     is_console.into()
 }
@@ -130,7 +115,11 @@ mod limit {
     pub(super) const SEMAPHORES: c_int = 21;
     pub(super) const SHARED_MEMORY_OBJECTS: c_int = 22;
     pub(super) const MESSAGE_PASSING: c_int = 20;
-    pub(super) const MAPPED_FILES: c_int = 15;
+    pub(super) const SYNCHRONIZED_IO: c_int = 14;
+    pub(super) const FSYNC: c_int = 15;
+    pub(super) const MAPPED_FILES: c_int = 16;
+    pub(super) const MEMLOCK: c_int = 17;
+    pub(super) const MEMLOCK_RANGE: c_int = 18;
     pub(super) const MEMORY_PROTECTION: c_int = 19;
     pub(super) const TIMEOUTS: c_int = 164;
     pub(super) const BARRIERS: c_int = 133;
@@ -177,7 +166,8 @@ extern "C" fn sysconf(name: c_int) -> c_long {
         limit::RTSIG_MAX => crate::signal::QUEUED_KINDS,
         limit::SIGQUEUE_MAX => crate::signal::PENDING_MAX as c_long,
         limit::SEMAPHORES | limit::SHARED_MEMORY_OBJECTS | limit::MESSAGE_PASSING => POSIX,
-        limit::MAPPED_FILES | limit::MEMORY_PROTECTION => POSIX,
+        limit::MAPPED_FILES | limit::MEMORY_PROTECTION | limit::MEMLOCK | limit::MEMLOCK_RANGE => POSIX,
+        limit::FSYNC | limit::SYNCHRONIZED_IO => POSIX,
         limit::OPEN_MAX => portolan_posix::descriptor::OPEN_MAX as c_long,
         limit::MQ_OPEN_MAX => crate::queue::OPEN_MAX as c_long,
         limit::MQ_PRIO_MAX => portolan_posix::queue::PRIORITY_MAX.into(),
@@ -189,6 +179,57 @@ extern "C" fn sysconf(name: c_int) -> c_long {
         limit::THREAD_STACK_MIN => crate::thread::STACK_MIN as c_long,
         _ => errno::value_or_errno(Err(Errno::Invalid)),
     }
+}
+
+/// `_PC_…` of Linux.
+mod path_limit {
+    use core::ffi::c_int;
+
+    pub(super) const LINK_MAX: c_int = 0;
+    pub(super) const NAME_MAX: c_int = 3;
+    pub(super) const PATH_MAX: c_int = 4;
+    pub(super) const NO_TRUNC: c_int = 7;
+}
+
+/// The same for all paths; -1 without a reason is no limit.
+#[unsafe(no_mangle)]
+extern "C" fn pathconf(_path: *const c_char, name: c_int) -> c_long {
+    match name {
+        path_limit::LINK_MAX | path_limit::NO_TRUNC => 1,
+        path_limit::NAME_MAX => portolan_posix::NAME_MAX as c_long,
+        path_limit::PATH_MAX => portolan_posix::file::PATH_MAX as c_long,
+        _ => errno::value_or_errno(Err(Errno::Invalid)),
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn fpathconf(_descriptor: c_int, name: c_int) -> c_long {
+    pathconf(core::ptr::null(), name)
+}
+
+/// A task cannot take another user: nobody else may set one, and who may does it with a right, not a number.
+fn require_own(own: Result<u32, Errno>, wanted: c_uint) -> Result<(), Errno> {
+    if own? == wanted { Ok(()) } else { Err(Errno::Permission) }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn setuid(user: c_uint) -> c_int {
+    errno::zero_or_errno(require_own(portolan_posix::getuid(), user))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn seteuid(user: c_uint) -> c_int {
+    setuid(user)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn setgid(group: c_uint) -> c_int {
+    errno::zero_or_errno(require_own(portolan_posix::getgid(), group))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn setegid(group: c_uint) -> c_int {
+    setgid(group)
 }
 
 #[unsafe(no_mangle)]

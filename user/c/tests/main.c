@@ -4,7 +4,7 @@
 #include <setjmp.h>
 #include <stdio.h>
 
-static const struct test *const tables[] = { printf_tests, string_tests, stdlib_tests, thread_tests, mach_tests, sync_tests, shared_tests, process_tests, alpc_tests, signal_tests };
+static const struct test *const tables[] = { printf_tests, string_tests, stdlib_tests, thread_tests, mach_tests, sync_tests, shared_tests, file_tests, process_tests, alpc_tests, signal_tests };
 static jmp_buf end_of_case;
 static char reason[200];
 

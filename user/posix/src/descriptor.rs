@@ -2,11 +2,13 @@
 //!
 //! An open object is a right to a memory object, with which the kernel does all that is here; no server
 //! is asked. A copy of a task that `fork` makes has the same open. Invariant: a right allows what its
-//! descriptor was opened for. Neighbours: `shared_memory` opens by name, `mapping` maps.
+//! descriptor was opened for. Neighbours: `shared_memory` and `file` open by name, `mapping` maps.
 
+use crate::shared_memory::{O_ACCMODE, O_APPEND, O_NONBLOCK, O_RDONLY, O_RDWR};
 use crate::{Errno, Result, Wish};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, Ordering};
 use portolan::abi::PAGE_SIZE;
 use portolan::abi::memory_object::{Mapper, ObjectInfo, SIZE_MAX, Seals};
 use portolan::abi::message::SecurityToken;
@@ -29,18 +31,26 @@ pub const BLOCK: u64 = 512;
 #[derive(Debug)]
 pub(crate) struct Open {
     pub(crate) object: MemoryObject,
+    /// What the right allows.
     pub(crate) access: Wish,
-    pub(crate) mode: u32,
-    pub(crate) owner: SecurityToken,
-    pub(crate) id: u64,
+    /// What it was opened for, and what [`set_status_flags`] sets.
+    pub(crate) flags: AtomicU32,
+    /// Where it is read and written next.
+    pub(crate) position: Mutex<u64>,
+    /// What does not change of its status.
+    known: Status,
 }
+
+/// Of a descriptor: it would not outlive `exec`, which there is not (`FD_CLOEXEC`).
+pub const CLOSE_ON_EXEC: u32 = 1;
 
 /// What may stand in a place of the table.
 enum Entry {
     Free,
     /// Somebody is about to open something.
     Reserved,
-    Open(Arc<Open>),
+    /// What is open, perhaps by other descriptors too, and this one's flags.
+    Open(Arc<Open>, u32),
 }
 
 /// The places from [`FIRST`] on.
@@ -54,26 +64,40 @@ pub(crate) struct Reservation(usize);
 /// # Errors
 /// `DescriptorsFull`; `NoMemory`.
 pub(crate) fn reserve() -> Result<Reservation> {
+    reserve_from(0)
+}
+
+/// Takes the lowest place that is free, of those from `least` on.
+fn reserve_from(least: usize) -> Result<Reservation> {
     let mut table = TABLE.lock();
-    let place = match table.iter().position(|entry| matches!(entry, Entry::Free)) {
-        Some(place) => place,
-        None if FIRST + table.len() == OPEN_MAX => return Err(Errno::DescriptorsFull),
-        None => {
-            table.try_reserve(1).map_err(|_| Errno::NoMemory)?;
-            table.push(Entry::Free);
-            table.len() - 1
-        }
-    };
+    let free = (least..table.len()).find(|place| matches!(table[*place], Entry::Free));
+    let place = free.unwrap_or(least.max(table.len()));
+    extend(&mut table, place)?;
     table[place] = Entry::Reserved;
     Ok(Reservation(place))
 }
 
+/// Makes the table so long that it has this place.
+fn extend(table: &mut Vec<Entry>, place: usize) -> Result<()> {
+    if FIRST + place >= OPEN_MAX {
+        return Err(Errno::DescriptorsFull);
+    }
+    let missing = (place + 1).saturating_sub(table.len());
+    table.try_reserve(missing).map_err(|_| Errno::NoMemory)?;
+    table.extend(core::iter::repeat_with(|| Entry::Free).take(missing));
+    Ok(())
+}
+
 impl Reservation {
-    /// Puts an open object there.
-    pub(crate) fn fill(self, open: Open) -> Descriptor {
+    /// Puts an open object there; the descriptor has these flags.
+    pub(crate) fn fill(self, open: Open, flags: u32) -> Descriptor {
+        self.share(Arc::new(open), flags)
+    }
+
+    fn share(self, open: Arc<Open>, flags: u32) -> Descriptor {
         let place = self.0;
         core::mem::forget(self);
-        TABLE.lock()[place] = Entry::Open(Arc::new(open));
+        TABLE.lock()[place] = Entry::Open(open, flags);
         Descriptor((FIRST + place) as i32)
     }
 }
@@ -93,14 +117,32 @@ impl Descriptor {
     /// What it names.
     pub(crate) fn open(self) -> Result<Arc<Open>> {
         match TABLE.lock().get(self.place()?) {
-            Some(Entry::Open(open)) => Ok(Arc::clone(open)),
+            Some(Entry::Open(open, _)) => Ok(Arc::clone(open)),
             _ => Err(Errno::BadDescriptor),
         }
     }
 }
 
 impl Open {
-    fn info(&self) -> Result<ObjectInfo> {
+    /// An object that is open: by these flags of `open`, and with what is known of it.
+    pub(crate) fn new(object: MemoryObject, access: Wish, flags: u32, known: Status) -> Open {
+        let flags = AtomicU32::new(flags & (O_ACCMODE | SETTABLE));
+        Open { object, access, flags, position: Mutex::new(0), known }
+    }
+
+    /// Sees that a range has memory, and grows to its end; if there is not enough the size is as before.
+    pub(crate) fn allocate(&self, start: u64, end: u64) -> Result<()> {
+        let before = self.grow(end)?;
+        self.object.reserve(start..end).map_err(|error| {
+            if before < end {
+                // If somebody else has set another size meanwhile, that one stays.
+                let _ = self.object.change_size(end, before);
+            }
+            failed(error)
+        })
+    }
+
+    pub(crate) fn info(&self) -> Result<ObjectInfo> {
         self.object.info().map_err(failed)
     }
 
@@ -127,7 +169,7 @@ impl Open {
 pub fn close(descriptor: Descriptor) -> Result<()> {
     let place = descriptor.place()?;
     let mut table = TABLE.lock();
-    let entry = table.get_mut(place).filter(|entry| matches!(entry, Entry::Open(_))).ok_or(Errno::BadDescriptor)?;
+    let entry = table.get_mut(place).filter(|entry| matches!(entry, Entry::Open(..))).ok_or(Errno::BadDescriptor)?;
     let open = core::mem::replace(entry, Entry::Free);
     // Giving a right up is a call, for which nobody else need wait.
     drop(table);
@@ -165,18 +207,96 @@ pub fn posix_fallocate(descriptor: Descriptor, offset: i64, length: i64) -> Resu
     let start = u64::try_from(offset).map_err(|_| Errno::Invalid)?;
     let size = u64::try_from(length).ok().filter(|size| *size > 0).ok_or(Errno::Invalid)?;
     let end = start.checked_add(size).filter(|end| *end <= SIZE_MAX).ok_or(Errno::FileTooBig)?;
-    let before = open.grow(end)?;
-    open.object.reserve(start..end).map_err(|error| {
-        if before < end {
-            // If somebody else has set another size meanwhile, that one stays.
-            let _ = open.object.change_size(end, before);
+    open.allocate(start, end)
+}
+
+/// Another descriptor of what one is of, the lowest that is free from `least` on. They share flags and position.
+///
+/// # Errors
+/// `BadDescriptor`. `Invalid`: `least` is negative, or no descriptor can be so high. `DescriptorsFull`, `NoMemory`.
+pub fn dup(descriptor: Descriptor, least: i32) -> Result<Descriptor> {
+    let open = descriptor.open()?;
+    let least = usize::try_from(least).ok().filter(|least| *least < OPEN_MAX).ok_or(Errno::Invalid)?;
+    Ok(reserve_from(least.saturating_sub(FIRST))?.share(open, 0))
+}
+
+/// Makes `wanted` a descriptor of what another is of, and closes what it was before.
+///
+/// # Errors
+/// `BadDescriptor`: also if `wanted` is too high. `NotSupported`: it is the console's. `Busy`: another thread
+/// is about to open something there. `NoMemory`.
+pub fn dup2(descriptor: Descriptor, wanted: Descriptor) -> Result<Descriptor> {
+    let open = descriptor.open()?;
+    if (0..FIRST as i32).contains(&wanted.0) {
+        return Err(Errno::NotSupported);
+    }
+    let place = wanted.place()?;
+    if descriptor == wanted {
+        return Ok(wanted);
+    }
+    let mut table = TABLE.lock();
+    extend(&mut table, place).map_err(|errno| match errno {
+        Errno::DescriptorsFull => Errno::BadDescriptor,
+        other => other,
+    })?;
+    if matches!(table[place], Entry::Reserved) {
+        return Err(Errno::Busy);
+    }
+    let closed = core::mem::replace(&mut table[place], Entry::Open(open, 0));
+    drop(table);
+    drop(closed);
+    Ok(wanted)
+}
+
+/// What a descriptor was opened for, and the flags that can be set (`F_GETFL`).
+///
+/// # Errors
+/// `BadDescriptor`.
+pub fn status_flags(descriptor: Descriptor) -> Result<u32> {
+    Ok(descriptor.open()?.flags.load(Ordering::Relaxed))
+}
+
+/// The flags that can be set; the second has no meaning here, where no call waits.
+const SETTABLE: u32 = O_APPEND | O_NONBLOCK;
+
+/// Sets those flags that can be set, and passes over the others (`F_SETFL`).
+///
+/// # Errors
+/// `BadDescriptor`.
+pub fn set_status_flags(descriptor: Descriptor, flags: u32) -> Result<()> {
+    let open = descriptor.open()?;
+    let kept = open.flags.load(Ordering::Relaxed) & O_ACCMODE;
+    open.flags.store(kept | flags & SETTABLE, Ordering::Relaxed);
+    Ok(())
+}
+
+/// The descriptor's own flags (`F_GETFD`).
+///
+/// # Errors
+/// `BadDescriptor`.
+pub fn descriptor_flags(descriptor: Descriptor) -> Result<u32> {
+    match TABLE.lock().get(descriptor.place()?) {
+        Some(Entry::Open(_, flags)) => Ok(*flags),
+        _ => Err(Errno::BadDescriptor),
+    }
+}
+
+/// Sets the descriptor's own flags (`F_SETFD`).
+///
+/// # Errors
+/// `BadDescriptor`.
+pub fn set_descriptor_flags(descriptor: Descriptor, new: u32) -> Result<()> {
+    match TABLE.lock().get_mut(descriptor.place()?) {
+        Some(Entry::Open(_, flags)) => {
+            *flags = new & CLOSE_ON_EXEC;
+            Ok(())
         }
-        failed(error)
-    })
+        _ => Err(Errno::BadDescriptor),
+    }
 }
 
 /// What is known of an open object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Status {
     /// A number that no other object of the same server has; 0 if it came without a name.
     pub id: u64,
@@ -198,7 +318,7 @@ pub fn fstat(descriptor: Descriptor) -> Result<Status> {
     let open = descriptor.open()?;
     let ObjectInfo { size, resident, .. } = open.info()?;
     let blocks = resident * (PAGE_SIZE as u64 / BLOCK);
-    Ok(Status { id: open.id, size, blocks, mode: open.mode, owner: open.owner })
+    Ok(Status { size, blocks, ..open.known })
 }
 
 /// Seals an object for ever, beside the seals it has.
@@ -248,7 +368,8 @@ pub fn adopt(object: MemoryObject) -> Result<Descriptor> {
     require_memory(&object)?;
     let allowed = Protection::from_bits_truncate(object.info().map_err(failed)?.protection);
     let access = if allowed.contains(Protection::WRITE) { Wish::ReadWrite } else { Wish::Read };
-    Ok(place.fill(Open { object, access, mode: 0, owner: SecurityToken::default(), id: 0 }))
+    let flags = if access == Wish::ReadWrite { O_RDWR } else { O_RDONLY };
+    Ok(place.fill(Open::new(object, access, flags, Status::default()), CLOSE_ON_EXEC))
 }
 
 /// Sees that a right is to a memory object. The kernel says so when it maps; another task, if it were its port,
@@ -264,7 +385,7 @@ fn require_memory(object: &MemoryObject) -> Result<()> {
 }
 
 /// What a call on an object has failed for, to be said of its descriptor.
-fn failed(error: Error) -> Errno {
+pub(crate) fn failed(error: Error) -> Errno {
     match error {
         Error::InvalidArgument => Errno::FileTooBig,
         Error::InUse => Errno::Busy,

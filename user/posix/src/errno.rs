@@ -37,12 +37,16 @@ pub enum Errno {
     Exists = 17,
     /// `ENODEV`: the object cannot be mapped.
     NotMappable = 19,
+    /// `EISDIR`: it is a directory.
+    IsDirectory = 21,
     /// `EINVAL`: an argument makes no sense.
     Invalid = 22,
     /// `ENFILE`: the server holds too many objects.
     TablesFull = 23,
     /// `EMFILE`: the task has too many descriptors.
     DescriptorsFull = 24,
+    /// `ENOTTY`: it is no terminal.
+    NoTerminal = 25,
     /// `EFBIG`: the size is beyond the limit.
     FileTooBig = 27,
     /// `ENOSPC`: no memory for the object.
@@ -89,9 +93,11 @@ impl Errno {
         Errno::Busy,
         Errno::Exists,
         Errno::NotMappable,
+        Errno::IsDirectory,
         Errno::Invalid,
         Errno::TablesFull,
         Errno::DescriptorsFull,
+        Errno::NoTerminal,
         Errno::FileTooBig,
         Errno::NoSpace,
         Errno::IllegalSeek,

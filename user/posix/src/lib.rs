@@ -7,6 +7,7 @@
 //! semaphore, mutex, condition, barrier, rwlock, once   in words of shared memory, without a call while nobody waits
 //! queue      message queues, kept by a server
 //! shared_memory, descriptor, mapping   shared memory: its names, kept by a server; what is open; what is mapped
+//! file       files of the one directory, kept by the same server, and reading and writing what is open
 //! named_semaphore   semaphores by name, kept by the same server
 //! ```
 //!
@@ -20,6 +21,7 @@ mod barrier;
 mod condition;
 pub mod descriptor;
 mod errno;
+pub mod file;
 mod identity;
 pub mod mapping;
 pub mod mode;
@@ -35,7 +37,7 @@ mod time;
 
 pub use barrier::{Arrival, BARRIER_WORDS, Barrier};
 pub use condition::{CONDITION_WORDS, Condition};
-pub use descriptor::{Descriptor, close, fstat, ftruncate, posix_fallocate};
+pub use descriptor::{Descriptor, close, dup, dup2, fstat, ftruncate, posix_fallocate};
 pub use errno::{Errno, Result};
 pub use identity::{created_mode, getegid, geteuid, getgid, getuid, umask};
 pub use mapping::{mmap, mprotect, msync, munmap};

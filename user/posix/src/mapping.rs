@@ -12,7 +12,7 @@ use crate::descriptor::{Descriptor, Open};
 use crate::{Errno, Result, Wish};
 use portolan::abi::PAGE_SIZE;
 use portolan::abi::memory_object::{SIZE_MAX, Seals};
-use portolan::abi::vm::{Inheritance, MapFlags};
+use portolan::abi::vm::{Inheritance, MapFlags, USER_END};
 use portolan::task::{Place, Terms};
 use portolan::{Error, Mapping, Protection, Task};
 
@@ -85,7 +85,7 @@ enum Where {
 /// # Errors
 /// `Invalid`: length 0; address (if it counts) or offset not at a page; neither shared nor private; unknown bits.
 /// `NotSupported`: flags that Linux knows and this does not have; to be written and run at once.
-/// `BadDescriptor`. `Access`: shared and to be written, and the descriptor is for reading alone. `Permission`: the
+/// `BadDescriptor`. `Access`: shared and to be written, and the descriptor is for reading alone; or it is for writing alone. `Permission`: the
 /// same, and the object is sealed against it. `NotMappable`: the descriptor's right is to no memory object.
 /// `Overflow`: the end is no offset. `NoDevice`: the end is beyond what an object can be. `Exists`: something is
 /// there ([`MAP_FIXED_NOREPLACE`]). `NoMemory`: no memory, no room, or a place outside the task's part.
@@ -220,6 +220,10 @@ fn inheritance(sharing: Sharing) -> Inheritance {
 
 /// How a part of an open object is mapped, if it was opened for that.
 fn terms(open: &Open, offset: u64, size: u64, protection: Protection, sharing: Sharing) -> Result<Terms> {
+    if size > USER_END {
+        return Err(Errno::NoMemory);
+    }
+    open.require_read().map_err(|_| Errno::Access)?;
     let end = offset.checked_add(size).filter(|end| i64::try_from(*end).is_ok()).ok_or(Errno::Overflow)?;
     if end > SIZE_MAX {
         return Err(Errno::NoDevice);

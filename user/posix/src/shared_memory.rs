@@ -7,7 +7,7 @@
 //!
 //! Numbers are those of Linux. Neighbours: `descriptor`, what is open; `mapping`; `object_name`, `mode`.
 
-use crate::descriptor::{self, Descriptor, Open};
+use crate::descriptor::{self, CLOSE_ON_EXEC, Descriptor, Open, Status};
 use crate::identity::created_mode;
 use crate::{Errno, ObjectName, Result, Wish};
 use alloc::vec::Vec;
@@ -24,6 +24,8 @@ pub const SERVICE: &str = "shm";
 pub const O_RDONLY: u32 = 0;
 /// Of [`shm_open`]: for reading and writing.
 pub const O_RDWR: u32 = 2;
+/// Of a file: every write goes to its end.
+pub const O_APPEND: u32 = 0o2000;
 /// Of [`shm_open`]: an object is made if there is none of this name.
 pub const O_CREAT: u32 = 0o100;
 /// Of [`shm_open`], with [`O_CREAT`]: there must be none of this name.
@@ -38,7 +40,7 @@ pub const O_NOFOLLOW: u32 = 0o400_000;
 pub const O_CLOEXEC: u32 = 0o2_000_000;
 
 /// The bits that say what it is opened for.
-const O_ACCMODE: u32 = 3;
+pub(crate) const O_ACCMODE: u32 = 3;
 
 /// Most entries of one reply of [`list`](protocol::list).
 pub const LISTED: usize = 8;
@@ -77,6 +79,8 @@ pub enum Space {
     Memory = 0,
     /// Of semaphores.
     Semaphores = 1,
+    /// Of files.
+    Files = 2,
 }
 
 impl Space {
@@ -88,6 +92,7 @@ impl Space {
         match code {
             0 => Ok(Space::Memory),
             1 => Ok(Space::Semaphores),
+            2 => Ok(Space::Files),
             _ => Err(Errno::Invalid),
         }
     }
@@ -152,7 +157,7 @@ pub fn shm_open(name: &[u8], flags: u32, mode: u32) -> Result<Descriptor> {
     let place = descriptor::reserve()?;
     let (opened, object) = open(Space::Memory, name, flags, mode, 0)?;
     let results::OpenObject { mode, owner, id, .. } = opened;
-    Ok(place.fill(Open { object, access, mode, owner, id }))
+    Ok(place.fill(Open::new(object, access, flags, Status { mode, owner, id, ..Status::default() }), CLOSE_ON_EXEC))
 }
 
 /// Takes an object's name away, at once. What has it open or mapped keeps it; the name can stand for a new one.
@@ -197,7 +202,12 @@ pub(crate) fn open(
 
 /// Asks the server to take a name away.
 pub(crate) fn unlink(space: Space, name: &[u8]) -> Result<()> {
-    let (name, server) = (ObjectName::new(name)?, server()?);
+    unlink_name(space, ObjectName::new(name)?)
+}
+
+/// The same, of a name that is one.
+pub(crate) fn unlink_name(space: Space, name: ObjectName) -> Result<()> {
+    let server = server()?;
     let reply = protocol::unlink(&MsgRpc, server.name(), name, space as u32, 0).map_err(unanswered)?;
     Errno::check(reply.results.errno)
 }

@@ -44,7 +44,7 @@ impl Object {
     /// `NoSpace`: no memory for it. `Invalid`: a semaphore has no such value.
     pub(crate) fn create(purse: &Purse, space: Space, id: u64, request: &Request) -> Result<Object> {
         let writable = match space {
-            Space::Memory => empty(purse).map_err(|_| Errno::NoSpace)?,
+            Space::Memory | Space::Files => empty(purse).map_err(|_| Errno::NoSpace)?,
             Space::Semaphores => semaphore(purse, request.value)?,
         };
         let read_only = writable.derive(Protection::READ_EXECUTE).map_err(|_| Errno::NoSpace)?;
