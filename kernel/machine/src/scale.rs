@@ -46,6 +46,7 @@ mod tests {
             let scale = Scale::new(mhz * 1_000_000, 1_000_000_000).expect("a ratio");
             let error = scale.apply(DAY_NS / 1_000 * mhz).abs_diff(DAY_NS);
             assert!(error < 100_000, "{mhz} MHz: {error} ns a day");
+            assert_eq!(scale.apply_within(DAY_NS), scale.apply(DAY_NS));
         }
     }
 
