@@ -47,7 +47,7 @@ const UNSAFE: [&str; 6] =
     ["portolan-machine", "portolan", "portolan-c", "portolan-suite", "portolan-bench", "portolan-counter"];
 
 /// What `ipc` may use: of memory, copying, what travels in messages, and the pages that pagers supply.
-const IPC: [&str; 18] = [
+const IPC: [&str; 19] = [
     "arena",
     "list",
     "piece",
@@ -55,6 +55,7 @@ const IPC: [&str; 18] = [
     "task",
     "kernel",
     "service",
+    "sched",
     "vm::copy",
     "vm::fault",
     "vm::map",
@@ -76,8 +77,8 @@ const PARTS: [(&str, &[&str]); 8] = [
     ("piece", &[]),
     ("trace", &[]),
     ("ipc", &IPC),
-    // An object has the name of its pager, and no more of it.
-    ("vm", &["arena", "list", "piece", "vm", "task::account", "ipc::pager::PagerId"]),
+    // An object has the name of its pager, and a line of requests about it, and no more of them.
+    ("vm", &["arena", "list", "piece", "vm", "task::account", "ipc::pager::PagerId", "ipc::message::Queue"]),
     ("sched", &["arena", "list", "sched", "task"]),
     ("task", &["arena", "list", "piece", "task", "ipc", "vm", "kernel", "report"]),
 ];

@@ -144,7 +144,7 @@ unsafe extern "C" fn access(name: *const c_char, wanted: c_int) -> c_int {
     let flags = if wanted & wish::WRITE == 0 { O_RDONLY } else { O_RDWR };
     zero_or_errno(match wanted {
         _ if wanted & !wish::ALL != 0 => Err(Errno::Invalid),
-        _ => file::open(name, flags, 0).and_then(close).and_then(|()| match wanted & wish::RUN {
+        _ => file::open(name, flags, 0).and_then(close).and(match wanted & wish::RUN {
             0 => Ok(()),
             _ => Err(Errno::Access),
         }),

@@ -319,6 +319,9 @@ pieces! {
     write_back_caches = "wbinvd";
     drop_caches = "invd";
     clear_task_switched = "clts";
+    /// To the next instruction, with the selectors and flags that it has.
+    return_from_interrupt = "mov rax, rsp", "mov ecx, ss", "push rcx", "push rax", "pushfq", "mov ecx, cs", "push rcx",
+        "lea rax, [rip + 2f]", "push rax", "iretq", "2:";
     return_from_trap = "mov rcx, r15", "mov r11d, 0x202", "sysretq";
 
     store_gdt = "sgdt [r15 + 64]";

@@ -20,6 +20,8 @@ use core::marker::PhantomData;
 
 /// Page fault error code: the access was a write.
 const WRITE: u64 = 1 << 1;
+/// Page fault error code: the access was made with a user's rights.
+const USER: u64 = 1 << 2;
 /// Page fault error code: an entry has a bit set that must not be.
 const RESERVED: u64 = 1 << 3;
 /// Page fault error code: the access was an instruction's fetch.
@@ -192,6 +194,11 @@ fn is_canonical(address: u64) -> bool {
 
 fn page_fault(error: u64) -> Trap {
     assert!(error & RESERVED == 0, "a page table entry has reserved bits set");
+    if error & USER == 0 {
+        // An instruction that reaches memory with the kernel's rights; mapping the page would not help. On a
+        // processor, one that needs a descriptor; in QEMU, `iretq`, whose stack SMAP then forbids.
+        return Trap::Exception(Exception::Protection);
+    }
     let access = match error {
         _ if error & FETCH != 0 => Access::Execute,
         _ if error & WRITE != 0 => Access::Write,
