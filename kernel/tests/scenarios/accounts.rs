@@ -5,7 +5,7 @@ use portolan_abi::interface::Routine;
 use portolan_abi::message::Descriptor;
 use portolan_abi::task::{self as routine, Limits};
 use portolan_abi::vm::{self, Inheritance, MapFlags, Protection};
-use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result, memory_object, port};
+use portolan_abi::{Capacity, Disposition, Error, Name, PAGE_SIZE, Result, RightKind, host, memory_object, port};
 
 const COPY: u32 = Inheritance::Copy as u32;
 const PAGE: u64 = PAGE_SIZE as u64;
@@ -161,23 +161,38 @@ fn a_call_into_memory_that_cannot_be_had_is_an_error_not_a_death() {
     assert_eq!(task.receive(port).done().expect("the message").text(), "kept");
 }
 
+/// A way to spend kernel memory.
+type Spend = fn(&Task) -> Result<()>;
+
+const SPENDERS: [(&str, Spend); 8] = [
+    ("threads", |task| {
+        let stack = crate::harness::MEMORY + PAGE;
+        routine::thread_create(&**task, task.task_self(), 0x7000_0000, stack, 0, 0, 0)
+            .map(|reply| task.port_deallocate(reply.rights[0]).expect("its port"))
+    }),
+    ("map entries", |task| {
+        let free = HERE + 2 * PAGE * u64::from(task.info().regions);
+        map(task, free, PAGE)
+    }),
+    ("ports", |task| task.port_allocate(Capacity::DEFAULT).map(|_| ())),
+    ("memory objects", |task| vm::memory_object_create(&**task, task.task_self(), PAGE).map(|_| ())),
+    ("port sets", |task| task.port_allocate_name(Name::NULL, RightKind::PortSet, Capacity::Zero).map(|_| ())),
+    ("dead names", |task| task.port_allocate_name(Name::NULL, RightKind::DeadName, Capacity::Zero).map(|_| ())),
+    ("messages", |task| {
+        task.port_set_backlog(task.notify(), Capacity::Unbounded)?;
+        let message = Message::by(task.notify(), Disposition::MakeSend).text([7; 100]);
+        let sent = task.send(message.right(task.task_self(), Disposition::CopySend), WhenFull::Return).done();
+        sent.map_err(|error| if error == Error::SendNoBuffer { Error::ResourceShortage } else { error })
+    }),
+    ("tasks", |task| {
+        let limits = Limits { memory: 2000, ports: 2, frames: 1 };
+        routine::create(&**task, task.task_self(), [0; 32], limits, 0, 0, no_right()).map(|_| ())
+    }),
+];
+
 #[test]
 fn kernel_memory_ends_with_the_limit_whatever_it_is_spent_on() {
-    type Spend = fn(&Task) -> Result<()>;
-    let spenders: [(&str, Spend); 4] = [
-        ("threads", |task| {
-            let stack = crate::harness::MEMORY + PAGE;
-            routine::thread_create(&**task, task.task_self(), 0x7000_0000, stack, 0, 0, 0)
-                .map(|reply| task.port_deallocate(reply.rights[0]).expect("its port"))
-        }),
-        ("map entries", |task| {
-            let free = HERE + 2 * PAGE * u64::from(task.info().regions);
-            map(task, free, PAGE)
-        }),
-        ("ports", |task| task.port_allocate(Capacity::DEFAULT).map(|_| ())),
-        ("memory objects", |task| vm::memory_object_create(&**task, task.task_self(), PAGE).map(|_| ())),
-    ];
-    for (what, spend) in spenders {
+    for (what, spend) in SPENDERS {
         let system = System::boot();
         let limits = Limits { memory: 64 << 10, ports: 10_000, ..ORDINARY };
         let task = system.task_with("task", limits).expect("a task");
@@ -188,6 +203,53 @@ fn kernel_memory_ends_with_the_limit_whatever_it_is_spent_on() {
         assert!(used.memory <= limits.memory, "{what}: {used:?}");
         assert_eq!(spend(&task), Err(Error::ResourceShortage), "{what}: again");
         assert_eq!(task.info().used, used, "{what}: a refusal costs nothing");
+        system.unchecked(|| end_children(&system));
+    }
+}
+
+#[test]
+fn sixteen_tasks_that_spend_all_they_have_on_everything_hurt_no_other() {
+    let system = System::boot();
+    let (left, limits) = (system.task("bystander"), Limits { memory: 64 << 10, ports: 100, frames: 80 });
+    let greedy: Vec<Task> = (0..16).map(|_| system.task_with("greedy", limits).expect("a task")).collect();
+    let before = left.info().used;
+    system.unchecked(|| {
+        let mut spent = vec![false; greedy.len() * SPENDERS.len()];
+        while spent.iter().any(|spent| !spent) {
+            for (number, spent) in spent.iter_mut().enumerate().filter(|(_, spent)| !**spent) {
+                let (what, spend) = SPENDERS[number % SPENDERS.len()];
+                match spend(&greedy[number / SPENDERS.len()]) {
+                    Ok(()) => {}
+                    Err(Error::ResourceShortage | Error::SendNoBuffer | Error::ReceiveReplyLost) => *spent = true,
+                    Err(error) => panic!("{what}: {error:?}"),
+                }
+            }
+        }
+    });
+    assert_eq!(left.info().used, before);
+    let port = left.port(Capacity::DEFAULT);
+    left.send(Message::by(port, Disposition::MakeSend).text("as ever"), WhenFull::Return).done().expect("a send");
+    assert_eq!(left.receive_now(port).done().expect("a message").text(), "as ever");
+    assert!(map(&left, HERE, PAGE).is_ok());
+    system.unchecked(|| end_children(&system));
+}
+
+/// Ends the tasks that tasks have made.
+fn end_children(system: &System) {
+    let (first, mut after) = (system.first(), 0);
+    loop {
+        let listed = host::tasks(&**first, first.host_port(), after).expect("tasks");
+        for port in &listed.rights[..listed.results.count as usize] {
+            let info = routine::info(&**first, *port).expect("a task").results.info;
+            if info.name == [0; 32] {
+                routine::terminate(&**first, *port).expect("its end");
+            }
+            first.port_deallocate(*port).expect("a right");
+        }
+        if listed.results.count < host::TASKS_LISTED as u32 {
+            return;
+        }
+        after = listed.results.last;
     }
 }
 

@@ -1,13 +1,13 @@
 //! Bad input of every kind: an exact error, or the end of the one who did it; never more.
 
-use crate::harness::{Mailbox, Message, System, Task, WhenFull, no_right};
+use crate::harness::{MEMORY, Mailbox, Message, System, Task, WhenFull, no_right};
 use portolan_abi::call::{DEBUG_WRITE_MAX, Receive, Send, number};
-use portolan_abi::message::Options;
+use portolan_abi::message::{Descriptor, Options};
 use portolan_abi::task as routine;
 use portolan_abi::vm::{self, Inheritance, MapFlags, USER_END};
-use portolan_abi::{Call, Capacity, Error, Name, PAGE_SIZE, Protection, Result};
+use portolan_abi::{Call, Capacity, Disposition, Error, Name, PAGE_SIZE, Protection, Result};
 use portolan_machine::Exception;
-use portolan_machine::sim::script::Action;
+use portolan_machine::sim::script::{Action, Outcome};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 const HERE: u64 = 0x5000_0000;
@@ -330,4 +330,84 @@ fn the_kernel_looks_only_where_the_task_itself_may() {
     assert_eq!(receive_into(task, mailbox.port, HERE, 256), Err(Error::ReceiveInvalidMemory));
     allow(Protection::READ_WRITE);
     assert_eq!(receive_into(task, mailbox.port, HERE, 256), Ok(()));
+}
+
+/// Messages of which a few bits are wrong are sent, or are an error, and leave nothing behind: rights,
+/// memory and arrays in them too. A task that so ends itself is followed by another.
+#[test]
+fn a_message_with_wrong_bits_is_only_an_error() {
+    const TASKS: u64 = 60;
+    const MESSAGES: usize = 250;
+    let mut sent = 0;
+    for seed in 1..=TASKS {
+        let mailbox = Mailbox::new(Capacity::Unbounded);
+        let Mailbox { system, sender, receiver, .. } = &mailbox;
+        let spare = sender.port(Capacity::Unbounded);
+        sender.give_send(sender, spare);
+        let mut random = Random(seed);
+        for _ in 0..MESSAGES {
+            system.check_steps(random.below(16) == 0);
+            let names = [spare, mailbox.to].map(|name| name.0.to_le_bytes()).concat();
+            let memory = Descriptor::memory(MEMORY + 0x2_0000, random.below(3) * 5000, 0);
+            let mut bytes = Message::to(mailbox.to)
+                .reply(spare, Disposition::MakeSendOnce)
+                .right(spare, Disposition::MakeSend)
+                .descriptor(Descriptor::ports(NAMES, 1 + random.below(2), Disposition::CopySend as u8))
+                .descriptor(memory)
+                .text(b"text")
+                .bytes();
+            for _ in 0..random.below(4) {
+                let bit = random.below(8 * bytes.len() as u64) as usize;
+                bytes[bit / 8] ^= 1 << (bit % 8);
+            }
+            let (address, size) = (sender.buffers().0, bytes.len() as u32);
+            let store = |address, bytes: Vec<u8>| Action::Store { address, bytes };
+            let call = Call::Message {
+                send: Some(Send { address, size, timeout: 0 }),
+                receive: None,
+                options: Options::SEND_TIMEOUT,
+            };
+            let (number, arguments) = call.encode();
+            let actions = vec![store(NAMES, names), store(address, bytes), Action::Call(number, arguments)];
+            match sender.perform(actions).result() {
+                Some(Outcome::Returned { code, .. }) => {
+                    assert!(code == 0 || Error::from_code(code).is_some(), "{code}");
+                    assert!(code == 0 || Error::from_code(code).is_some(), "{code}");
+                    sent += u32::from(code == 0);
+                }
+                _ => break,
+            }
+            while let Ok(message) = receiver.receive_now(mailbox.port).done() {
+                let names =
+                    message.rights.iter().filter(|right| right.kind == Descriptor::PORT).map(|right| right.name);
+                for name in names.chain([message.header.remote]).filter(|name| name.is_valid()) {
+                    receiver.port_deallocate(name).expect("a right that has just come");
+                }
+                for memory in message.rights.iter().filter(|memory| memory.kind != Descriptor::PORT && memory.size > 0)
+                {
+                    let size = if memory.kind == Descriptor::PORTS { PAGE } else { memory.size };
+                    let start = memory.address - memory.address % PAGE;
+                    let size = (memory.address + size).next_multiple_of(PAGE) - start;
+                    vm::vm_deallocate(&**receiver, receiver.task_self(), start, size).expect("memory that came");
+                }
+            }
+        }
+        system.check_steps(true);
+    }
+    assert!(sent > 1000, "only {sent} were sent");
+}
+
+/// Where an array of names lies.
+const NAMES: u64 = MEMORY + 0x3_0000;
+
+/// Numbers that look random (xorshift with multiplication, Vigna 2014).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) % end
+    }
 }

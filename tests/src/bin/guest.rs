@@ -2,15 +2,15 @@
 //!
 //! Boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), the
 //! tests of the C library, themselves in C (`run=c-tests`), conversations, in which this program types,
-//! disturbances by hardware, and processors that lack something. `--test NAME` runs one case, or those whose
-//! names begin so, of the suite unless the name starts with `kernel::`, `c::`, `typed::`, `disturbance::` or
-//! `processor::`.
+//! disturbances by hardware, processors that lack something, and one whose time is counted in instructions.
+//! `--test NAME` runs one case, or those whose names begin so, of the suite unless the name starts with `kernel::`,
+//! `c::`, `typed::`, `disturbance::`, `processor::` or `counted::`.
 
 #![forbid(unsafe_code)]
 
 use anyhow::Result;
 use pico_args::Arguments;
-use portolan_boot::qemu::{Boot, Machine};
+use portolan_boot::qemu::{Boot, Engine, Machine};
 use portolan_tests::conversation;
 use portolan_tests::disturbance;
 use portolan_tests::options;
@@ -28,7 +28,12 @@ const TOTAL: u64 = 900;
 const C_TESTS: &str = "run=c-tests servers=servers.conf console=kernel";
 
 /// Cases that are a boot of their own.
-const ALONE: &[&str] = &["typed::", "disturbance::", "processor::"];
+const ALONE: &[&str] = &["typed::", "disturbance::", "processor::", "counted::"];
+
+/// The case in which a deadline is to come at each instruction, on a machine where it does.
+const COUNTED: &str = "counted::a_deadline_at_every_instruction_of_a_trap";
+/// What it is called in the suite, which runs it on the machine of all the others, too.
+const COUNTED_WORDS: &str = "run=suite test=cpu::a_deadline_at_every_instruction_of_a_trap";
 
 fn main() -> ExitCode {
     match test(Arguments::from_env()) {
@@ -77,6 +82,12 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
         show(&Outcome { name: processor.name.into(), failure });
         passed += usize::from(said);
         failed += usize::from(!said);
+    }
+    if chosen(COUNTED) {
+        let counted = Machine { engine: Engine::Counted, ..machine };
+        let judgement = boot_with(&counted, "counted", COUNTED_WORDS.into())?;
+        passed += judgement.passed;
+        failed += judgement.failed;
     }
     Ok((passed, failed))
 }

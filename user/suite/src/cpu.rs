@@ -4,13 +4,16 @@ use crate::asm::{self, State};
 use crate::bare::{Bare, Progress};
 use crate::case::Verdict;
 use crate::clock::Stopwatch;
+use crate::hand::Hand;
 use crate::message::{Buffer, Message, NONE};
 use crate::peer::Peer;
 use crate::{cases, holds, port, same};
+use alloc::boxed::Box;
 use alloc::vec::Vec;
-use portolan::abi::call::{Call, Receive, Send, number};
+use portolan::abi::call::{Call, Receive, Send, WordWait, number};
 use portolan::abi::message::Options;
-use portolan::abi::{Capacity, Disposition, Name};
+use portolan::abi::thread::PRIORITY_DEFAULT;
+use portolan::abi::{Capacity, Disposition, Error, Name, WordOptions};
 use portolan::trap;
 
 cases!("cpu":
@@ -24,6 +27,7 @@ cases!("cpu":
     vectors_survive_a_waiting_trap,
     control_words_survive_another_task,
     preemption_keeps_everything,
+    a_deadline_at_every_instruction_of_a_trap,
     the_direction_flag,
     the_nested_task_flag,
     the_alignment_flag,
@@ -247,6 +251,48 @@ fn preemption_keeps_everything() -> Verdict {
     }
     Ok(())
 }
+
+/// The deadlines of a thread that is more important come, one after the other, at each instant of a trap's
+/// way in and out: where time is counted in instructions, at each instruction.
+fn a_deadline_at_every_instruction_of_a_trap() -> Verdict {
+    let alarm = Hand::with(PRIORITY_DEFAULT + 1)?;
+    let word = Box::new(0_u64);
+    let wait = |deadline| {
+        let options = WordOptions::empty();
+        Call::WordWait(WordWait { address: &raw const *word as u64, expected: 0, deadline: Some(deadline), options })
+    };
+    let call = Call::ThreadSwitch { hint: Name::NULL, sleep: None };
+    let [mut spin, before] = [pattern(1), pattern(2).with_call(call)];
+    let (mut lead, mut end) = (0, 0);
+    for instant in 0..INSTANTS {
+        let mut after = before.clone();
+        let watch = Stopwatch::start();
+        let first = instant == 0;
+        let deadline = trap::clock_get() + if first { FAR } else { lead + (end - lead) * instant / INSTANTS };
+        let alarmed = alarm.start_call(wait(deadline))?;
+        if first {
+            lead = watch.time();
+        }
+        // The timer counts sixteen at a time, so the trap is moved, by three instructions a turn.
+        spin.across_spin(instant % 16 + 1);
+        after.across_trap();
+        if first {
+            end = watch.time();
+        }
+        same!(after.general[RAX], 0);
+        same!(after.kept(), before.kept());
+        holds!(after.vectors() == before.vectors(), instant);
+        same!(after.control_words(), before.control_words());
+        same!(after.flags, before.flags);
+        same!(alarmed.finish()?.result, Err(Error::TimedOut));
+    }
+    Ok(())
+}
+
+/// Instants at which a deadline comes: more than there are instructions in a trap and around it.
+const INSTANTS: u64 = 3000;
+/// A deadline that comes after all of it, in ns.
+const FAR: u64 = 20_000_000;
 
 fn flags_come_back(flags: u64) -> Verdict {
     // With a task that is interrupted, the kernel returns in another way than it came.
