@@ -4,6 +4,7 @@
 //! Neighbours: `portolan_posix::queue`; `thread`, which runs the function that a program wants to be told by.
 
 use crate::errno::{Errno, value_or_errno, zero_or_errno};
+use crate::signal::{self, Info, Signal};
 use crate::thread::{self, Attributes as ThreadAttributes};
 use crate::time::TimeSpec;
 use crate::unistd::{bytes, bytes_mut};
@@ -217,28 +218,56 @@ struct SignalEvent {
     attributes: *const ThreadAttributes,
 }
 
-/// `SIGEV_NONE`, `SIGEV_THREAD`.
+/// `SIGEV_SIGNAL`, `SIGEV_NONE`, `SIGEV_THREAD`.
+const SIGNAL: c_int = 0;
 const NONE: c_int = 1;
 const THREAD: c_int = 2;
+/// `SI_MESGQ`.
+const OF_A_QUEUE: c_int = -3;
 
-/// How a program is to be told: by a function of its own, if it likes.
-struct Listener {
-    port: ReceiveRight,
-    function: Option<extern "C" fn(Value)>,
-    value: Value,
+/// How a program is to be told.
+#[derive(Clone, Copy)]
+enum Telling {
+    Nothing,
+    Function(extern "C" fn(Value), Value),
+    Signal(Info),
 }
 
-/// There are no signals; a thread waits for the word from the start, and runs the function.
+impl Telling {
+    fn of(event: &SignalEvent) -> Result<Telling, Errno> {
+        match (event.how, event.function) {
+            (SIGNAL, _) => {
+                let value = event.value.0.expose_provenance() as u64;
+                Ok(Telling::Signal(signal::from_here(Signal::numbered(event.signal)?, OF_A_QUEUE, value)))
+            }
+            (NONE, _) => Ok(Telling::Nothing),
+            (THREAD, Some(function)) => Ok(Telling::Function(function, event.value)),
+            _ => Err(Errno::Invalid),
+        }
+    }
+
+    fn tell(self) {
+        match self {
+            Telling::Nothing => {}
+            Telling::Function(function, value) => function(value),
+            // With too many signals pending this one is lost, as on Linux.
+            Telling::Signal(info) => drop(signal::post_here(info)),
+        }
+    }
+}
+
+struct Listener {
+    port: ReceiveRight,
+    telling: Telling,
+}
+
+/// A thread waits for the word from the start, and runs the function, or sends the signal.
 fn notify(descriptor: c_int, event: &SignalEvent) -> Result<(), Errno> {
-    let function = match event.how {
-        NONE => None,
-        THREAD => event.function,
-        _ => return Err(Errno::NotSupported),
-    };
+    let telling = Telling::of(event)?;
     let queue = open_queue(descriptor)?;
     let port = ReceiveRight::allocate(Capacity::Bounded(1)).map_err(crate::errno::of)?;
     let word = port.make_send_once().map_err(crate::errno::of)?;
-    let listener = Box::into_raw(Box::new(Listener { port, function, value: event.value }));
+    let listener = Box::into_raw(Box::new(Listener { port, telling }));
     // SAFETY: the caller passes attributes, or null.
     let given = unsafe { event.attributes.as_ref() };
     let attributes = ThreadAttributes::detached(given);
@@ -253,11 +282,15 @@ fn notify(descriptor: c_int, event: &SignalEvent) -> Result<(), Errno> {
 
 extern "C" fn listen(listener: *mut c_void) -> *mut c_void {
     // SAFETY: `notify` passes a box to this thread alone.
-    let Listener { port, function, value } = *unsafe { Box::from_raw(listener.cast::<Listener>()) };
+    let Listener { port, telling } = *unsafe { Box::from_raw(listener.cast::<Listener>()) };
+    if let Telling::Signal(_) = telling {
+        // It is the program's threads' to take.
+        thread::this().signals.block_all();
+    }
     let came = port.receive().is_ok_and(|word| word.id() == protocol::ARRIVED);
     drop(port);
-    if let (true, Some(function)) = (came, function) {
-        function(value);
+    if came {
+        telling.tell();
     }
     null_mut()
 }

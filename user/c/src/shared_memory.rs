@@ -12,6 +12,7 @@ use portolan::abi::PAGE_SIZE;
 use portolan_posix::descriptor::{
     CLOSE_ON_EXEC, Status, descriptor_flags, set_descriptor_flags, set_status_flags, status_flags,
 };
+use portolan_posix::mapping::MAP_ANONYMOUS;
 use portolan_posix::shared_memory::O_RDWR;
 use portolan_posix::{self as posix, Descriptor};
 
@@ -189,6 +190,9 @@ extern "C" fn mmap(
     offset: i64,
 ) -> *mut c_void {
     let (protection, flags) = (protection as u32, flags as u32);
+    if unistd::is_console(descriptor) && flags & MAP_ANONYMOUS == 0 {
+        return address_or_errno(Err(Errno::NotMappable));
+    }
     address_or_errno(posix::mmap(address, length as u64, protection, flags, descriptor, offset))
 }
 

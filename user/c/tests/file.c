@@ -82,6 +82,7 @@ static void files_are_mapped(void)
     file = open(NAME, O_CREAT | O_WRONLY, 0600);
     CHECK(mmap(NULL, 3, PROT_WRITE, MAP_PRIVATE, file, 0) == MAP_FAILED && errno == EACCES);
     CHECK(unlink(NAME) == 0 && close(file) == 0);
+    CHECK(mmap(NULL, 3, PROT_READ, MAP_SHARED, STDOUT_FILENO, 0) == MAP_FAILED && errno == ENODEV);
 }
 
 static void descriptors_can_be_more_than_one(void)

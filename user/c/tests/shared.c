@@ -137,8 +137,24 @@ static void queues_tell_of_messages(void)
     CHECK(sem_timedwait(&told, &time) == 0 && told_value == 12);
     CHECK(mq_notify(queue, &event) == 0);
     CHECK(mq_notify(queue, NULL) == 0);
+
+    /* By a signal, which carries the value. */
+    static char text[8192];
+    siginfo_t info;
+    sigset_t set, before;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR1);
+    CHECK(pthread_sigmask(SIG_BLOCK, &set, &before) == 0);
     event.sigev_notify = SIGEV_SIGNAL;
-    CHECK(mq_notify(queue, &event) == -1 && errno == ENOTSUP);
+    event.sigev_signo = 1000;
+    CHECK(mq_notify(queue, &event) == -1 && errno == EINVAL);
+    event.sigev_signo = SIGUSR1;
+    CHECK(mq_receive(queue, text, sizeof text, NULL) == 1);
+    CHECK(mq_notify(queue, &event) == 0 && mq_send(queue, "y", 1, 0) == 0);
+    struct timespec limit = { 5, 0 };
+    CHECK(sigtimedwait(&set, &info, &limit) == SIGUSR1);
+    CHECK(info.si_code == SI_MESGQ && info.si_value.sival_int == 12);
+    CHECK(pthread_sigmask(SIG_SETMASK, &before, NULL) == 0);
     CHECK(mq_unlink("/c-notify") == 0 && mq_close(queue) == 0);
 }
 

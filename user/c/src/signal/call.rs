@@ -27,7 +27,7 @@ pub(super) const KERNEL: c_int = 128;
 type SigSet = [u64; 16];
 
 /// What is told of a signal that this process sends.
-fn from_here(signal: Signal, code: c_int, value: u64) -> Info {
+pub(crate) fn from_here(signal: Signal, code: c_int, value: u64) -> Info {
     let user = portolan_posix::getuid().unwrap_or(0);
     let sender = u64::from(getpid().cast_unsigned()) | u64::from(user) << 32;
     Info { signal, code, words: [sender, value] }

@@ -36,6 +36,7 @@ use portolan::abi::registers::Registers;
 use portolan::{Fork, Mutex, ReceiveRight, Task, word};
 use set::LAST;
 
+pub(crate) use call::from_here;
 pub(crate) use pending::{Info, PENDING_MAX};
 pub(crate) use set::{Default, QUEUED_KINDS, Set, Signal};
 
