@@ -20,8 +20,8 @@ use portolan_posix::{Time, created_mode};
 
 /// The first descriptor of a queue.
 const FIRST: usize = 1024;
-/// Most queues that a program has open.
-pub(crate) const OPEN_MAX: usize = 256;
+/// Most queues that a program has open: a part of what their server takes from all, so that no program has them all.
+pub(crate) const OPEN_MAX: usize = 64;
 
 static TABLE: Mutex<Vec<Option<Arc<MessageQueue>>>> = Mutex::new(Vec::new());
 

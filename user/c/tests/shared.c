@@ -121,6 +121,18 @@ static void tell(union sigval value)
     sem_post(&told);
 }
 
+static void queues_that_are_open_are_limited(void)
+{
+    mqd_t open[128];
+    int count = 0;
+    while (count < 128 && (open[count] = mq_open("/c-many", O_CREAT | O_RDWR, 0600, NULL)) != (mqd_t)-1)
+        count++;
+    CHECK(errno == EMFILE && count == sysconf(_SC_MQ_OPEN_MAX));
+    while (count > 0)
+        CHECK(mq_close(open[--count]) == 0);
+    CHECK(mq_unlink("/c-many") == 0);
+}
+
 static void queues_tell_of_messages(void)
 {
     mqd_t queue = mq_open("/c-notify", O_CREAT | O_RDWR, 0600, NULL);
@@ -163,6 +175,7 @@ const struct test shared_tests[] = {
     { "c::memory_is_mapped_without_a_name", memory_is_mapped_without_a_name },
     { "c::semaphores_have_names", semaphores_have_names },
     { "c::queues_keep_messages_in_order", queues_keep_messages_in_order },
+    { "c::queues_that_are_open_are_limited", queues_that_are_open_are_limited },
     { "c::queues_tell_of_messages", queues_tell_of_messages },
     { 0 },
 };
