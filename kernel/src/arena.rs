@@ -245,6 +245,11 @@ impl<T> Arena<T> {
         self.live == 0
     }
 
+    /// How many slots there are, vacant ones included.
+    pub fn slots(&self) -> u32 {
+        self.slots.len()
+    }
+
     /// Makes sure that the next object can be stored.
     #[inline(always)]
     pub fn reserve(&mut self) -> Result<(), OutOfMemory> {

@@ -96,14 +96,14 @@ interface! {
     /// `Failure`: there is none. (QEMU's `-kernel` sets up none; the boot images have one.)
     11 framebuffer / GetFramebuffer () -> (framebuffer: Framebuffer);
 
-    /// Send rights to the tasks' kernel ports, in the order in which the tasks were made: the first eight with
-    /// an id ([`TaskInfo::id`](crate::task::TaskInfo)) above `after`. `count` is how many there are, the other
-    /// rights are null; `last` is the id of the last, to go on after. With fewer than eight there are
-    /// no more. A task that lives all the while is listed exactly once. Takes time with the tasks
-    /// of the machine. (Mach's `processor_set_tasks`, in parts.)
+    /// Send rights to the kernel ports of up to eight tasks, and the tasks' ids ([`TaskInfo::id`](crate::task::TaskInfo)),
+    /// from this place of the kernel's on. `count` is how many there are, the other rights are null; `next` is the place to
+    /// go on from, or 0 if there is nothing beyond: a part with fewer than eight, or none, need not be the last. A task that lives
+    /// all the while is listed exactly once, in no order. Takes bounded time, whatever there is. (Mach's `processor_set_tasks`, in
+    /// parts.)
     ///
     /// `NoAccess`: through the plain port. `ResourceShortage`: the machine has no memory for the list.
-    12 tasks / Tasks (after: u64) -> (last: u64, count: u32, reserved: u32;
+    12 tasks / Tasks (first: u32, reserved: u32) -> (next: u32, count: u32, ids: [u64; TASKS_LISTED];
         task_0, task_1, task_2, task_3, task_4, task_5, task_6, task_7);
 
     /// Which port the name is for, in the task whose kernel port's send right is in the message, and

@@ -17,6 +17,9 @@ use portolan_abi::trace::Event;
 use portolan_abi::{Capacity, Error, PAGE_SIZE, Protection, Result};
 use portolan_machine::{IoRange, Line};
 
+/// Most slots that one part of the list of tasks looks at.
+const SLOTS_LOOKED_AT: u32 = 32;
+
 pub(super) fn handle(
     k: &mut Kernel,
     access: HostAccess,
@@ -49,7 +52,7 @@ pub(super) fn handle(
             let task = named_task(k, rights)?;
             k.tasks[task].security = token;
         }
-        (Request::Tasks(request), _) => tasks(k, request.after, answer)?,
+        (Request::Tasks(request), _) => tasks(k, request.first, answer)?,
         (Request::GetPortObject(request), _) => {
             let task = named_task(k, rights)?;
             let port = right::port(k, task, request.name)?;
@@ -126,19 +129,26 @@ fn named_task(k: &Kernel, rights: &Rights) -> Result<TaskId> {
     }
 }
 
-fn tasks(k: &mut Kernel, after: u64, answer: &mut Answer) -> Result<()> {
+/// Those in the slots from this one on, of which so many are looked at that the call takes bounded time.
+fn tasks(k: &mut Kernel, first: u32, answer: &mut Answer) -> Result<()> {
     answer.reserve(TASKS_LISTED)?;
-    let mut listed = results::Tasks { last: after, count: 0, reserved: 0 };
     let Kernel { tasks, ports, .. } = k;
-    for _ in 0..TASKS_LISTED {
-        let later = tasks.iter().map(|(_, task)| task).filter(|task| task.serial > listed.last && !task.has_ended());
-        let Some(next) = later.min_by_key(|task| task.serial) else {
-            answer.right(CarriedRight::Null);
-            continue;
-        };
-        answer.right(right::copy_send(ports, next.kernel_port));
-        listed.last = next.serial;
-        listed.count += 1;
+    let mut listed = results::Tasks { next: 0, count: 0, ids: [0; TASKS_LISTED] };
+    let mut slot = first;
+    let end = tasks.slots().min(first.saturating_add(SLOTS_LOOKED_AT));
+    while slot < end && (listed.count as usize) < TASKS_LISTED {
+        if let Some((_, task)) = tasks.at(slot).filter(|(_, task)| !task.has_ended()) {
+            answer.right(right::copy_send(ports, task.kernel_port));
+            listed.ids[listed.count as usize] = task.serial;
+            listed.count += 1;
+        }
+        slot += 1;
+    }
+    if slot < tasks.slots() {
+        listed.next = slot;
+    }
+    for _ in listed.count as usize..TASKS_LISTED {
+        answer.right(CarriedRight::Null);
     }
     answer.results(&listed);
     Ok(())

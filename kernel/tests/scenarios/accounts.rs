@@ -236,9 +236,9 @@ fn sixteen_tasks_that_spend_all_they_have_on_everything_hurt_no_other() {
 
 /// Ends the tasks that tasks have made.
 fn end_children(system: &System) {
-    let (first, mut after) = (system.first(), 0);
+    let (first, mut place) = (system.first(), 0);
     loop {
-        let listed = host::tasks(&**first, first.host_port(), after).expect("tasks");
+        let listed = host::tasks(&**first, first.host_port(), place, 0).expect("tasks");
         for port in &listed.rights[..listed.results.count as usize] {
             let info = routine::info(&**first, *port).expect("a task").results.info;
             if info.name == [0; 32] {
@@ -246,10 +246,10 @@ fn end_children(system: &System) {
             }
             first.port_deallocate(*port).expect("a right");
         }
-        if listed.results.count < host::TASKS_LISTED as u32 {
+        place = listed.results.next;
+        if place == 0 {
             return;
         }
-        after = listed.results.last;
     }
 }
 

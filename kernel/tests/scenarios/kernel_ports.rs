@@ -308,49 +308,67 @@ fn the_plain_host_port_tells_and_does_nothing_else() {
     assert_eq!(host::statistics(&*task, plain).map(drop), Err(Error::NoAccess));
     assert_eq!(host::trace(&*task, plain, 0, 0, 0).map(drop), Err(Error::NoAccess));
     assert_eq!(host::exit(&*task, plain, 0, 0).map(drop), Err(Error::NoAccess));
-    assert_eq!(host::tasks(&*task, plain, 0).map(drop), Err(Error::NoAccess));
+    assert_eq!(host::tasks(&*task, plain, 0, 0).map(drop), Err(Error::NoAccess));
     let own = Descriptor::port(task.task_self(), Disposition::CopySend as u8);
     assert_eq!(host::port_object(&*task, plain, plain, 0, own).map(drop), Err(Error::NoAccess));
     assert_eq!(system.exit(), None);
     assert_eq!(host::info(&**first, first.host_port()).expect("through the other, too").results.info, info);
 }
 
+/// A part of the list of tasks: their ids and names, and where the next part begins.
+fn tasks_from(system: &System, place: u32) -> (Vec<(u64, String)>, u32) {
+    let first = &**system.first();
+    let reply = host::tasks(first, system.first().host_port(), place, 0).expect("tasks");
+    let (there, null) = reply.rights.split_at(reply.results.count as usize);
+    assert!(null.iter().all(|name| *name == Name::NULL));
+    let told = |name: &Name| routine::info(first, system.give_up_later(*name)).expect("a task's port").results.info;
+    let listed: Vec<_> = there.iter().map(told).map(|info| (info.id, text(&info.name))).collect();
+    assert!(listed.iter().map(|(id, _)| id).eq(&reply.results.ids[..there.len()]));
+    (listed, reply.results.next)
+}
+
+/// The names of all tasks, in the order in which they were made, and how many parts they came in.
+fn task_names(system: &System, mut between: impl FnMut()) -> (Vec<String>, usize) {
+    let (mut listed, mut next, mut parts) = (Vec::new(), 0, 0);
+    while parts == 0 || next != 0 {
+        let (part, then) = tasks_from(system, next);
+        assert!(then == 0 || then > next);
+        listed.extend(part);
+        (next, parts) = (then, parts + 1);
+        between();
+    }
+    listed.sort();
+    (listed.into_iter().map(|(_, name)| name).collect(), parts)
+}
+
 #[test]
 fn all_tasks_are_listed_once() {
     let system = System::boot();
-    let first = &**system.first();
     let made: Vec<Task> =
         (0..host::TASKS_LISTED * 2 + 3).map(|number| system.task(&format!("task {number}"))).collect();
-    let (mut listed, mut after, mut count) = (Vec::new(), 0, host::TASKS_LISTED);
-    while count == host::TASKS_LISTED {
-        let reply = host::tasks(first, system.first().host_port(), after).expect("tasks");
-        (after, count) = (reply.results.last, reply.results.count as usize);
-        for name in &reply.rights[..count] {
-            listed.push(routine::info(first, system.give_up_later(*name)).expect("a task's port").results.info);
-        }
-        assert!(reply.rights[count..].iter().all(|name| *name == Name::NULL));
-        // One that was listed ends: the others are listed all the same.
-        if listed.len() == host::TASKS_LISTED {
-            made[0].terminate();
-        }
-    }
-    let names: Vec<String> = listed.iter().map(|info| text(&info.name)).collect();
-    assert_eq!(names[0], "first");
-    assert!(names[1..].iter().zip(0..).all(|(name, number)| *name == format!("task {number}")), "{names:?}");
-    assert_eq!(names.len(), made.len() + 1);
-    assert!(listed.is_sorted_by(|one, next| one.id < next.id));
-    assert_eq!(listed[0].parent, 0);
-    assert!(listed[1..].iter().all(|info| info.parent == listed[0].id));
-    assert_eq!(listed.last().expect("some").id, after);
+    let mut expected: Vec<String> = (0..made.len()).map(|number| format!("task {number}")).collect();
+    expected.insert(0, "first".into());
+    // One that was listed ends: the others are listed all the same.
+    let mut ends = Some(&made[0]);
+    let (names, parts) = task_names(&system, || ends.take().into_iter().for_each(|task| task.terminate()));
+    assert_eq!((names, parts), (expected.clone(), 3));
     // Whoever has ended is listed no more.
-    let reply = host::tasks(first, system.first().host_port(), listed[0].id).expect("tasks");
-    let next = routine::info(first, system.give_up_later(reply.rights[0])).expect("a task's port").results.info;
-    for name in &reply.rights[1..] {
-        system.give_up_later(*name);
+    expected.remove(1);
+    assert_eq!(task_names(&system, || ()).0, expected);
+    for beyond in [1000, u32::MAX] {
+        assert_eq!(tasks_from(&system, beyond), (Vec::new(), 0));
     }
-    assert_eq!(text(&next.name), "task 1");
-    let none = host::tasks(first, system.first().host_port(), u64::MAX).expect("tasks");
-    assert_eq!((none.results.last, none.results.count, none.rights), (u64::MAX, 0, Default::default()));
+}
+
+#[test]
+fn a_list_of_tasks_passes_over_those_that_have_ended() {
+    let system = System::boot();
+    let made: Vec<Task> = (0..40).map(|number| system.task(&format!("task {number}"))).collect();
+    made[..39].iter().for_each(Task::terminate);
+    let (names, parts) = task_names(&system, || ());
+    assert_eq!(names, ["first", "task 39"]);
+    // No part looks at more than so many places.
+    assert_eq!(parts, 2);
 }
 
 /// What a padded text says.

@@ -237,7 +237,7 @@ const ROUTINES: &[Entry] = &[
     }),
     (host::Tasks::ID, |s| {
         let first = s.mailbox.system.first();
-        let listed = host::tasks(&**first, first.host_port(), 0)?;
+        let listed = host::tasks(&**first, first.host_port(), 0, 0)?;
         let names = &listed.rights[..listed.results.count as usize];
         names.iter().try_for_each(|name| first.port_deallocate(*name))
     }),

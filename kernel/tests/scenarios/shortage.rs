@@ -293,7 +293,7 @@ fn while_lists_of_rights_are_given() {
                 granted(routine::ports_lookup(sender, own));
                 granted(routine::get_special_port(sender, own, 1, 0));
                 let first = mailbox.system.first();
-                if let Some(listed) = granted(host::tasks(&**first, first.host_port(), 0)) {
+                if let Some(listed) = granted(host::tasks(&**first, first.host_port(), 0, 0)) {
                     for name in &listed.rights[..listed.results.count as usize] {
                         assert_eq!(first.port_deallocate(*name), Ok(()));
                     }

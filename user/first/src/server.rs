@@ -4,7 +4,6 @@
 //! Neighbours: `main` starts it, `service` has its ports.
 
 use alloc::collections::VecDeque;
-use alloc::vec;
 use portolan::servers::{ServerInfo, State};
 use portolan::thread::now_ms;
 use portolan::{Name, Result, SendRight, Task, configuration, host};
@@ -39,17 +38,8 @@ impl Child {
 
     /// Ends the tasks that it has made, and those that they have: nobody else would.
     pub(crate) fn end_made(&self, host: &SendRight) {
-        let Ok(tasks) = host::tasks(host) else { return };
-        let mut family = vec![self.id];
-        // They are listed in the order in which they were made: who has made one is known before it.
-        for task in tasks {
-            if let Ok(info) = task.info()
-                && family.contains(&info.parent)
-            {
-                family.push(info.id);
-                let _ = task.terminate();
-            }
-        }
+        // What cannot be found cannot be ended.
+        let _ = host::end_family(host, self.id);
     }
 }
 

@@ -13,6 +13,7 @@ use crate::task::Task;
 use alloc::vec::Vec;
 use portolan_abi::host::{self, HostInfo, PortObject, Processor, Statistics, results};
 use portolan_abi::message::SecurityToken;
+use portolan_abi::task::TaskInfo;
 use portolan_abi::{Error, Name};
 
 /// The plain host port.
@@ -69,15 +70,43 @@ pub fn trace(host: &SendRight, from: u64, cpu: u32) -> Result<results::Trace> {
 /// # Errors
 /// `NoAccess`: the right is the plain one. `ResourceShortage`.
 pub fn tasks(host: &SendRight) -> Result<Vec<Task>> {
-    let (mut tasks, mut after) = (Vec::new(), 0);
+    let (mut tasks, mut next) = (Vec::new(), 0);
     loop {
-        let part = host::tasks(&MsgRpc, host.name(), after)?;
+        let part = host::tasks(&MsgRpc, host.name(), next, 0)?;
         let count = (part.results.count as usize).min(host::TASKS_LISTED);
-        tasks.extend(part.rights[..count].iter().map(|name| Task::from_right(SendRight::from_name(*name))));
-        if count < host::TASKS_LISTED {
-            return Ok(tasks);
+        let rights = part.rights[..count].iter().map(|name| Task::from_right(SendRight::from_name(*name)));
+        tasks.extend(part.results.ids.into_iter().zip(rights));
+        // A list that goes round in a circle is believed no more.
+        if part.results.next <= next {
+            tasks.sort_by_key(|(id, _)| *id);
+            return Ok(tasks.into_iter().map(|(_, task)| task).collect());
         }
-        after = part.results.last;
+        next = part.results.next;
+    }
+}
+
+/// Ends the tasks that the task with this id has made, those that they have made, and so on; what each was. That task itself should
+/// have ended, and so make no more.
+///
+/// # Errors
+/// Those of [`tasks`].
+pub fn end_family(host: &SendRight, id: u64) -> Result<Vec<TaskInfo>> {
+    let mut ended: Vec<TaskInfo> = Vec::new();
+    loop {
+        let before = ended.len();
+        for task in tasks(host)? {
+            if let Ok(info) = task.info()
+                && (info.parent == id || ended.iter().any(|ended| ended.id == info.parent))
+            {
+                // It may have ended by itself.
+                let _ = task.terminate();
+                ended.push(info);
+            }
+        }
+        // While they were looked for, those that still lived may have made more.
+        if ended.len() == before {
+            return Ok(ended);
+        }
     }
 }
 

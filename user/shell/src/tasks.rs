@@ -7,7 +7,7 @@ use crate::wrong::{Done, Wrong};
 use crate::{Shell, terminal};
 use alloc::string::{String, ToString};
 use portolan::abi::thread::State;
-use portolan::{Task, println};
+use portolan::{Task, host, println};
 
 pub(crate) const COMMANDS: &[Command] = &[
     Command {
@@ -167,16 +167,10 @@ fn someone(shell: &Shell, words: &[&str]) -> Done<Task> {
 
 /// Ends a task, and those that it has made, and theirs.
 pub(crate) fn end_family(shell: &Shell, task: &Task) -> Done {
-    let mut family = alloc::vec![task.info()?.id];
+    let id = task.info()?.id;
     task.terminate()?;
-    // A task is listed after the one that made it.
-    for known in census::tasks(&shell.host)? {
-        if family.contains(&known.info.parent) {
-            family.push(known.info.id);
-            // It may have ended by itself.
-            let _ = known.task.terminate();
-            println!("{} has been ended, too", known.title());
-        }
+    for info in host::end_family(&shell.host, id)? {
+        println!("{} ({}) has been ended, too", census::text(&info.name), info.id);
     }
     Ok(())
 }
