@@ -17,7 +17,7 @@
 //! memory_object, mapping, memory     shared memory, and memory that travels
 //! word                               words of memory to wait on, beneath locks
 //! console                            the serial line's server, to write and to read
-//! clock                              the time of day, and alarms
+//! clock, timed                       the time of day, and alarms; servers with something to do at a time
 //! device                             interrupts and I/O ports, for drivers
 //! bootstrap, archive, program        how programs are started, and from what
 //! loader                             programs by their names, started by a server
@@ -75,6 +75,7 @@ pub mod service;
 pub mod start;
 pub mod task;
 pub mod thread;
+pub mod timed;
 pub mod trap;
 pub mod word;
 

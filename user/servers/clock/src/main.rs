@@ -17,47 +17,28 @@ extern crate alloc;
 mod device;
 
 use alloc::collections::BTreeMap;
+use core::ops::ControlFlow;
 use portolan::clock::protocol::{self, Alarm, GetStart};
 use portolan::clock::{ALARMS_EACH, ALARMS_MAX, SERVICE};
 use portolan::server::{Call, Held, Outcome, Unanswered, refuse};
+use portolan::timed::{self, Timed};
 use portolan::trap::clock_get;
 use portolan::{Answer, Error, Notice, PortSet, Received, Result, Right, bootstrap, notification};
 
 portolan::main!(main);
 
-const MILLISECOND: u64 = 1_000_000;
-
 fn main() -> Result<()> {
     let asked = bootstrap::check_in(SERVICE)?;
     let start = bootstrap::rtc().and_then(device::time_at_start);
-    let mut clock = Clock { start, alarms: BTreeMap::new(), set: 0 };
     let all = PortSet::allocate()?;
     all.add(&asked)?;
     all.add(notification::port())?;
-    loop {
-        clock.ring(clock_get());
-        let received = match clock.alarms.first_key_value() {
-            Some(((at, _), _)) => all.receive_within(ms_until(*at)),
-            None => all.receive(),
-        };
-        let mut message = match received {
-            Ok(message) => message,
-            Err(Error::ReceiveTimedOut) => continue,
-            Err(error) => return Err(error),
-        };
-        if let Answer::Reply(answer) = protocol::dispatch(&mut clock, &mut message) {
-            // Whoever has gone needs no answer.
-            let _ = message.answer(answer);
-        }
-    }
-}
-
-/// Whole ms until the machine's clock shows this, not too few.
-fn ms_until(at: u64) -> u32 {
-    u32::try_from(at.saturating_sub(clock_get()).div_ceil(MILLISECOND)).unwrap_or(u32::MAX)
+    timed::serve(&mut Clock { all, start, alarms: BTreeMap::new(), set: 0 })
 }
 
 struct Clock {
+    /// Where requests come, and word of clients that have gone.
+    all: PortSet,
     /// The time of day when the machine's clock began, or why there is none.
     start: Result<i64>,
     /// By their time, and among equals in the order of asking.
@@ -107,14 +88,29 @@ impl protocol::Server for Clock {
     }
 }
 
-impl Clock {
+impl Timed for Clock {
+    fn ports(&self) -> &PortSet {
+        &self.all
+    }
+
     /// Sends the alarms whose time has come.
-    fn ring(&mut self, now: u64) {
+    fn elapse(&mut self, now: u64) -> Option<u64> {
         while let Some(first) = self.alarms.first_entry()
             && first.key().0 <= now
         {
             // Whoever has gone needs no answer.
             let _ = first.remove().request.answer(Ok(now));
         }
+        self.alarms.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    fn hear(&mut self, mut message: Received) -> ControlFlow<()> {
+        match protocol::dispatch(self, &mut message) {
+            // Whoever has gone needs no answer.
+            Answer::Reply(answer) => drop(message.answer(answer)),
+            Answer::Nothing => {}
+            Answer::Stop => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
     }
 }

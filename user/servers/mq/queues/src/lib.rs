@@ -25,11 +25,13 @@ mod waiting;
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::ops::ControlFlow;
 use portolan::abi::PAGE_SIZE;
 use portolan::abi::message::SecurityToken;
 use portolan::abi::word::NEVER;
 use portolan::notification::Notice as KernelNotice;
 use portolan::server::{Call, Outcome};
+use portolan::timed::{self, Timed};
 use portolan::trap::clock_get;
 use portolan::{Answer, Capacity, Error, Message, PortSet, ReceiveRight, Received, Right, Task};
 use portolan_posix::mode::{READ, WRITE, may_unlink};
@@ -62,24 +64,7 @@ const FRAMES_KEPT: u64 = (WAITING_MAX * (SIZE_MAX as usize / PAGE_SIZE + 1) + 64
 pub fn serve(port: &ReceiveRight) -> portolan::Result<()> {
     let set = PortSet::allocate()?;
     set.add(port)?;
-    let mut server = Queues::new(set)?;
-    loop {
-        server.time_out(clock_get());
-        let received = match server.next_deadline() {
-            Some(deadline) => server.set.receive_within(ms_until(deadline, clock_get())),
-            None => server.set.receive(),
-        };
-        match received {
-            Ok(message) => server.handle(message),
-            Err(Error::ReceiveTimedOut) => {}
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// Whole ms until a time, not too few.
-fn ms_until(deadline: u64, now: u64) -> u32 {
-    u32::try_from(deadline.saturating_sub(now).div_ceil(1_000_000)).unwrap_or(u32::MAX)
+    timed::serve(&mut Queues::new(set)?)
 }
 
 /// All queues. What is in a table is found by its place there.
@@ -121,11 +106,12 @@ impl Queues {
         Ok(Queues { set, queues, names, openings, room: 0, caller: SecurityToken::default(), opening: None })
     }
 
-    fn handle(&mut self, mut message: Received) {
+    fn handle(&mut self, mut message: Received) -> ControlFlow<()> {
         self.caller = message.security();
         self.opening = message.payload().map(|payload| payload as usize);
         if let (Some(KernelNotice::NoSenders(..)), Some(opening)) = (message.notice(), self.opening) {
-            return self.close(opening);
+            self.close(opening);
+            return ControlFlow::Continue(());
         }
         match (message.is_from_kernel(), self.opening, message.id()) {
             (false, Some(opening), SEND) => self.send(opening, message),
@@ -133,9 +119,11 @@ impl Queues {
             _ => match protocol::dispatch(self, &mut message) {
                 // A client that is gone needs no answer; what the answer brings is given up with it.
                 Answer::Reply(reply) => drop(message.answer(reply)),
-                Answer::Nothing | Answer::Stop => {}
+                Answer::Nothing => {}
+                Answer::Stop => return ControlFlow::Break(()),
             },
         }
+        ControlFlow::Continue(())
     }
 
     /// The queue that is open so, if it is open for this.
@@ -339,6 +327,21 @@ impl Queues {
     }
 }
 
+impl Timed for Queues {
+    fn ports(&self) -> &PortSet {
+        &self.set
+    }
+
+    fn elapse(&mut self, now: u64) -> Option<u64> {
+        self.time_out(now);
+        self.next_deadline()
+    }
+
+    fn hear(&mut self, message: Received) -> ControlFlow<()> {
+        self.handle(message)
+    }
+}
+
 /// Whether the account has the frames for this many bytes, and those to be kept.
 fn can_pay(bytes: usize) -> bool {
     let needed = bytes.div_ceil(PAGE_SIZE) as u64 + FRAMES_KEPT;
@@ -505,10 +508,5 @@ mod tests {
         assert_eq!(allowed(token(6, 99), owner, 0o640), 0);
         assert_eq!(allowed(token(5, 50), owner, 0o066), 0, "the owner is not one of the others");
         assert_eq!(allowed(token(PRIVILEGED, 1), owner, 0), READ | WRITE);
-    }
-
-    #[test]
-    fn a_deadline_is_not_met_too_early() {
-        assert_eq!((ms_until(5, 9), ms_until(1_000_001, 0), ms_until(u64::MAX, 0)), (0, 2, u32::MAX));
     }
 }
