@@ -461,14 +461,14 @@ fn a_wait_that_asked_for_it_only() -> Verdict {
     let hand = Hand::here()?;
     Message::copy_to(port).id(1).send()?;
     let watch = Stopwatch::start();
-    let pending = hand.send(&Message::copy_to(port).id(2), Options::SEND_TIMEOUT, 60)?;
+    let pending = hand.send(&Message::copy_to(port).id(2), Options::SEND_TIMEOUT, 500)?;
     for _ in 0..4 {
         hand.waits(&pending, State::Sending)?;
         thread::abort(&MsgRpc, hand.thread)?;
         trap::thread_switch(Name::NULL, Some(10))?;
     }
     same!(pending.finish()?.result, Err(Error::SendTimedOut));
-    watch.shows(60)?;
+    watch.shows(500)?;
     Ok(())
 }
 
