@@ -268,8 +268,11 @@ fn notify(descriptor: c_int, event: &SignalEvent) -> Result<(), Errno> {
     let port = ReceiveRight::allocate(Capacity::Bounded(1)).map_err(crate::errno::of)?;
     let word = port.make_send_once().map_err(crate::errno::of)?;
     let listener = Box::into_raw(Box::new(Listener { port, telling }));
-    // SAFETY: the caller passes attributes, or null.
-    let given = unsafe { event.attributes.as_ref() };
+    let given = match telling {
+        // SAFETY: with a function the caller passes attributes for its thread, or null.
+        Telling::Function(..) => unsafe { event.attributes.as_ref() },
+        Telling::Nothing | Telling::Signal(_) => None,
+    };
     let attributes = ThreadAttributes::detached(given);
     if let Err(errno) = thread::start(&attributes, listen, listener.cast()) {
         // SAFETY: no thread has got it.

@@ -158,6 +158,8 @@ static void queues_tell_of_messages(void)
     sigaddset(&set, SIGUSR1);
     CHECK(pthread_sigmask(SIG_BLOCK, &set, &before) == 0);
     event.sigev_notify = SIGEV_SIGNAL;
+    /* Is of no account without a function. */
+    event.sigev_notify_attributes = (void *)1;
     event.sigev_signo = 1000;
     CHECK(mq_notify(queue, &event) == -1 && errno == EINVAL);
     event.sigev_signo = SIGUSR1;

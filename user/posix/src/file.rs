@@ -43,17 +43,21 @@ fn name(path: &[u8]) -> Result<ObjectName> {
         return Err(Errno::NameTooLong);
     }
     let name = match path.strip_prefix(DIRECTORY) {
-        Some(rest) if rest.iter().all(|byte| *byte == b'/') => return Err(Errno::IsDirectory),
+        _ if !path.is_empty() && is_slashes(path) => return Err(Errno::IsDirectory),
+        Some(rest) if is_slashes(rest) => return Err(Errno::IsDirectory),
         Some(rest) if rest.starts_with(b"/") => rest,
-        _ if path.iter().all(|byte| *byte == b'/') && !path.is_empty() => return Err(Errno::IsDirectory),
         _ if path.starts_with(b"/") => return Err(Errno::NoEntry),
         _ => path,
     };
-    ObjectName::new(name).map_err(|errno| match (errno, name) {
-        (Errno::Invalid, b"." | b"..") => Errno::IsDirectory,
+    ObjectName::new(name).map_err(|errno| match (errno, name.rsplit(|byte| *byte == b'/').next()) {
+        (Errno::Invalid, Some(b"." | b"..")) => Errno::IsDirectory,
         (Errno::Invalid, _) => Errno::NoEntry,
         (other, _) => other,
     })
+}
+
+fn is_slashes(path: &[u8]) -> bool {
+    path.iter().all(|byte| *byte == b'/')
 }
 
 /// Opens the file at a path; its descriptor is the lowest that is free. A new file is empty, the caller its owner, and
