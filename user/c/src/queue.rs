@@ -151,9 +151,12 @@ unsafe extern "C" fn mq_timedsend(
 ) -> c_int {
     // SAFETY: the caller passes memory of this length.
     let message = unsafe { bytes(start, length) };
-    zero_or_errno(open_queue(descriptor).and_then(|queue| match until(time) {
-        None => queue.send(message, priority),
-        Some(until) => queue.timed_send(message, priority, until),
+    let queue = open_queue(descriptor);
+    zero_or_errno(queue.and_then(|queue| {
+        signal::restarting(|| match until(time) {
+            None => queue.send(message, priority),
+            Some(until) => queue.timed_send(message, priority, until),
+        })
     }))
 }
 
@@ -173,9 +176,11 @@ unsafe extern "C" fn mq_timedreceive(
 ) -> isize {
     // SAFETY: the caller passes room of this length.
     let buffer = unsafe { bytes_mut(into, length) };
-    let received = open_queue(descriptor).and_then(|queue| match until(time) {
-        None => queue.receive(buffer),
-        Some(until) => queue.timed_receive(buffer, until),
+    let received = open_queue(descriptor).and_then(|queue| {
+        signal::restarting(|| match until(time) {
+            None => queue.receive(buffer),
+            Some(until) => queue.timed_receive(buffer, until),
+        })
     });
     value_or_errno(received.map(|(size, of_message)| {
         if !priority.is_null() {

@@ -121,6 +121,38 @@ static void tell(union sigval value)
     sem_post(&told);
 }
 
+static void ignore(int signal)
+{
+    (void)signal;
+}
+
+/* Who waits at a queue may be interrupted, and then nothing has been sent or lost. */
+static void waits_at_queues_end_by_a_signal(void)
+{
+    struct mq_attr attributes = { .mq_maxmsg = 1, .mq_msgsize = 8 };
+    struct sigaction action = { .sa_handler = ignore }, before;
+    char text[8];
+    mqd_t queue = mq_open("/c-waits", O_CREAT | O_RDWR, 0600, &attributes);
+    CHECK(queue != (mqd_t)-1 && mq_unlink("/c-waits") == 0);
+    CHECK(sigaction(SIGALRM, &action, &before) == 0);
+    alarm(1);
+    CHECK(mq_receive(queue, text, sizeof text, NULL) == -1 && errno == EINTR);
+    CHECK(mq_send(queue, "first", 6, 0) == 0);
+    alarm(1);
+    CHECK(mq_send(queue, "second", 7, 0) == -1 && errno == EINTR);
+    CHECK(mq_receive(queue, text, sizeof text, NULL) == 6 && strcmp(text, "first") == 0);
+    CHECK(mq_getattr(queue, &attributes) == 0 && attributes.mq_curmsgs == 0);
+    /* With SA_RESTART the wait goes on. */
+    action.sa_flags = SA_RESTART;
+    CHECK(sigaction(SIGALRM, &action, NULL) == 0);
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += 2;
+    alarm(1);
+    CHECK(mq_timedreceive(queue, text, sizeof text, NULL, &until) == -1 && errno == ETIMEDOUT);
+    CHECK(sigaction(SIGALRM, &before, NULL) == 0 && mq_close(queue) == 0);
+}
+
 static void queues_that_are_open_are_limited(void)
 {
     mqd_t open[128];
@@ -177,6 +209,7 @@ const struct test shared_tests[] = {
     { "c::memory_is_mapped_without_a_name", memory_is_mapped_without_a_name },
     { "c::semaphores_have_names", semaphores_have_names },
     { "c::queues_keep_messages_in_order", queues_keep_messages_in_order },
+    { "c::waits_at_queues_end_by_a_signal", waits_at_queues_end_by_a_signal },
     { "c::queues_that_are_open_are_limited", queues_that_are_open_are_limited },
     { "c::queues_tell_of_messages", queues_tell_of_messages },
     { 0 },

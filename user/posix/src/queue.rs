@@ -13,13 +13,15 @@ use crate::time::deadline;
 use crate::{Errno, Result, Time};
 use alloc::vec::Vec;
 use core::mem::size_of;
+use core::sync::atomic::{AtomicU64, Ordering};
 use portolan::abi::Disposition;
 use portolan::abi::interface::Reply;
 use portolan::abi::message::{Descriptor, SecurityToken};
 use portolan::abi::word::NEVER;
 use portolan::interface::MsgRpc;
 use portolan::name_server;
-use portolan::{Error, Message, Name, Received, SendOnceRight, SendRight};
+use portolan::receive::Wait;
+use portolan::{Capacity, Error, Message, Name, ReceiveRight, Received, Right, SendOnceRight, SendRight};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 /// The name by which the server is found.
@@ -72,6 +74,10 @@ pub mod protocol {
         /// The queues whose names are after `after` in the order of their bytes: the first `count` entries. With fewer
         /// than [`LISTED`](super::LISTED) there are no more. A queue that keeps its name all the while is listed exactly once.
         6 list / List (after: QueueName) -> (count: u32, reserved: u32, entries: [Entry; LISTED]);
+
+        /// Ends the wait of a request with this number that the caller's task has sent through the same right: its answer
+        /// is `EINTR`. If it has been answered already that stays as it is, so that no message is lost or sent twice.
+        7 interrupt / Interrupt (wait: u64) -> ();
     }
 
     /// The id of a request to send: [`SendHead`], then the bytes. Its answer is a [`TakenHead`].
@@ -91,6 +97,8 @@ pub mod protocol {
         pub priority: u32,
         /// 0, or 1 if the deadline is none and the call fails where it would wait.
         pub invalid_time: u32,
+        /// A number that no other wait of the task's has, for [`interrupt`]; or 0.
+        pub wait: u64,
     }
 
     /// A request to receive.
@@ -103,6 +111,8 @@ pub mod protocol {
         pub room: u32,
         /// As in [`SendHead`].
         pub invalid_time: u32,
+        /// As in [`SendHead`].
+        pub wait: u64,
     }
 
     /// How the answer to both begins.
@@ -341,7 +351,7 @@ impl MessageQueue {
     /// # Errors
     /// `MessageSize`: the message is longer than the queue takes. `Invalid`: the priority is [`PRIORITY_MAX`] or more.
     /// `BadDescriptor`: not open for sending. `Again`: it is full, and nothing waits. `NoMemory`: too
-    /// many wait. `InputOutput`: the server has died.
+    /// many wait. `InputOutput`: the server has died. `Interrupted`: the wait was aborted, and nothing sent.
     pub fn send(&self, bytes: &[u8], priority: u32) -> Result<()> {
         self.send_until(bytes, priority, None)
     }
@@ -359,7 +369,7 @@ impl MessageQueue {
     ///
     /// # Errors
     /// `MessageSize`: the buffer is smaller than the queue's messages may be. `BadDescriptor`: not open for
-    /// receiving. `Again`, `NoMemory`, `InputOutput` as for [`MessageQueue::send`].
+    /// receiving. `Again`, `NoMemory`, `InputOutput`, `Interrupted` as for [`MessageQueue::send`].
     pub fn receive(&self, buffer: &mut [u8]) -> Result<(usize, u32)> {
         self.receive_until(buffer, None)
     }
@@ -408,37 +418,82 @@ impl MessageQueue {
     }
 
     fn send_until(&self, bytes: &[u8], priority: u32, until: Option<Time>) -> Result<()> {
-        let (deadline, invalid_time) = time(until);
-        let head = protocol::SendHead { deadline, priority, invalid_time };
         if bytes.len() > SIZE_MAX as usize {
             return Err(Errno::MessageSize);
         }
-        self.ask(Message::new(protocol::SEND).value(head).bytes(bytes)).map(drop)
+        let asked = self.ask(until, |Terms { deadline, invalid_time, wait }| {
+            let head = protocol::SendHead { deadline, priority, invalid_time, wait };
+            Message::new(protocol::SEND).value(head).bytes(bytes)
+        });
+        asked.map(drop)
     }
 
     fn receive_until(&self, buffer: &mut [u8], until: Option<Time>) -> Result<(usize, u32)> {
-        let (deadline, invalid_time) = time(until);
         let room = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
-        let head = protocol::ReceiveHead { deadline, room, invalid_time };
-        let (answer, priority) = self.ask(Message::new(protocol::RECEIVE).value(head))?;
+        let (answer, priority) = self.ask(until, |Terms { deadline, invalid_time, wait }| {
+            let head = protocol::ReceiveHead { deadline, room, invalid_time, wait };
+            Message::new(protocol::RECEIVE).value(head)
+        })?;
         let bytes = &answer.bytes()[size_of::<protocol::TakenHead>()..];
         buffer.get_mut(..bytes.len()).ok_or(Errno::MessageSize)?.copy_from_slice(bytes);
         Ok((bytes.len(), priority))
     }
 
-    fn ask(&self, request: Message<'_>) -> Result<(Received, u32)> {
-        let answer = self.0.rpc(request).map_err(|failure| failed(failure.error))?;
-        let (head, _) = protocol::TakenHead::read_from_prefix(answer.bytes()).map_err(|_| Errno::InputOutput)?;
-        Errno::check(head.errno)?;
-        Ok((answer, head.priority))
+    /// Asks without a wait, and if there has to be one, once more with it.
+    fn ask<'a>(&self, until: Option<Time>, request: impl Fn(Terms) -> Message<'a>) -> Result<(Received, u32)> {
+        let at_once = Terms { deadline: NEVER, invalid_time: 1, wait: 0 };
+        let answer = self.0.rpc(request(at_once)).map_err(|failure| failed(failure.error))?;
+        match taken(answer) {
+            Err(Errno::Invalid) => {
+                let terms = Terms::until(until);
+                taken(self.wait(request(terms), terms.wait)?)
+            }
+            other => other,
+        }
+    }
+
+    /// Sends a request, and waits for its answer. If the wait is aborted the server is asked to end it, so that its
+    /// answer says what has become of the message.
+    fn wait(&self, request: Message<'_>, wait: u64) -> Result<Received> {
+        let reply = ReceiveRight::allocate(Capacity::Bounded(1)).map_err(failed)?;
+        let request = request.reply_to(Right::MakeSendOnce(&reply));
+        self.0.send(request).map_err(|failure| failed(failure.error))?;
+        let answer = match reply.receive_or(Wait { ms: None, abortable: true }) {
+            Err(Error::ReceiveInterrupted) => {
+                protocol::interrupt(&MsgRpc, self.0.name(), wait).map_err(failed)?;
+                reply.receive()
+            }
+            received => received,
+        };
+        // If the server has died, what comes is the word that there will be no answer.
+        answer.ok().filter(|answer| !answer.is_from_kernel()).ok_or(Errno::InputOutput)
     }
 }
 
-/// How a time travels: whether it is needed, and with that looked at, is the server's to say.
-fn time(until: Option<Time>) -> (u64, u32) {
-    match deadline(until) {
-        Ok(deadline) => (deadline.nanoseconds(), 0),
-        Err(_) => (NEVER, 1),
+/// A server's answer to a request to send or receive, and the priority in it.
+fn taken(answer: Received) -> Result<(Received, u32)> {
+    let (head, _) = protocol::TakenHead::read_from_prefix(answer.bytes()).map_err(|_| Errno::InputOutput)?;
+    Errno::check(head.errno)?;
+    Ok((answer, head.priority))
+}
+
+/// Until when a request waits, as it travels.
+#[derive(Clone, Copy)]
+struct Terms {
+    deadline: u64,
+    invalid_time: u32,
+    wait: u64,
+}
+
+impl Terms {
+    /// Whether the time is needed, and with that looked at, is the server's to say.
+    fn until(until: Option<Time>) -> Terms {
+        static WAITS: AtomicU64 = AtomicU64::new(1);
+        let wait = WAITS.fetch_add(1, Ordering::Relaxed);
+        match deadline(until) {
+            Ok(deadline) => Terms { deadline: deadline.nanoseconds(), invalid_time: 0, wait },
+            Err(_) => Terms { deadline: NEVER, invalid_time: 1, wait },
+        }
     }
 }
 

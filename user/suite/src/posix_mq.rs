@@ -304,7 +304,7 @@ struct Client {
 impl Client {
     fn reads(server: &Server) -> core::result::Result<Client, Failure> {
         let queue = server.open(b"/small", Access::Receive, Create::No).map_err(of)?;
-        let head = queue::ReceiveHead { deadline: u64::MAX, room: 16, invalid_time: 0 };
+        let head = queue::ReceiveHead { deadline: u64::MAX, room: 16, invalid_time: 0, wait: 0 };
         Client::asks(queue, queue::RECEIVE, zerocopy::IntoBytes::as_bytes(&head))
     }
 
@@ -331,7 +331,7 @@ fn a_sender_that_dies_has_not_sent() -> Verdict {
     let queue = server.small()?;
     same!((queue.send(b"1", 0), queue.send(b"2", 0)), (Ok(()), Ok(())));
     let theirs = server.open(b"/small", Access::Send, Create::No).map_err(of)?;
-    let head = queue::SendHead { deadline: u64::MAX, priority: 7, invalid_time: 0 };
+    let head = queue::SendHead { deadline: u64::MAX, priority: 7, invalid_time: 0, wait: 0 };
     let sender = Client::asks(theirs, queue::SEND, &[zerocopy::IntoBytes::as_bytes(&head), b"3"].concat())?;
     sender.end()?;
     for text in [b"1", b"2"] {

@@ -36,7 +36,7 @@ use portolan::trap::clock_get;
 use portolan::{Answer, Capacity, Error, Message, PortSet, ReceiveRight, Received, Right, Task};
 use portolan_posix::mode::{READ, WRITE, may_unlink};
 use portolan_posix::queue::protocol::{
-    self, ARRIVED, CREATE, EXCLUSIVE, GetAttributes, List, NONBLOCK, Notify, Open, RECEIVE, RECEIVE_ACCESS,
+    self, ARRIVED, CREATE, EXCLUSIVE, GetAttributes, Interrupt, List, NONBLOCK, Notify, Open, RECEIVE, RECEIVE_ACCESS,
     ReceiveHead, SEND, SEND_ACCESS, SendHead, SetFlags, Unlink,
 };
 use portolan_posix::queue::{self as queues, Attributes, LISTED, MESSAGES_MAX, PRIORITY_MAX, QueueName, SIZE_MAX};
@@ -181,14 +181,19 @@ impl Queues {
 
     /// Ends the waits whose time has come.
     fn time_out(&mut self, now: u64) {
+        self.end_waits(|waiting| waiting.deadline <= now, Errno::TimedOut);
+    }
+
+    /// Ends some waits, for this reason.
+    fn end_waits(&mut self, which: impl Fn(&Waiting) -> bool, errno: Errno) {
         for queue in self.queues.iter_mut().flatten() {
             for line in [&mut queue.senders, &mut queue.receivers] {
                 line.retain_mut(|waiting| {
-                    let waits = waiting.deadline > now;
-                    if !waits {
-                        refuse(&mut waiting.request, Errno::TimedOut);
+                    let ends = which(waiting);
+                    if ends {
+                        refuse(&mut waiting.request, errno);
                     }
-                    waits
+                    !ends
                 });
             }
         }
@@ -478,6 +483,18 @@ impl protocol::Server for Queues {
     fn notify(&mut self, _: &mut Call<'_, Notify>, to: Right<'static>) -> Outcome<Notify> {
         let (errno, ()) = apart(self.try_notify(to), ());
         Ok((errno, 0))
+    }
+
+    fn interrupt(&mut self, call: &mut Call<'_, Interrupt>, wait: u64) -> Outcome<Interrupt> {
+        let (opening, sender) = (self.opening, call.sender());
+        let is_it = |waiting: &Waiting| {
+            wait != 0
+                && opening == Some(waiting.opening)
+                && waiting.request.sender() == sender
+                && waiting.number() == wait
+        };
+        self.end_waits(is_it, Errno::Interrupted);
+        Ok(())
     }
 
     fn list(&mut self, _: &mut Call<'_, List>, after: QueueName) -> Outcome<List> {

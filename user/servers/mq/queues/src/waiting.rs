@@ -3,9 +3,9 @@
 //! Neighbours: `queue` keeps them in line, `lib` answers.
 
 use portolan::{Message, Received, Right};
-use portolan_posix::queue::protocol::{RECEIVE, SEND, SendHead, TakenHead};
+use portolan_posix::queue::protocol::{RECEIVE, ReceiveHead, SEND, SendHead, TakenHead};
 use portolan_posix::{Errno, Result};
-use zerocopy::IntoBytes;
+use zerocopy::{FromBytes, IntoBytes};
 
 /// A request of somebody who waits.
 pub(crate) struct Waiting {
@@ -20,6 +20,17 @@ pub(crate) struct Waiting {
 /// The bytes of the message in a request to send.
 pub(crate) fn message_of(request: &Received) -> &[u8] {
     request.bytes().get(size_of::<SendHead>()..).unwrap_or_default()
+}
+
+impl Waiting {
+    /// The number that the client has given the wait; 0 is none.
+    pub(crate) fn number(&self) -> u64 {
+        let bytes = self.request.bytes();
+        match self.request.id() {
+            SEND => SendHead::read_from_prefix(bytes).map_or(0, |(head, _)| head.wait),
+            _ => ReceiveHead::read_from_prefix(bytes).map_or(0, |(head, _)| head.wait),
+        }
+    }
 }
 
 /// Answers a request to send or to receive. False: who asked is gone.
