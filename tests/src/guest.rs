@@ -236,6 +236,8 @@ fn interrogate(monitor: &Path) -> Result<String> {
     // The monitor waits for more commands, so the reading ends by the time-out.
     let _ = stream.read_to_end(&mut answer);
     stream.write_all(b"nmi\n")?;
+    // QEMU reads it only as long as this end of the line is there.
+    let _ = stream.read_to_end(&mut answer);
     Ok(general_registers(&String::from_utf8_lossy(&answer)))
 }
 
