@@ -64,24 +64,21 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
         failed += judgement.failed;
     }
     let chosen = |name: &str| only.as_ref().is_none_or(|only| name.starts_with(only));
+    let mut tell = |name: &str, missing: &[String]| {
+        let failure = (!missing.is_empty()).then(|| format!("not said: {}", missing.join(", ")));
+        show(&Outcome { name: name.into(), failure });
+        *if missing.is_empty() { &mut passed } else { &mut failed } += 1;
+    };
     for conversation in conversation::ALL.iter().filter(|conversation| chosen(conversation.name)) {
-        let missing = conversation.hold(&with_words(&machine, conversation.words.into()))?;
-        show_missing(conversation.name, &missing);
-        passed += usize::from(missing.is_empty());
-        failed += usize::from(!missing.is_empty());
+        tell(conversation.name, &conversation.hold(&with_words(&machine, conversation.words.into()))?);
     }
     for disturbance in disturbance::ALL.iter().filter(|disturbance| chosen(disturbance.name)) {
-        let missing = disturbance.befalls(&with_words(&machine, disturbance.words.into()))?;
-        show_missing(disturbance.name, &missing);
-        passed += usize::from(missing.is_empty());
-        failed += usize::from(!missing.is_empty());
+        tell(disturbance.name, &disturbance.befalls(&with_words(&machine, disturbance.words.into()))?);
     }
     for processor in processor::ALL.iter().filter(|processor| chosen(processor.name)) {
         let said = processor.says(&with_words(&machine, processor::WORDS.into()))?;
-        let failure = (!said).then(|| format!("not said: {}", processor.expected));
-        show(&Outcome { name: processor.name.into(), failure });
-        passed += usize::from(said);
-        failed += usize::from(!said);
+        let missing = if said { vec![] } else { vec![processor.expected.to_owned()] };
+        tell(processor.name, &missing);
     }
     if chosen(COUNTED) {
         let counted = Machine { engine: Engine::Counted, ..machine };
@@ -109,11 +106,6 @@ fn boot_with(machine: &Machine, log: &str, line: String) -> Result<Judgement> {
     };
     let session = Session::run(&machine, &format!("{log}.log"), session::limits(SILENCE, TOTAL), show_new)?;
     Ok(session.judge(Program::Suite))
-}
-
-fn show_missing(name: &str, missing: &[String]) {
-    let failure = (!missing.is_empty()).then(|| format!("not said: {}", missing.join(", ")));
-    show(&Outcome { name: name.into(), failure });
 }
 
 fn show(case: &Outcome) {
