@@ -322,8 +322,8 @@ impl Map {
 
     /// The first page that a child would get a copy of and that its pager has yet to supply.
     pub fn absent_to_heir(&self, vm: &Vm) -> Option<Absent> {
-        let copied = self.regions.iter().filter(|region| region.inheritance == Inheritance::Copy);
-        copied.into_iter().find_map(|region| {
+        let mut copied = self.regions.iter().filter(|region| region.inheritance == Inheritance::Copy);
+        copied.find_map(|region| {
             pace(PER_LOOK);
             vm.absent(region.object, region.pages(region.range))
         })
