@@ -35,7 +35,7 @@ use portolan_abi::thread::PRIORITY_DEFAULT;
 use portolan_abi::vm::{Inheritance, USER_END};
 use portolan_abi::{Capacity, Error, Name, PAGE_SIZE, Protection};
 use portolan_machine::{
-    Access, BootInfo, Console, CpuId, Framebuffer, Instant, Interrupts, IoPorts, Machine, Memory, Taken,
+    Access, BootInfo, Console, CpuId, Frame, Framebuffer, Instant, Interrupts, IoPorts, Machine, Memory, Taken,
 };
 use tar_no_std::TarArchiveRef;
 use zerocopy::IntoBytes;
@@ -222,7 +222,8 @@ fn read_archive(k: &Kernel, boot: &BootInfo) -> Result<Vec<u8>, BootError> {
     bytes.try_reserve_exact(boot.archive_size).map_err(|_| BootError::Memory)?;
     bytes.resize(boot.archive_size, 0);
     for (number, page) in bytes.chunks_mut(PAGE_SIZE).enumerate() {
-        k.vm.memory.read(boot.archive.start.start().plus(number * PAGE_SIZE), page);
+        let frame = Frame(boot.archive.start.0 + number as u32);
+        k.vm.memory.read(frame.span(0, page.len()), page);
     }
     Ok(bytes)
 }

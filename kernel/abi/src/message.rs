@@ -55,13 +55,6 @@ impl Header {
         remote as u32 | (local as u32) << 8
     }
 
-    /// Its words, as they lie in memory.
-    #[must_use]
-    pub const fn to_words(self) -> [u64; 3] {
-        let Header { bits, size, remote, local, id, descriptors } = self;
-        [pair(bits, size), pair(remote.0, local.0), pair(id, descriptors)]
-    }
-
     /// Disposition of `remote`.
     #[must_use]
     pub const fn remote_disposition(&self) -> u8 {
@@ -176,18 +169,6 @@ impl Trailer {
     pub const FROM_KERNEL: u32 = 1;
     /// Flag: the port has a payload.
     pub const PAYLOAD: u32 = 2;
-
-    /// Its words, as they lie in memory.
-    #[must_use]
-    pub const fn to_words(self) -> [u64; 7] {
-        let Trailer { sequence, number, cause, sender, flags, size, payload, security } = self;
-        [sequence, number, cause, sender, pair(flags, size), payload, pair(security.user, security.group)]
-    }
-}
-
-/// Two numbers as one word, the first at the lower address.
-const fn pair(first: u32, second: u32) -> u64 {
-    first as u64 | (second as u64) << 32
 }
 
 /// Where the trailer of a message of `size` bytes lies in the receive buffer.

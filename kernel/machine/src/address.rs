@@ -27,6 +27,20 @@ impl PhysAddr {
     pub const fn plus(self, offset: usize) -> PhysAddr {
         PhysAddr(self.0 + offset as u64)
     }
+
+    /// The frame it is in.
+    #[must_use]
+    #[inline]
+    pub const fn frame(self) -> Frame {
+        Frame((self.0 / PAGE_SIZE as u64) as u32)
+    }
+
+    /// Its distance from its frame's first byte.
+    #[must_use]
+    #[inline]
+    pub const fn offset(self) -> usize {
+        self.0 as usize & (PAGE_SIZE - 1)
+    }
 }
 
 impl VirtAddr {

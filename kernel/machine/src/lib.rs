@@ -7,7 +7,7 @@
 //! | name | what it is |
 //! |---|---|
 //! | [`Machine`] | all of the below, made once at start and given to the kernel |
-//! | [`Memory`] | the bytes of physical frames: read, write, copy, zero |
+//! | [`Memory`] | the bytes of physical frames: read, write, copy, zero; a [`Span`] says which |
 //! | [`Pmap`] | one task's page tables: enter, remove, protect, look up |
 //! | [`Context`] | a thread's user registers and floating-point state |
 //! | [`Cpu`] | one processor: `run` a context until it traps, `idle` until something happens, clock and deadline |
@@ -39,6 +39,7 @@ mod pmap;
 mod registers;
 #[cfg(any(target_os = "none", test))]
 mod scale;
+mod span;
 #[cfg(any(target_os = "none", test))]
 mod symbols;
 mod trap;
@@ -63,6 +64,7 @@ pub use lock::{KernelGuard, KernelLock, Stopped};
 pub use pace::pace;
 pub use pmap::{Mapping, NoTable, Pmap};
 pub use registers::Unfit;
+pub use span::Span;
 pub use trap::{Access, Exception, Trap};
 #[cfg(target_os = "none")]
 pub use x86_64::{panic, refuse, self_test};

@@ -421,7 +421,12 @@ fn leaf(frame: Frame, protection: Protection) -> u64 {
 /// Whether no leaf of a row has any of these bits.
 #[inline]
 fn row_has_none(memory: &Memory, row: PhysAddr, bits: u64) -> bool {
-    memory.read_words::<ROW>(row).into_iter().fold(0, |all, leaf| all | leaf) & bits == 0
+    memory
+        .read_words::<ROW>(row.frame().span(row.offset(), ROW * size_of::<u64>()))
+        .into_iter()
+        .fold(0, |all, leaf| all | leaf)
+        & bits
+        == 0
 }
 
 /// What is left of a leaf entry that may not allow more than this.

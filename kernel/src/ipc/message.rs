@@ -337,10 +337,10 @@ fn fill_body(memory: &mut Memory, message: &mut Message, offset: usize, source: 
         }
         (Body::Inline(bytes), Source::Kernel(from)) => bytes.extend(from.iter().copied()),
         (Body::Frames(frames), Source::Sender(window)) => each_frame(frames, size, |frame, at, part| {
-            window.copy_to_physical(memory, offset + at, frame.start(), part);
+            window.copy_to_frame(memory, offset + at, frame.span(0, part));
         }),
         (Body::Frames(frames), Source::Kernel(from)) => each_frame(frames, size, |frame, at, part| {
-            memory.write(frame.start(), &from[at..at + part]);
+            memory.write(frame.span(0, part), &from[at..at + part]);
         }),
         (_, Source::Kept(_)) => panic!("a kept message is never kept again"),
     }
@@ -361,7 +361,7 @@ fn copy_kept(memory: &mut Memory, body: &Body, size: usize, to: &Window, offset:
     match body {
         Body::Inline(bytes) => to.write(memory, offset, bytes),
         Body::Frames(frames) => each_frame(frames, size, |frame, at, part| {
-            to.copy_from_physical(memory, offset + at, frame.start(), part);
+            to.copy_from_frame(memory, offset + at, frame.span(0, part));
         }),
     }
 }

@@ -580,11 +580,11 @@ fn describe(memory: &mut Memory, port: &mut Port, envelope: &Envelope, reply: Na
 fn wrap(memory: &mut Memory, window: &Window, header: Header, trailer: Trailer) {
     let size = header.size as usize;
     let end = trailer_offset(size);
-    window.write_words(memory, 0, header.to_words());
+    window.write_value(memory, 0, header);
     if size < end {
         window.write(memory, size, &[0; MESSAGE_ALIGN][..end - size]);
     }
-    window.write_words(memory, end, trailer.to_words());
+    window.write_value(memory, end, trailer);
 }
 
 /// Puts what a message's descriptors bring into its receiver's hands, and says where it is.
@@ -602,8 +602,7 @@ fn insert_contents(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, window
                 Descriptor::port(right::insert(k, task, right), right.kind_code())
             }
         };
-        let words: [u64; 3] = zerocopy::transmute!(descriptor);
-        window.write_words(&mut k.vm.memory, message::body_offset(number), words);
+        window.write_value(&mut k.vm.memory, message::body_offset(number), descriptor);
     }
 }
 

@@ -1,7 +1,7 @@
 //! User memory for the kernel: found and checked first, then copied without fail.
 //!
 //! The kernel never follows a user pointer. [`Window::open`] walks the task's page
-//! tables, brings in missing pages, and leaves a list of physical pieces; reading
+//! tables, brings in missing pages, and leaves a list of frames; reading
 //! and writing those cannot fail. So a message is copied from its sender's pages
 //! straight into its receiver's.
 //!
@@ -14,33 +14,28 @@ use arrayvec::ArrayVec;
 use portolan_abi::PAGE_SIZE;
 use portolan_abi::message::{MESSAGE_MAX, Trailer};
 use portolan_abi::vm::USER_END;
-use portolan_machine::{Access, Memory, PhysAddr, VirtAddr, pace};
-use zerocopy::IntoBytes;
+use portolan_machine::{Access, Frame, Memory, Span, VirtAddr, pace};
+use zerocopy::{Immutable, IntoBytes};
 
 /// Most pages that a message buffer touches, after the first.
 const FURTHER: usize = (MESSAGE_MAX + Trailer::SIZE) / PAGE_SIZE + 1;
-/// Instructions that a further piece takes to be found.
-const PER_PIECE: u32 = 300;
+/// Instructions that a further page takes to be found.
+const PER_PAGE: u32 = 300;
 /// Most bytes that a window can show.
 pub const WINDOW_MAX: usize = MESSAGE_MAX + Trailer::SIZE + portolan_abi::message::MESSAGE_ALIGN;
 
-/// A range of user memory, as pieces of physical memory.
-#[derive(Default)]
+/// A range of user memory, as the frames behind it.
 pub struct Window {
-    first: Piece,
-    further: ArrayVec<Piece, FURTHER>,
+    /// What lies in the first page.
+    first: Span,
+    /// The frames of the other pages.
+    further: ArrayVec<Frame, FURTHER>,
 }
 
-#[derive(Clone, Copy)]
-struct Piece {
-    at: PhysAddr,
-    size: usize,
-}
-
-impl Default for Piece {
+impl Default for Window {
     #[inline]
-    fn default() -> Piece {
-        Piece { at: PhysAddr(0), size: 0 }
+    fn default() -> Window {
+        Window { first: Span::EMPTY, further: ArrayVec::new() }
     }
 }
 
@@ -59,180 +54,161 @@ impl Window {
         let start = VirtAddr(address);
         match map.pmap.recent(start, access) {
             Some(frame) if size <= PAGE_SIZE - start.offset() => {
-                self.first = Piece { at: frame.start().plus(start.offset()), size };
+                self.first = frame.span(start.offset(), size);
                 self.further.clear();
                 Ok(())
             }
-            _ => self.open_pieces(vm, accounts, map, address, size, access),
+            _ => self.open_pages(vm, accounts, map, start, size, access),
         }
     }
 
     #[inline(never)]
-    fn open_pieces(
+    fn open_pages(
         &mut self,
         vm: &mut Vm,
         accounts: &mut Accounts,
         map: &mut Map,
-        address: u64,
+        start: VirtAddr,
         size: usize,
         access: Access,
     ) -> Result<(), Fault> {
-        let end = address.checked_add(size as u64).filter(|end| *end <= USER_END).ok_or(Fault::Unmapped)?;
-        self.first = piece(vm, accounts, map, VirtAddr(address), end, access)?;
+        let end = start.0.checked_add(size as u64).filter(|end| *end <= USER_END).ok_or(Fault::Unmapped)?;
+        self.first = frame(vm, accounts, map, start, access)?.whole().from(start.offset(), size);
         self.further.clear();
-        let mut next = address + self.first.size as u64;
+        let mut next = start.0 + self.first.size() as u64;
         while next < end {
-            pace(PER_PIECE);
-            let piece = piece(vm, accounts, map, VirtAddr(next), end, access)?;
-            self.further.try_push(piece).map_err(|_| Fault::Unmapped)?;
-            next += piece.size as u64;
+            let frame = frame(vm, accounts, map, VirtAddr(next), access)?;
+            self.further.try_push(frame).map_err(|_| Fault::Unmapped)?;
+            next += PAGE_SIZE as u64;
         }
+        pace(self.further.len() as u32 * PER_PAGE);
         Ok(())
     }
 
-    /// The place of a part of the first piece.
+    /// What it has from `offset` on in one page, at most `most` bytes.
     #[inline]
-    fn near(&self, offset: usize, size: usize) -> Option<PhysAddr> {
-        (offset + size <= self.first.size).then(|| self.first.at.plus(offset))
+    fn run(&self, offset: usize, most: usize) -> Span {
+        match offset.checked_sub(self.first.size()) {
+            None => self.first.from(offset, most),
+            Some(beyond) => self.further[beyond / PAGE_SIZE].whole().from(beyond % PAGE_SIZE, most),
+        }
     }
 
     /// Fills `into` from the bytes at `offset`.
     #[inline]
     pub fn read(&self, memory: &Memory, offset: usize, into: &mut [u8]) {
-        match self.near(offset, into.len()) {
-            Some(at) => memory.read(at, into),
-            None => self.read_pieces(memory, offset, into),
+        match self.first.part(offset, into.len()) {
+            Some(span) => memory.read(span, into),
+            None => self.read_runs(memory, offset, into),
         }
     }
 
     #[cold]
-    fn read_pieces(&self, memory: &Memory, offset: usize, into: &mut [u8]) {
-        let mut done = 0;
-        self.each_piece(offset, into.len(), |at, size| {
-            memory.read(at, &mut into[done..done + size]);
-            done += size;
-        });
+    fn read_runs(&self, memory: &Memory, mut offset: usize, mut into: &mut [u8]) {
+        while !into.is_empty() {
+            let span = self.run(offset, into.len());
+            let (part, rest) = into.split_at_mut(span.size());
+            memory.read(span, part);
+            offset += part.len();
+            into = rest;
+        }
     }
 
     /// Writes `from` to the bytes at `offset`.
     #[inline]
     pub fn write(&self, memory: &mut Memory, offset: usize, from: &[u8]) {
-        match self.near(offset, from.len()) {
-            Some(at) => memory.write(at, from),
-            None => self.write_pieces(memory, offset, from),
+        match self.first.part(offset, from.len()) {
+            Some(span) => memory.write(span, from),
+            None => self.write_runs(memory, offset, from),
         }
     }
 
     #[cold]
-    fn write_pieces(&self, memory: &mut Memory, offset: usize, from: &[u8]) {
-        let mut done = 0;
-        self.each_piece(offset, from.len(), |at, size| {
-            memory.write(at, &from[done..done + size]);
-            done += size;
-        });
+    fn write_runs(&self, memory: &mut Memory, mut offset: usize, mut from: &[u8]) {
+        while !from.is_empty() {
+            let span = self.run(offset, from.len());
+            let (part, rest) = from.split_at(span.size());
+            memory.write(span, part);
+            offset += part.len();
+            from = rest;
+        }
     }
 
     /// Words read from `offset`, each once; the window is at a multiple of 8, and so is `offset`.
     #[inline(always)]
     pub fn read_words<const N: usize>(&self, memory: &Memory, offset: usize) -> [u64; N] {
-        match self.near(offset, N * size_of::<u64>()) {
-            Some(at) => memory.read_words(at),
+        match self.first.part(offset, N * size_of::<u64>()) {
+            Some(span) => memory.read_words(span),
             None => {
                 let mut words = [0; N];
-                self.read_pieces(memory, offset, words.as_mut_bytes());
+                self.read_runs(memory, offset, words.as_mut_bytes());
                 words
             }
         }
     }
 
-    /// Writes words to `offset`; the window is at a multiple of 8, and so is `offset`.
+    /// Writes a value to `offset`.
     #[inline(always)]
-    pub fn write_words<const N: usize>(&self, memory: &mut Memory, offset: usize, words: [u64; N]) {
-        match self.near(offset, N * size_of::<u64>()) {
-            Some(at) => memory.write_words(at, words),
-            None => self.write_pieces(memory, offset, words.as_bytes()),
+    pub fn write_value<T: IntoBytes + Immutable>(&self, memory: &mut Memory, offset: usize, value: T) {
+        match self.first.part(offset, size_of::<T>()) {
+            Some(span) => memory.write_value(span, value),
+            None => self.write_runs(memory, offset, value.as_bytes()),
         }
     }
 
     /// Copies `size` bytes at `offset` to `target`'s `target_offset`.
     #[inline(always)]
     pub fn copy_to(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
-        match (self.near(offset, size), target.near(target_offset, size)) {
-            (Some(from), Some(to)) => memory.copy(from, to, size),
-            _ => self.copy_pieces(memory, offset, target, target_offset, size),
+        match (self.first.part(offset, size), target.first.part(target_offset, size)) {
+            (Some(from), Some(to)) => memory.copy(from, to),
+            _ => self.copy_runs(memory, offset, target, target_offset, size),
         }
     }
 
     #[inline(never)]
-    fn copy_pieces(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
+    fn copy_runs(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
         let mut done = 0;
-        self.each_piece(offset, size, |at, size| {
-            target.copy_from_physical(memory, target_offset + done, at, size);
-            done += size;
-        });
-    }
-
-    /// Copies physically contiguous bytes to `offset`.
-    pub fn copy_from_physical(&self, memory: &mut Memory, offset: usize, from: PhysAddr, size: usize) {
-        let mut done = 0;
-        self.each_piece(offset, size, |at, size| {
-            memory.copy(from.plus(done), at, size);
-            pace(words(size));
-            done += size;
-        });
-    }
-
-    /// Copies bytes at `offset` to physically contiguous ones.
-    pub fn copy_to_physical(&self, memory: &mut Memory, offset: usize, to: PhysAddr, size: usize) {
-        let mut done = 0;
-        self.each_piece(offset, size, |at, size| {
-            memory.copy(at, to.plus(done), size);
-            pace(words(size));
-            done += size;
-        });
-    }
-
-    /// Calls `act` for each physical part of the range, in order.
-    #[inline]
-    fn each_piece(&self, offset: usize, size: usize, mut act: impl FnMut(PhysAddr, usize)) {
-        let (mut skip, mut left) = (offset, size);
-        for piece in core::iter::once(&self.first).chain(&self.further) {
-            if left == 0 {
-                return;
-            }
-            if skip >= piece.size {
-                skip -= piece.size;
-                continue;
-            }
-            let size = (piece.size - skip).min(left);
-            act(piece.at.plus(skip), size);
-            left -= size;
-            skip = 0;
+        while done < size {
+            let from = self.run(offset + done, size - done);
+            let to = target.run(target_offset + done, from.size());
+            copy_run(memory, from.from(0, to.size()), to);
+            done += to.size();
         }
-        debug_assert_eq!(left, 0, "a window was used beyond its end");
+    }
+
+    /// Copies bytes of one frame to `offset`.
+    pub fn copy_from_frame(&self, memory: &mut Memory, offset: usize, from: Span) {
+        let mut done = 0;
+        while done < from.size() {
+            let to = self.run(offset + done, from.size() - done);
+            copy_run(memory, from.from(done, to.size()), to);
+            done += to.size();
+        }
+    }
+
+    /// Copies bytes at `offset` to one frame.
+    pub fn copy_to_frame(&self, memory: &mut Memory, offset: usize, to: Span) {
+        let mut done = 0;
+        while done < to.size() {
+            let from = self.run(offset + done, to.size() - done);
+            copy_run(memory, from, to.from(done, from.size()));
+            done += from.size();
+        }
     }
 }
 
-/// Words to be moved, an instruction each.
-fn words(size: usize) -> u32 {
-    (size / size_of::<u64>()) as u32
+#[inline]
+fn copy_run(memory: &mut Memory, from: Span, to: Span) {
+    memory.copy(from, to);
+    // An instruction a word.
+    pace((to.size() / size_of::<u64>()) as u32);
 }
 
-/// The physical piece from `start` to the end of its page, or to `end`.
+/// The frame behind an address, if it may be used so.
 #[inline]
-fn piece(
-    vm: &mut Vm,
-    accounts: &mut Accounts,
-    map: &mut Map,
-    start: VirtAddr,
-    end: u64,
-    access: Access,
-) -> Result<Piece, Fault> {
-    let frame = match map.pmap.translate(&vm.memory, start, access) {
-        Some(frame) => frame,
-        None => fault::resolve(vm, accounts, map, start, access)?,
-    };
-    let offset = start.offset();
-    let size = (PAGE_SIZE - offset).min((end - start.0) as usize);
-    Ok(Piece { at: frame.start().plus(offset), size })
+fn frame(vm: &mut Vm, accounts: &mut Accounts, map: &mut Map, at: VirtAddr, access: Access) -> Result<Frame, Fault> {
+    match map.pmap.translate(&vm.memory, at, access) {
+        Some(frame) => Ok(frame),
+        None => fault::resolve(vm, accounts, map, at, access),
+    }
 }

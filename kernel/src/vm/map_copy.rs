@@ -14,7 +14,7 @@ use super::object::Reach;
 use super::{Map, ObjectId, Vm, fault, page_tree};
 use crate::task::account::{AccountId, Accounts, Resource};
 use portolan_abi::{PAGE_SIZE, Result};
-use portolan_machine::{Access, PhysAddr, VirtAddr, pace};
+use portolan_machine::{Access, Span, VirtAddr, pace};
 
 const PAGE: u64 = PAGE_SIZE as u64;
 
@@ -81,7 +81,7 @@ impl MapCopy {
     /// Writes into the one page of [`of_zeros`](MapCopy::of_zeros).
     pub fn write(&self, vm: &mut Vm, offset: usize, bytes: &[u8]) {
         if let Some(frame) = vm.frame(self.object, 0) {
-            vm.memory.write(frame.start().plus(offset), bytes);
+            vm.memory.write(frame.span(offset, bytes.len()), bytes);
         }
     }
 
@@ -204,10 +204,10 @@ impl MapCopy {
             let size = (PAGE - from % PAGE).min(PAGE - to % PAGE).min(self.size - done);
             let source = vm.frame(self.object, self.start + from / PAGE);
             let target = map.pmap.lookup(&vm.memory, VirtAddr(to).page()).expect("the page is there").frame;
-            let target = target.start().plus((to % PAGE) as usize);
+            let target = target.span((to % PAGE) as usize, size as usize);
             match source {
-                Some(frame) => vm.memory.copy(frame.start().plus((from % PAGE) as usize), target, size as usize),
-                None => write_zeros(vm, target, size as usize),
+                Some(frame) => vm.memory.copy(frame.span((from % PAGE) as usize, size as usize), target),
+                None => write_zeros(vm, target),
             }
             done += size;
         }
@@ -282,9 +282,9 @@ fn edges(pages: Range, bytes: Range) -> impl Iterator<Item = u64> {
     first_cut.then_some(pages.start).into_iter().chain(last_cut.then_some(last))
 }
 
-fn write_zeros(vm: &mut Vm, at: PhysAddr, size: usize) {
+fn write_zeros(vm: &mut Vm, target: Span) {
     const ZEROS: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
-    vm.memory.write(at, &ZEROS[..size]);
+    vm.memory.write(target, &ZEROS[..target.size()]);
 }
 
 #[cfg(test)]
@@ -356,7 +356,7 @@ mod tests {
         fn write(&mut self, which: usize, address: u64, byte: u8) {
             self.with(which, |vm, accounts, map| {
                 let frame = fault::resolve(vm, accounts, map, VirtAddr(address), Access::Write).unwrap();
-                vm.memory.write(frame.start().plus((address % PAGE) as usize), &[byte]);
+                vm.memory.write(frame.span((address % PAGE) as usize, 1), &[byte]);
             });
         }
 
@@ -364,7 +364,7 @@ mod tests {
             self.with(which, |vm, accounts, map| {
                 let frame = fault::resolve(vm, accounts, map, VirtAddr(address), Access::Read).unwrap();
                 let mut byte = [0];
-                vm.memory.read(frame.start().plus((address % PAGE) as usize), &mut byte);
+                vm.memory.read(frame.span((address % PAGE) as usize, 1), &mut byte);
                 byte[0]
             })
         }

@@ -340,7 +340,7 @@ impl Vm {
     pub fn supply(&mut self, accounts: &mut Accounts, id: ObjectId, page: u64, bytes: &Window) -> Result<(), Fault> {
         let frame = self.frames.allocate().ok_or(Fault::Shortage)?;
         self.put(accounts, id, page, frame).inspect_err(|_| self.frames.free(frame))?;
-        bytes.copy_to_physical(&mut self.memory, 0, frame.start(), PAGE_SIZE);
+        bytes.copy_to_frame(&mut self.memory, 0, frame.whole());
         self.counters.copies += 1;
         Ok(())
     }
@@ -358,7 +358,7 @@ impl Vm {
         let own = frames.allocate().ok_or(Fault::Shortage)?;
         counters.copies += 1;
         pace(PER_PAGE);
-        memory.copy(shared.start(), own.start(), PAGE_SIZE);
+        memory.copy(shared.whole(), own.whole());
         if let Some(replaced) = tree.replace(nodes, page, own) {
             frames.free(replaced);
         }
@@ -469,7 +469,7 @@ impl Vm {
             return Ok(frame);
         }
         let copy = self.frames.allocate().ok_or(Fault::Shortage)?;
-        self.memory.copy(frame.start(), copy.start(), PAGE_SIZE);
+        self.memory.copy(frame.whole(), copy.whole());
         self.counters.copies += 1;
         Ok(copy)
     }
@@ -487,7 +487,7 @@ impl Vm {
         let Some(frame) = self.frame(id, page) else { return Ok(()) };
         let part = self.fill(accounts, target.0, target.1)?;
         pace(PER_PAGE);
-        self.memory.copy(frame.start().plus(bytes.start), part.start().plus(bytes.start), bytes.len());
+        self.memory.copy(frame.span(bytes.start, bytes.len()), part.span(bytes.start, bytes.len()));
         Ok(())
     }
 

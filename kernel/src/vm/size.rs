@@ -65,7 +65,7 @@ impl Vm {
         if within != 0
             && let Some(frame) = self.frame(id, object.page_count() - 1)
         {
-            self.memory.write(frame.start().plus(within), &ZEROS[within..]);
+            self.memory.write(frame.span(within, PAGE_SIZE - within), &ZEROS[within..]);
         }
     }
 

@@ -210,7 +210,7 @@ impl Cpu {
                 Ok(at) => {
                     let start = bytes.len();
                     bytes.resize(start + size, 0);
-                    self.memory.read(at, &mut bytes[start..]);
+                    self.memory.read(at.frame().span(at.offset(), size), &mut bytes[start..]);
                 }
                 Err(trap) => return Stop::Trap(trap),
             }
@@ -223,7 +223,7 @@ impl Cpu {
         for (address, size) in pieces(address, bytes.len()) {
             let (piece, rest) = left.split_at(size);
             match self.translate(address, Access::Write) {
-                Ok(at) => self.memory.write(at, piece),
+                Ok(at) => self.memory.write(at.frame().span(at.offset(), size), piece),
                 Err(trap) => return Stop::Trap(trap),
             }
             left = rest;

@@ -1,15 +1,16 @@
 //! Physical memory: frames with bytes.
 //!
 //! Fresh memory holds a pattern, not zeros, so that a page that nobody cleared is
-//! seen. Every access must lie within one frame that exists; anything else is a bug
+//! seen. Every access must be to a frame that exists; anything else is a bug
 //! of the kernel and panics. Words are atomic, so that kernel and processor can both
 //! have a handle, as on a real machine. Neighbour: `mmu`, the processor's way here.
 
 use super::mmu::Mmu;
-use crate::{Frame, FrameRange, PhysAddr, pace};
+use crate::{Frame, FrameRange, PhysAddr, Span, pace};
 use portolan_abi::PAGE_SIZE;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
+use zerocopy::{Immutable, IntoBytes};
 
 /// What fresh memory is full of.
 pub(super) const FRESH: u8 = 0xa5;
@@ -49,24 +50,26 @@ impl Memory {
         for (number, page) in bytes.chunks(PAGE_SIZE).enumerate() {
             let frame = Frame(range.start.0 + number as u32);
             self.zero(frame);
-            self.write(frame.start(), page);
+            self.write(frame.span(0, page.len()), page);
         }
     }
 
-    /// Reads bytes.
-    pub fn read(&self, at: PhysAddr, into: &mut [u8]) {
+    /// Reads the bytes of a span of this length.
+    pub fn read(&self, from: Span, into: &mut [u8]) {
+        assert_eq!(from.size(), into.len(), "as many bytes as the span has");
         let mut left = into;
-        for (word, from, to) in self.words(at, left.len()) {
+        for (word, from, to) in self.words(from) {
             let (part, rest) = left.split_at_mut(to - from);
             part.copy_from_slice(&word.load(Relaxed).to_le_bytes()[from..to]);
             left = rest;
         }
     }
 
-    /// Writes bytes.
-    pub fn write(&mut self, at: PhysAddr, from: &[u8]) {
+    /// Writes the bytes of a span of this length.
+    pub fn write(&mut self, to: Span, from: &[u8]) {
+        assert_eq!(to.size(), from.len(), "as many bytes as the span has");
         let mut left = from;
-        for (word, from, to) in self.words(at, left.len()) {
+        for (word, from, to) in self.words(to) {
             let (part, rest) = left.split_at(to - from);
             let mut bytes = word.load(Relaxed).to_le_bytes();
             bytes[from..to].copy_from_slice(part);
@@ -87,30 +90,29 @@ impl Memory {
         self.word(at).store(value, Relaxed);
     }
 
-    /// Reads aligned words.
+    /// Reads the words of a span, which is at a multiple of 8.
     #[must_use]
-    pub fn read_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
-        core::array::from_fn(|index| self.read_u64(at.plus(index * WORD)))
+    pub fn read_words<const N: usize>(&self, from: Span) -> [u64; N] {
+        assert_eq!(from.size(), N * WORD, "as many words as the span has");
+        core::array::from_fn(|index| self.read_u64(from.start().plus(index * WORD)))
     }
 
-    /// Writes aligned words.
-    pub fn write_words<const N: usize>(&mut self, at: PhysAddr, values: [u64; N]) {
-        for (index, value) in values.into_iter().enumerate() {
-            self.write_u64(at.plus(index * WORD), value);
-        }
+    /// Writes a value to a span of its size.
+    pub fn write_value<T: IntoBytes + Immutable>(&mut self, to: Span, value: T) {
+        self.write(to, value.as_bytes());
     }
 
-    /// Copies bytes from one place in a frame to another place, as if by way of a third.
-    pub fn copy(&mut self, from: PhysAddr, to: PhysAddr, size: usize) {
+    /// Copies a span to another of the same length, as if by way of a third.
+    pub fn copy(&mut self, from: Span, to: Span) {
         let mut bytes = [0; PAGE_SIZE];
-        self.index(from, size);
-        self.read(from, &mut bytes[..size]);
-        self.write(to, &bytes[..size]);
+        let bytes = &mut bytes[..from.size()];
+        self.read(from, bytes);
+        self.write(to, bytes);
     }
 
     /// Clears a frame.
     pub fn zero(&mut self, frame: Frame) {
-        self.words(frame.start(), PAGE_SIZE).for_each(|(word, ..)| word.store(0, Relaxed));
+        self.words(frame.whole()).for_each(|(word, ..)| word.store(0, Relaxed));
         pace((PAGE_SIZE / size_of::<u64>()) as u32);
     }
 
@@ -122,24 +124,22 @@ impl Memory {
         self.ram.words.get(index).unwrap_or_else(|| panic!("a word at {at:?} is outside memory"))
     }
 
-    /// The words that some bytes of one frame are in, and which bytes of each.
-    fn words(&self, at: PhysAddr, size: usize) -> impl Iterator<Item = (&AtomicU64, usize, usize)> {
-        let start = self.index(at, size);
-        let end = start + size;
+    /// The words that a span's bytes are in, and which bytes of each.
+    fn words(&self, span: Span) -> impl Iterator<Item = (&AtomicU64, usize, usize)> {
+        let start = self.index(span);
+        let end = start + span.size();
         (start / WORD..end.div_ceil(WORD)).map(move |word| {
             let first = word * WORD;
             (&self.ram.words[word], start.max(first) - first, end.min(first + WORD) - first)
         })
     }
 
-    /// Where these bytes begin, of all bytes: some of one frame that exists.
-    fn index(&self, at: PhysAddr, size: usize) -> usize {
-        let offset = at.0 as usize % PAGE_SIZE;
-        assert!(offset + size <= PAGE_SIZE, "{size} bytes at {at:?} are not in one frame");
-        let start = at.0.checked_sub(self.ram.first.start().0).map(|distance| distance as usize);
+    /// Where a span begins, of all bytes: it must exist.
+    fn index(&self, span: Span) -> usize {
+        let start = span.start().0.checked_sub(self.ram.first.start().0).map(|distance| distance as usize);
         match start {
-            Some(start) if start + size <= self.ram.words.len() * WORD => start,
-            _ => panic!("{size} bytes at {at:?} are outside memory"),
+            Some(start) if start + span.size() <= self.ram.words.len() * WORD => start,
+            _ => panic!("{span:?} is outside memory"),
         }
     }
 }

@@ -113,7 +113,8 @@ fn heap(private: FrameRange, tables: usize) -> Region {
 fn clear_tail(archive: FrameRange, size: usize) {
     const ZEROS: [u8; PAGE_SIZE] = [0; PAGE_SIZE];
     let tail = archive.len() * PAGE_SIZE - size;
-    Memory::new().write(archive.start.start().plus(size), &ZEROS[..tail]);
+    let end = archive.start.start().plus(size);
+    Memory::new().write(end.frame().span(end.offset(), tail), &ZEROS[..tail]);
 }
 
 /// The kernel's image, as the loader has mapped it: not always to frames in a row.

@@ -1,17 +1,18 @@
 //! The bytes of physical frames, through the physical map.
 //!
 //! What start-up hands out is mapped there, and nothing else: not the kernel's image,
-//! stacks, heap or tables. An address outside the map's range is a panic; one inside it
-//! that was never handed out is not mapped, which ends in a panic too. The users' page
+//! stacks, heap or tables. Every frame has its place there; one
+//! that was never handed out is not mapped, which ends in a panic. The users' page
 //! tables are in such frames as well: that only `pmap` writes those is the kernel's to keep.
 //! This is the path of every message: small sizes are moved word by word, in line, large
 //! ones with `rep movsq`, which takes an instruction for eight bytes.
 
 use super::layout::{PHYSMAP, PHYSMAP_SIZE};
-use crate::{Frame, PhysAddr, pace};
+use crate::{Frame, PhysAddr, Span, pace};
 use core::arch::asm;
 use core::ptr::with_exposed_provenance_mut;
 use portolan_abi::PAGE_SIZE;
+use zerocopy::{Immutable, IntoBytes};
 
 /// Bytes of a word.
 const WORD: usize = size_of::<u64>();
@@ -40,68 +41,68 @@ impl Memory {
         Memory { _private: () }
     }
 
-    /// Reads bytes.
+    /// Reads the bytes of a span of this length.
     #[inline]
-    pub fn read(&self, at: PhysAddr, into: &mut [u8]) {
-        let from = place(at, into.len());
+    pub fn read(&self, from: Span, into: &mut [u8]) {
+        same_size(from.size(), into.len());
         // SAFETY: both are mapped for this length; the slice is no part of the physical map.
-        unsafe { move_bytes(from, into.as_mut_ptr(), into.len()) };
+        unsafe { move_bytes(place(from), into.as_mut_ptr(), into.len()) };
     }
 
-    /// Writes bytes.
+    /// Writes the bytes of a span of this length.
     #[inline]
-    pub fn write(&mut self, at: PhysAddr, from: &[u8]) {
-        let to = place(at, from.len());
+    pub fn write(&mut self, to: Span, from: &[u8]) {
+        same_size(to.size(), from.len());
         // SAFETY: both are mapped for this length; the slice is no part of the physical map.
-        unsafe { move_bytes(from.as_ptr(), to, from.len()) };
+        unsafe { move_bytes(from.as_ptr(), place(to), from.len()) };
     }
 
     /// Reads a word; its address is a multiple of 8.
     #[must_use]
     #[inline]
     pub fn read_u64(&self, at: PhysAddr) -> u64 {
-        let [word] = self.read_words(at);
-        word
+        // SAFETY: mapped for a word and aligned, and any bytes are a number.
+        unsafe { word(at).read_volatile() }
     }
 
     /// Writes a word; its address is a multiple of 8.
     #[inline]
     pub fn write_u64(&mut self, at: PhysAddr, value: u64) {
-        self.write_words(at, [value]);
+        // SAFETY: mapped for a word and aligned, and no reference to what is there exists.
+        unsafe { word(at).write_volatile(value) };
     }
 
-    /// Reads words, each once; their address is a multiple of 8.
+    /// Reads the words of a span, which is at a multiple of 8, each once.
     #[must_use]
     #[inline(always)]
-    pub fn read_words<const N: usize>(&self, at: PhysAddr) -> [u64; N] {
-        let from = words(at, N);
-        // SAFETY: mapped for N words and aligned, and any bytes are a number.
-        core::array::from_fn(|index| unsafe { from.wrapping_add(index).read_volatile() })
+    pub fn read_words<const N: usize>(&self, from: Span) -> [u64; N] {
+        same_size(from.size(), N * WORD);
+        let from: *mut Word = place(from).cast();
+        // SAFETY: mapped for N words, and any bytes are a number.
+        core::array::from_fn(|index| unsafe { from.wrapping_add(index).read_volatile() }.0)
     }
 
-    /// Writes words; their address is a multiple of 8.
+    /// Writes a value to a span of its size.
     #[inline(always)]
-    pub fn write_words<const N: usize>(&mut self, at: PhysAddr, values: [u64; N]) {
-        let to = words(at, N);
-        for (index, value) in values.into_iter().enumerate() {
-            // SAFETY: mapped for N words and aligned, and no reference to what is there exists.
-            unsafe { to.wrapping_add(index).write_volatile(value) };
-        }
+    pub fn write_value<T: IntoBytes + Immutable>(&mut self, to: Span, value: T) {
+        same_size(to.size(), size_of::<T>());
+        // SAFETY: mapped for a value, whose bytes are all defined, and no reference to what is there exists.
+        unsafe { place(to).cast::<T>().write_unaligned(value) };
     }
 
-    /// Copies bytes from one place to another; where they overlap, `from` is not below `to`.
+    /// Copies a span to another of the same length; where they overlap, `from` is not below `to`.
     #[inline]
-    pub fn copy(&mut self, from: PhysAddr, to: PhysAddr, size: usize) {
-        debug_assert!(from >= to || from.plus(size) <= to, "a copy upwards onto itself");
-        let (from, to) = (place(from, size), place(to, size));
+    pub fn copy(&mut self, from: Span, to: Span) {
+        debug_assert!(from.start() >= to.start() || from.end() <= to.start(), "a copy upwards onto itself");
+        same_size(from.size(), to.size());
         // SAFETY: both are mapped for this length; moving upwards is right for such an overlap.
-        unsafe { move_bytes(from, to, size) };
+        unsafe { move_bytes(place(from), place(to), from.size()) };
     }
 
     /// Clears a frame.
     #[inline]
     pub fn zero(&mut self, frame: Frame) {
-        let to = place(frame.start(), PAGE_SIZE);
+        let to = place(frame.whole());
         // SAFETY: the frame is mapped, and no reference to what is there exists.
         unsafe {
             asm!("rep stosq", inout("rcx") PAGE_SIZE / WORD => _, inout("rdi") to => _, in("rax") 0_u64,
@@ -111,25 +112,41 @@ impl Memory {
     }
 }
 
-/// Where these bytes are in the physical map.
+/// A word wherever it is; the processor needs no alignment.
+#[repr(C, packed)]
+struct Word(u64);
+
+/// Where a span is in the physical map, which has a place for every frame.
 #[inline(always)]
-fn place(at: PhysAddr, size: usize) -> *mut u8 {
-    if size as u64 > PHYSMAP_SIZE || at.0 > PHYSMAP_SIZE - size as u64 {
-        outside(at, size);
+fn place(span: Span) -> *mut u8 {
+    with_exposed_provenance_mut((PHYSMAP + span.start().0) as usize)
+}
+
+/// Where an aligned word is in the physical map.
+#[inline(always)]
+fn word(at: PhysAddr) -> *mut u64 {
+    if at.0 >= PHYSMAP_SIZE || !at.0.is_multiple_of(WORD as u64) {
+        no_word(at);
     }
     with_exposed_provenance_mut((PHYSMAP + at.0) as usize)
 }
 
-/// Where these words are in the physical map.
+#[cold]
+fn no_word(at: PhysAddr) -> ! {
+    panic!("no word of memory is at {at:?}")
+}
+
+/// Both lengths of a move must be the same.
 #[inline(always)]
-fn words(at: PhysAddr, count: usize) -> *mut u64 {
-    assert!(at.0.is_multiple_of(WORD as u64), "words at {at:?}");
-    place(at, count * WORD).cast()
+fn same_size(a: usize, b: usize) {
+    if a != b {
+        differ(a, b);
+    }
 }
 
 #[cold]
-fn outside(at: PhysAddr, size: usize) -> ! {
-    panic!("{size} bytes at {at:?} are outside memory")
+fn differ(a: usize, b: usize) -> ! {
+    panic!("{a} bytes and {b} are to be the same")
 }
 
 /// Moves bytes, lowest first. Users may write to the memory at any time, so nothing may be

@@ -5,7 +5,7 @@ use super::super::tables::{NO_EXECUTE, PRESENT, UNCACHED, USER, WRITABLE};
 use super::super::{heap_used, stacks};
 use super::walk::{self, Page};
 use super::{Bench, Verdict, check, tests};
-use crate::{Frame, FrameRange, PhysAddr};
+use crate::{FrameRange, PhysAddr};
 use alloc::alloc::{alloc, dealloc};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -120,27 +120,27 @@ fn archive_tail_is_zero(bench: &mut Bench) -> Verdict {
     let end = bench.boot.archive.start.start().plus(bench.boot.archive_size);
     let tail = bench.boot.archive.len() * PAGE_SIZE - bench.boot.archive_size;
     let mut bytes = [0xff; PAGE_SIZE];
-    bench.memory.read(end, &mut bytes[..tail]);
+    bench.memory.read(end.frame().span(end.offset(), tail), &mut bytes[..tail]);
     check(tail < PAGE_SIZE && bytes[..tail].iter().all(|&byte| byte == 0), "it is not")
 }
 
 fn memory_moves_every_size(bench: &mut Bench) -> Verdict {
-    let (from, to) = (bench.frames[0].start(), bench.frames[1].start());
+    let (from, to) = (bench.frames[0], bench.frames[1]);
     let pattern: [u8; PAGE_SIZE] = core::array::from_fn(|i| (i * 7 + 1) as u8);
-    bench.memory.write(from, &pattern);
+    bench.memory.write(from.whole(), &pattern);
     for size in (0..200).chain([511, 512, 1023, 4095, 4096]) {
         let shift = (size % 9).min(PAGE_SIZE - size);
-        bench.memory.zero(Frame(bench.frames[1].0));
-        bench.memory.copy(from.plus(shift), to.plus(shift), size);
+        bench.memory.zero(to);
+        bench.memory.copy(from.span(shift, size), to.span(shift, size));
         let mut got = [0; PAGE_SIZE];
-        bench.memory.read(to, &mut got);
+        bench.memory.read(to.whole(), &mut got);
         let (before, rest) = got.split_at(shift);
         let (moved, after) = rest.split_at(size);
         check(moved == &pattern[shift..shift + size], "bytes are not the same after a copy")?;
         check(before.iter().chain(after).all(|&byte| byte == 0), "a copy touched bytes beside its own")?;
     }
-    bench.memory.write_u64(to.plus(8), 0x1122_3344_5566_7788);
-    check(bench.memory.read_u64(to.plus(8)) == 0x1122_3344_5566_7788, "a word is not what was written")
+    bench.memory.write_u64(to.start().plus(8), 0x1122_3344_5566_7788);
+    check(bench.memory.read_u64(to.start().plus(8)) == 0x1122_3344_5566_7788, "a word is not what was written")
 }
 
 fn heap_gives_everything_back(_: &mut Bench) -> Verdict {

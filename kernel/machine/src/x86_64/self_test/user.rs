@@ -95,7 +95,7 @@ impl Space {
         let (root, text, data, stack) = (take(), take(), take(), take());
         let memory = &mut bench.memory;
         [text, data, stack].into_iter().for_each(|frame| memory.zero(frame));
-        memory.write(text.start(), code);
+        memory.write(text.span(0, code.len()), code);
         let mut pmap = Pmap::new(memory, root);
         let pages = [
             (CODE, text, Protection::READ_EXECUTE),
@@ -600,7 +600,7 @@ fn floating_point_state_starts_clean(bench: &mut Bench) -> Verdict {
     let mut context = thread();
     let trap = bench.cpu.run(&mut context, space.pmap.root());
     let mut state = [0; 416];
-    bench.memory.read(space.data.start(), &mut state);
+    bench.memory.read(space.data.span(0, state.len()), &mut state);
     space.destroy(bench);
     check(trap == Trap::Syscall, "the thread did not run")?;
     check(state[..2] == [0x7f, 0x03] && state[2..24].iter().all(|&byte| byte == 0), "the x87 is not fresh")?;
@@ -622,8 +622,8 @@ fn changed_page_is_seen_at_once(bench: &mut Bench) -> Verdict {
     // mov al, [rdi]; syscall; and again, for ever.
     let mut space = Space::new(bench, &[0x8a, 0x07, 0x0f, 0x05, 0xeb, 0xfa]);
     let other = bench.frames.pop().ok_or("a frame")?;
-    bench.memory.write(space.data.start(), &[0x11]);
-    bench.memory.write(other.start(), &[0x22]);
+    bench.memory.write(space.data.span(0, 1), &[0x11]);
+    bench.memory.write(other.span(0, 1), &[0x22]);
     let (root, page) = (space.pmap.root(), VirtAddr(DATA));
     let mut context = thread();
     let mut read = |bench: &mut Bench| match bench.cpu.run(&mut context, root) {
