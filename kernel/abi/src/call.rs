@@ -204,7 +204,9 @@ impl Call {
     #[inline(always)]
     pub fn decode(number: u64, arguments: [u64; 6]) -> Result<Call> {
         Ok(match number {
-            number::MSG_SEND | number::MSG_RECEIVE | number::MSG_RPC => decode_message(number, arguments)?,
+            number::MSG_SEND => decode_message::<true, false>(arguments)?,
+            number::MSG_RECEIVE => decode_message::<false, true>(arguments)?,
+            number::MSG_RPC => decode_message::<true, true>(arguments)?,
             number::PORT_ALLOCATE => Call::PortAllocate(Capacity::from_code(word(arguments[0])?)?),
             number::PORT_DEALLOCATE => Call::PortDeallocate(Name(word(arguments[0])?)),
             number::TASK_SELF => Call::TaskSelf,
@@ -240,15 +242,14 @@ fn encode_message(send: Option<Send>, receive: Option<Receive>, options: Options
 }
 
 #[inline(always)]
-fn decode_message(number: u64, arguments: [u64; 6]) -> Result<Call> {
+fn decode_message<const SENDS: bool, const RECEIVES: bool>(arguments: [u64; 6]) -> Result<Call> {
     let [from, options_port, sizes, to, timeouts, reserved] = arguments;
-    let (sends, receives) = (number != number::MSG_RECEIVE, number != number::MSG_SEND);
-    let allowed = match (sends, receives) {
+    let allowed = match (SENDS, RECEIVES) {
         (true, true) => Options::all(),
         (true, false) => Options::SEND,
         _ => Options::RECEIVE,
     };
-    let unknown = if sends { Error::SendInvalidOptions } else { Error::ReceiveInvalidOptions };
+    let unknown = if SENDS { Error::SendInvalidOptions } else { Error::ReceiveInvalidOptions };
     let options = Options::from_bits_retain(low(options_port));
     let contradicting = options.contains(Options::SEND_NOTIFY_THREAD) && !options.contains(Options::SEND_NOTIFY);
     if !allowed.contains(options) || contradicting {
@@ -259,7 +260,7 @@ fn decode_message(number: u64, arguments: [u64; 6]) -> Result<Call> {
     }
     let send = Send { address: from, size: low(sizes), timeout: low(timeouts) };
     let receive = Receive { address: to, size: high(sizes), port: Name(high(options_port)), timeout: high(timeouts) };
-    Ok(Call::Message { send: sends.then_some(send), receive: receives.then_some(receive), options })
+    Ok(Call::Message { send: SENDS.then_some(send), receive: RECEIVES.then_some(receive), options })
 }
 
 fn decode_switch(arguments: [u64; 6]) -> Result<Call> {
