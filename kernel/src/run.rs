@@ -16,7 +16,9 @@ use crate::task::word;
 use crate::vm::{Fault, fault};
 use crate::{check, clear, report};
 use alloc::boxed::Box;
+use core::hint::cold_path;
 use portolan_abi::Error;
+use portolan_abi::call::Call;
 use portolan_machine::{Access, Context, Cpu, Frame, Instant, KernelLock, Trap, VirtAddr, pace};
 
 /// What a processor does next.
@@ -38,19 +40,18 @@ pub enum Turn {
 
 /// Runs the machine, for ever.
 pub fn forever(kernel: &KernelLock<Option<Kernel>>, cpu: &mut Cpu) -> ! {
-    let mut ended = (Turn::Idle, Trap::Spurious);
+    let mut guard = kernel.lock();
     loop {
-        let mut guard = kernel.lock();
         let mut turn = match guard.as_mut() {
-            Some(k) => {
-                handle(k, cpu, ended.0, ended.1);
-                pick(k, cpu)
-            }
+            Some(k) => pick(k, cpu),
             None => Turn::Idle,
         };
         drop(guard);
         let trap = turn.take(cpu);
-        ended = (turn, trap);
+        guard = kernel.lock();
+        if let Some(k) = guard.as_mut() {
+            handle(k, cpu, turn, trap);
+        }
     }
 }
 
@@ -67,8 +68,14 @@ impl Turn {
     fn take(&mut self, cpu: &mut Cpu) -> Trap {
         match self {
             Turn::Run { context, root, .. } => cpu.run(context, *root),
-            Turn::Clear => cpu.poll(),
-            Turn::Idle => cpu.idle(),
+            Turn::Clear => {
+                cold_path();
+                cpu.poll()
+            }
+            Turn::Idle => {
+                cold_path();
+                cpu.idle()
+            }
         }
     }
 }
@@ -78,14 +85,17 @@ impl Turn {
 pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
     let turn = loop {
         if k.clearing.left && clear::goes_first(k) {
+            cold_path();
             break Turn::Clear;
         }
         let Some(id) = k.current.take().or_else(|| k.scheduler.pick(&mut k.threads, k.now)) else {
+            cold_path();
             break Turn::Idle;
         };
         let thread = &mut k.threads[id];
         thread.state = State::Running;
         if let Some(unfinished) = thread.unfinished.take() {
+            cold_path();
             if !finish(k, id, unfinished) {
                 // As many may follow as there are threads.
                 break Turn::Clear;
@@ -93,7 +103,10 @@ pub fn pick(k: &mut Kernel, cpu: &mut Cpu) -> Turn {
             k.current = Some(id);
             continue;
         }
-        let Some(context) = thread.context.take() else { continue };
+        let Some(context) = thread.context.take() else {
+            cold_path();
+            continue;
+        };
         break Turn::Run { thread: id, context, root: thread.root };
     };
     arm(k, cpu, &turn);
@@ -134,7 +147,7 @@ fn finish(k: &mut Kernel, thread: ThreadId, unfinished: Unfinished) -> bool {
 /// Does a call from the beginning.
 #[inline(never)]
 fn again(k: &mut Kernel, me: Caller, number: u64, arguments: [u64; 6]) -> Outcome {
-    syscall::dispatch(k, me, number, arguments)
+    syscall::perform(k, me, Call::decode(number, arguments))
 }
 
 /// Sets the timer, if what it is to announce is earlier than what it is set to.
@@ -146,6 +159,7 @@ fn arm(k: &mut Kernel, cpu: &mut Cpu, turn: &Turn) {
     };
     let wanted = k.timers.earliest().unwrap_or(turn_ends).min(turn_ends);
     if wanted < k.armed {
+        cold_path();
         k.armed = wanted;
         cpu.set_deadline(Some(wanted));
     }
@@ -171,22 +185,19 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
                         Outcome::Blocked => goes_on = None,
                     }
                 }
-                Trap::PageFault { address, access } => page_fault(k, &me, address, access),
-                Trap::Exception(refused) => exception::raise(k, id, Cause::Processor(refused)),
-                Trap::Timer => timer(k),
-                Trap::Interrupt(lines) => interrupt::arrived(k, lines),
-                Trap::NonMaskable => report::on_demand(k),
-                Trap::Spurious => {}
+                other => trapped(k, &me, other),
             }
             (Some(id), goes_on)
         }
         Turn::Clear => {
+            cold_path();
             let interrupted = k.current.take();
             outside(k, trap);
             clear::piece(k);
             (None, interrupted)
         }
         Turn::Idle => {
+            cold_path();
             outside(k, trap);
             (None, None)
         }
@@ -200,7 +211,17 @@ pub fn handle(k: &mut Kernel, cpu: &mut Cpu, turn: Turn, trap: Trap) {
     }
 }
 
-/// Handles what came while no thread ran.
+/// Handles what a thread's turn has ended with, but for a call.
+#[cold]
+fn trapped(k: &mut Kernel, me: &Caller, trap: Trap) {
+    match trap {
+        Trap::PageFault { address, access } => page_fault(k, me, address, access),
+        Trap::Exception(refused) => exception::raise(k, me.thread, Cause::Processor(refused)),
+        other => outside(k, other),
+    }
+}
+
+/// Handles what comes also while no thread runs.
 fn outside(k: &mut Kernel, trap: Trap) {
     match trap {
         Trap::Timer => timer(k),

@@ -10,15 +10,29 @@ use crate::task::thread::{Completion, State, ThreadId, Wait};
 use crate::task::{self, Caller, TaskId, word};
 use crate::vm::Fault;
 use crate::vm::copy::Window;
+use core::hint::cold_path;
 use portolan_abi::call::{Call, DEBUG_WRITE_MAX};
 use portolan_abi::{Error, Name, Result};
 use portolan_machine::{Access, IoRange};
 
-/// Does the call that a thread has asked for.
+/// Does the call that a thread traps for.
 #[inline(always)]
 pub fn dispatch(k: &mut Kernel, me: Caller, number: u64, arguments: [u64; 6]) -> Outcome {
+    match Call::decode(number, arguments) {
+        Ok(Call::Message { send, receive, options }) => ipc::message(k, &me, &send, &receive, options),
+        other => {
+            // Most calls are messages: the compiler is to keep the registers for those.
+            cold_path();
+            perform(k, me, other)
+        }
+    }
+}
+
+/// Does a call, if it is one.
+#[inline(always)]
+pub fn perform(k: &mut Kernel, me: Caller, call: Result<Call>) -> Outcome {
     let Caller { thread, task, .. } = me;
-    let result = match Call::decode(number, arguments) {
+    let result = match call {
         Ok(Call::Message { send, receive, options }) => return ipc::message(k, &me, &send, &receive, options),
         Ok(Call::ThreadSwitch { hint, sleep }) => return switch(k, thread, hint, sleep),
         Ok(Call::PortAllocate(capacity)) => ipc::allocate(k, task, Name::NULL, capacity).map(value),

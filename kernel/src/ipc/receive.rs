@@ -337,10 +337,24 @@ fn take_waiting(k: &mut Kernel, to: Receiver, sender: ThreadId) -> Result<Comple
     Ok(completion)
 }
 
-/// Gives a message to a thread that waits, and returns its task. `from` is the task whose name
-/// space the rights come from. `None`: it cannot take it, has been told so, and waits no more.
+/// Does what [`deliver`] does, where it need not be done in line.
 #[inline(never)]
 pub fn offer(
+    k: &mut Kernel,
+    port: PortId,
+    thread: ThreadId,
+    envelope: &mut Envelope,
+    source: Source<'_>,
+    from: Option<TaskId>,
+    delivery: Delivery,
+) -> Option<TaskId> {
+    deliver(k, port, thread, envelope, source, from, delivery)
+}
+
+/// Gives a message to a thread that waits, and returns its task. `from` is the task whose name
+/// space the rights come from. `None`: it cannot take it, has been told so, and waits no more.
+#[inline(always)]
+pub fn deliver(
     k: &mut Kernel,
     port: PortId,
     thread: ThreadId,

@@ -477,7 +477,7 @@ fn pass_on(
     k.trace(Step::Send, envelope, id, Some(me.thread));
     let source = Source::Sender(window);
     while let Some(thread) = waiting {
-        let taker = receive::offer(k, id, thread, envelope, source, Some(me.task), delivery(then, options));
+        let taker = receive::deliver(k, id, thread, envelope, source, Some(me.task), delivery(then, options));
         if taker.is_some() {
             return Ok(Sent::Done(taker));
         }
