@@ -566,7 +566,9 @@ fn bring(
 #[inline(always)]
 fn describe(memory: &mut Memory, port: &mut Port, envelope: &Envelope, reply: Name, window: &Window) -> Completion {
     let size = envelope.size();
-    let header = Header {
+    let sequence = port.next_sequence();
+    let port = &*port;
+    let header = || Header {
         bits: Header::bits_of(envelope.reply.right.kind_code(), envelope.destination.right.kind_code()),
         size: size as u32,
         remote: reply,
@@ -574,8 +576,8 @@ fn describe(memory: &mut Memory, port: &mut Port, envelope: &Envelope, reply: Na
         id: envelope.id,
         descriptors: envelope.descriptors,
     };
-    let trailer = Trailer {
-        sequence: port.next_sequence(),
+    let trailer = || Trailer {
+        sequence,
         number: envelope.number,
         cause: envelope.cause,
         sender: envelope.sender,
@@ -585,20 +587,13 @@ fn describe(memory: &mut Memory, port: &mut Port, envelope: &Envelope, reply: Na
         payload: port.payload.unwrap_or(0),
         security: envelope.security,
     };
-    wrap(memory, window, header, trailer);
-    Completion::success(size as u64)
-}
-
-/// Writes header and trailer around a body.
-#[inline(always)]
-fn wrap(memory: &mut Memory, window: &Window, header: Header, trailer: Trailer) {
-    let size = header.size as usize;
     let end = trailer_offset(size);
     window.write_value(memory, 0, header);
     if size < end {
         window.write(memory, size, &[0; MESSAGE_ALIGN][..end - size]);
     }
     window.write_value(memory, end, trailer);
+    Completion::success(size as u64)
 }
 
 /// Puts what a message's descriptors bring into its receiver's hands, and says where it is.
@@ -616,7 +611,7 @@ fn insert_contents(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, window
                 Descriptor::port(right::insert(k, task, right), right.kind_code())
             }
         };
-        window.write_value(&mut k.vm.memory, message::body_offset(number), descriptor);
+        window.write_value(&mut k.vm.memory, message::body_offset(number), || descriptor);
     }
 }
 

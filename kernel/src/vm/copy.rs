@@ -147,12 +147,12 @@ impl Window {
         }
     }
 
-    /// Writes a value to `offset`.
+    /// Writes a value to `offset`: field by field, if it is made there.
     #[inline(always)]
-    pub fn write_value<T: IntoBytes + Immutable>(&self, memory: &mut Memory, offset: usize, value: T) {
+    pub fn write_value<T: IntoBytes + Immutable>(&self, memory: &mut Memory, offset: usize, make: impl FnOnce() -> T) {
         match self.first.part(offset, size_of::<T>()) {
-            Some(span) => memory.write_value(span, value),
-            None => self.write_runs(memory, offset, value.as_bytes()),
+            Some(span) => memory.write_value(span, make()),
+            None => self.write_runs(memory, offset, make().as_bytes()),
         }
     }
 
