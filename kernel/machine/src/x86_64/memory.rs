@@ -20,15 +20,6 @@ const WORD: usize = size_of::<u64>();
 /// is better than a loop, which takes four.
 const LARGE: usize = 32;
 
-/// Moves one number of this register's size, which need not be aligned, from and to `at` bytes
-/// after the two places.
-macro_rules! move_number {
-    ($size:literal, $from:expr, $to:expr, $at:expr) => {
-        asm!(concat!("mov {number:", $size, "}, [{from} + {at}]"), concat!("mov [{to} + {at}], {number:", $size, "}"),
-            number = out(reg) _, from = in(reg) $from, to = in(reg) $to, at = in(reg) $at,
-            options(nostack, preserves_flags))
-    };
-}
 /// All frames. Whoever has it may read and write every frame that was handed out; which
 /// of them are whose is for the kernel to know.
 #[derive(Debug)]
@@ -77,7 +68,7 @@ impl Memory {
     #[inline(always)]
     pub fn read_words<const N: usize>(&self, from: Span) -> [u64; N] {
         same_size(from.size(), N * WORD);
-        let from: *mut Word = place(from).cast();
+        let from: *mut Packed<u64> = place(from).cast();
         // SAFETY: mapped for N words, and any bytes are a number.
         core::array::from_fn(|index| unsafe { from.wrapping_add(index).read_volatile() }.0)
     }
@@ -112,9 +103,9 @@ impl Memory {
     }
 }
 
-/// A word wherever it is; the processor needs no alignment.
+/// A number wherever it is; the processor needs no alignment.
 #[repr(C, packed)]
-struct Word(u64);
+struct Packed<N>(N);
 
 /// Where a span is in the physical map, which has a place for every frame.
 #[inline(always)]
@@ -149,49 +140,62 @@ fn differ(a: usize, b: usize) -> ! {
     panic!("{a} bytes and {b} are to be the same")
 }
 
-/// Moves bytes, lowest first. Users may write to the memory at any time, so nothing may be
-/// read twice: each access is an instruction of its own.
+/// Moves bytes. Users may write to them at any time; nothing here looks at what they are.
 ///
 /// # Safety
 /// Both places are mapped for `size` bytes and `to` may be written. If they overlap,
 /// `from` is not below `to`.
 #[inline]
 unsafe fn move_bytes(from: *const u8, to: *mut u8, size: usize) {
-    let mut at = size & !(WORD - 1);
-    if size >= LARGE {
-        // SAFETY: as the caller promised.
-        unsafe { move_words(from, to, size / WORD) };
-    } else {
-        for start in (0..at).step_by(WORD) {
-            // SAFETY: within the caller's ranges.
-            unsafe { move_number!("r", from, to, start) };
-        }
-    }
-    if size & 4 != 0 {
+    match size {
+        // SAFETY: as the caller promised; there are as many bytes as these take, here and below.
+        LARGE.. => unsafe { move_words(from, to, size) },
         // SAFETY: as above.
-        unsafe { move_number!("e", from, to, at) };
-        at += 4;
-    }
-    if size & 2 != 0 {
+        16.. => unsafe { move_ends::<u128>(from, to, size) },
         // SAFETY: as above.
-        unsafe { move_number!("x", from, to, at) };
-        at += 2;
-    }
-    if size & 1 != 0 {
+        8.. => unsafe { move_ends::<u64>(from, to, size) },
         // SAFETY: as above.
-        unsafe { move_number!("l", from, to, at) };
+        4.. => unsafe { move_ends::<u32>(from, to, size) },
+        // SAFETY: as above.
+        2.. => unsafe { move_ends::<u16>(from, to, size) },
+        // SAFETY: as above.
+        1 => unsafe { move_ends::<u8>(from, to, size) },
+        0 => {}
     }
 }
 
-/// Moves words, lowest first.
+/// Moves bytes as the first number that they make and the last, which may be partly the same: both
+/// are read before any is written.
 ///
 /// # Safety
-/// As for [`move_bytes`], with eight bytes for a word.
+/// As for [`move_bytes`]; the bytes are one to two numbers.
+#[inline(always)]
+unsafe fn move_ends<N>(from: *const u8, to: *mut u8, size: usize) {
+    let last = size - size_of::<N>();
+    // SAFETY: mapped for a number, and any bytes are one.
+    let first_number = unsafe { from.cast::<Packed<N>>().read_volatile() };
+    // SAFETY: as above.
+    let last_number = unsafe { from.wrapping_add(last).cast::<Packed<N>>().read_volatile() };
+    // SAFETY: mapped for a number, and no reference to what is there exists.
+    unsafe { to.cast::<Packed<N>>().write(first_number) };
+    // SAFETY: as above.
+    unsafe { to.wrapping_add(last).cast::<Packed<N>>().write(last_number) };
+}
+
+/// Moves whole words, lowest first, and then the last bytes, which have been read before.
+///
+/// # Safety
+/// As for [`move_bytes`], and there is a word at least.
 #[inline]
-unsafe fn move_words(from: *const u8, to: *mut u8, words: usize) {
+unsafe fn move_words(from: *const u8, to: *mut u8, size: usize) {
+    let last = size - WORD;
+    // SAFETY: mapped for a word, and any bytes are one.
+    let end = unsafe { from.wrapping_add(last).cast::<Packed<u64>>().read_volatile() };
     // SAFETY: as the caller promised; the direction flag is always clear in the kernel.
     unsafe {
-        asm!("rep movsq", inout("rcx") words => _, inout("rsi") from => _, inout("rdi") to => _,
+        asm!("rep movsq", inout("rcx") size / WORD => _, inout("rsi") from => _, inout("rdi") to => _,
             options(nostack, preserves_flags));
     };
+    // SAFETY: mapped for a word, and no reference to what is there exists.
+    unsafe { to.wrapping_add(last).cast::<Packed<u64>>().write(end) };
 }
