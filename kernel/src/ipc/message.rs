@@ -94,8 +94,11 @@ pub struct Carried {
 }
 
 impl Carried {
-    /// No right.
-    pub const NULL: Carried = Carried { right: CarriedRight::Null, from: Name::NULL, how: None };
+    /// No right. No constant: that would be copied with what is behind its null.
+    #[inline(always)]
+    pub fn null() -> Carried {
+        Carried { right: CarriedRight::Null, from: Name::NULL, how: None }
+    }
 
     /// Whether the sender's name loses it.
     #[inline]
@@ -210,8 +213,8 @@ impl Envelope {
             sender: 0,
             security: SecurityToken::default(),
             id,
-            destination: Carried::NULL,
-            reply: Carried::NULL,
+            destination: Carried::null(),
+            reply: Carried::null(),
             rights: Rights::new(),
             enclosures: Vec::new(),
             descriptors: 0,

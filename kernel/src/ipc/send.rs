@@ -69,8 +69,8 @@ pub fn send(
         sender: task.serial,
         security: task.security,
         id: header.id,
-        destination: Carried::NULL,
-        reply: Carried::NULL,
+        destination: Carried::null(),
+        reply: Carried::null(),
         rights: Rights::new(),
         enclosures: Vec::new(),
         descriptors: header.descriptors,
@@ -427,7 +427,7 @@ fn take_right(
     }
     envelope.rights.try_reserve(1).map_err(|_| Error::SendNoBuffer)?;
     let carried = match name {
-        Name::NULL => Carried::NULL,
+        Name::NULL => Carried::null(),
         Name::DEAD => Carried::from_kernel(CarriedRight::Dead(how.arrives_as())),
         _ => take_living(k, task, name, how, destination)?,
     };
