@@ -116,6 +116,12 @@ pub enum Outcome {
     Blocked,
 }
 
+impl From<Error> for Outcome {
+    fn from(error: Error) -> Outcome {
+        Outcome::Done(Completion::failure(error))
+    }
+}
+
 impl Kernel {
     /// From when on the timeout of the call in progress counts.
     #[inline]

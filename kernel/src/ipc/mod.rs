@@ -37,7 +37,6 @@ use crate::task::Caller;
 use crate::task::thread::Completion;
 use portolan_abi::call;
 use portolan_abi::message::Options;
-use send::Sent;
 
 /// `msg_send`, `msg_receive` and `msg_rpc`.
 #[inline(always)]
@@ -52,10 +51,8 @@ pub fn message(
     if let Some(half) = send {
         match send::send(k, me, half, receive, options) {
             // A receive has a timeout of its own.
-            Ok(Sent::Done(by)) => (k.restarted, taker) = (None, by),
-            Ok(Sent::Blocked) => return Outcome::Blocked,
-            Ok(Sent::Answered(completion)) => return Outcome::Done(completion),
-            Err(error) => return Outcome::Done(Completion::failure(error)),
+            Ok(by) => (k.restarted, taker) = (None, by),
+            Err(outcome) => return outcome,
         }
     }
     match receive {

@@ -12,7 +12,7 @@ use super::port::{Carrier, Owner, Port, PortId, Ports, living};
 use super::receive::{self, Delivery};
 use super::space::{Right, Space};
 use super::{cached, death, overflow, request, right, set};
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, Outcome};
 use crate::service;
 use crate::task::thread::{Completion, Receiving, Sending, State, ThreadId, Threads, Unfinished, Wait, deadline};
 use crate::task::{AccountId, Accounts, Caller, Task, TaskId};
@@ -44,7 +44,19 @@ pub enum Sent {
     Answered(Completion),
 }
 
-/// Sends one message for a thread.
+impl Sent {
+    /// How the call goes on; the task of the thread that has taken the message, if its sending half is over.
+    fn outcome(sent: Result<Sent>) -> core::result::Result<Option<TaskId>, Outcome> {
+        match sent? {
+            Sent::Done(by) => Ok(by),
+            Sent::Blocked => Err(Outcome::Blocked),
+            Sent::Answered(completion) => Err(Outcome::Done(completion)),
+        }
+    }
+}
+
+/// Sends one message for a thread. `Ok`: that is done, by giving it to a thread of this task, if one
+/// had waited for it; else how the call goes on.
 #[inline(always)]
 pub fn send(
     k: &mut Kernel,
@@ -52,14 +64,14 @@ pub fn send(
     half: &call::Send,
     then: &Option<call::Receive>,
     options: Options,
-) -> Result<Sent> {
+) -> core::result::Result<Option<TaskId>, Outcome> {
     let mut window = Window::default();
     let Kernel { vm, accounts, tasks, threads, ports, last_number, .. } = k;
     let task = &mut tasks[me.task];
     let header = match open(vm, accounts, task, half, &mut window) {
         Ok(header) => header,
-        Err(NotOpen::Error(error)) => return Err(error),
-        Err(NotOpen::Absent(absent)) => return bring_in_message(k, me, absent, half, options),
+        Err(NotOpen::Error(error)) => return Err(error.into()),
+        Err(NotOpen::Absent(absent)) => return Sent::outcome(bring_in_message(k, me, absent, half, options)),
     };
     let descriptors = header.descriptors as usize;
     let body_size = (half.size as usize).checked_sub(message::body_offset(descriptors)).ok_or(Error::SendTooSmall)?;
@@ -82,14 +94,15 @@ pub fn send(
     if header.local != Name::NULL {
         let taken = take_reply(&mut task.space, ports, threads, me, &header, then, &mut envelope.reply);
         if let Err(error) = taken {
-            return not_sent(k, me.task, &mut envelope, error);
+            give_back(k, me.task, &mut envelope);
+            return Err(error.into());
         }
     }
     if descriptors > 0 {
         match take_descriptors(k, me.task, port, &mut envelope, &window, descriptors) {
             Ok(()) => {}
-            Err(NotOpen::Error(error)) => return Err(error),
-            Err(NotOpen::Absent(absent)) => return bring_in_message(k, me, absent, half, options),
+            Err(NotOpen::Error(error)) => return Err(error.into()),
+            Err(NotOpen::Absent(absent)) => return Sent::outcome(bring_in_message(k, me, absent, half, options)),
         }
     }
     let sent = pass_on(k, me, port, waiting, &mut envelope, &window, half, then, options);
@@ -98,13 +111,6 @@ pub fn send(
         core::mem::forget(envelope);
     }
     sent
-}
-
-/// What was taken for a message that is not sent is the sender's again.
-#[cold]
-fn not_sent<T>(k: &mut Kernel, task: TaskId, envelope: &mut Envelope, error: Error) -> Result<T> {
-    give_back(k, task, envelope);
-    Err(error)
 }
 
 /// Opens the window on a message and reads its header, once.
@@ -473,24 +479,20 @@ fn pass_on(
     half: &call::Send,
     then: &Option<call::Receive>,
     options: Options,
-) -> Result<Sent> {
+) -> core::result::Result<Option<TaskId>, Outcome> {
     k.trace(Step::Send, envelope, id, Some(me.thread));
     let source = Source::Sender(window);
     while let Some(thread) = waiting {
         let taker = receive::deliver(k, id, thread, envelope, source, Some(me.task), delivery(then, options));
         if taker.is_some() {
-            return Ok(Sent::Done(taker));
+            return Ok(taker);
         }
         waiting = k.ports[id].receivers.first();
     }
-    if let Owner::Kernel(object) = k.ports[id].owner {
-        return service::serve(k, me, object, envelope, window, half, then, options);
-    }
-    let left = leave(k, me, id, envelope, source, half, then, options);
-    match left {
-        Ok(_) | Err(Error::SendWillNotify) => left,
-        Err(error) => not_sent(k, me.task, envelope, error),
-    }
+    Sent::outcome(match k.ports[id].owner {
+        Owner::Kernel(object) => service::serve(k, me, object, envelope, window, half, then, options),
+        _ => leave(k, me, id, envelope, source, half, then, options),
+    })
 }
 
 /// A sender that will wait itself, or says so, gives way to its receiver.
@@ -524,9 +526,11 @@ fn leave(
     let left = leave_by(k, me, port, envelope, source, &case, then);
     if let Err(error) = left
         && error != Error::SendWillNotify
-        && policy::fate(case.generation, error) != Fate::GiveBack
     {
-        destroy(k, task, envelope);
+        match policy::fate(case.generation, error) {
+            Fate::GiveBack => give_back(k, task, envelope),
+            Fate::Destroy | Fate::DestroyAsSent => destroy(k, task, envelope),
+        }
     }
     left
 }
@@ -680,7 +684,10 @@ pub fn keep_for(
         let Kernel { tasks, ports, .. } = k;
         match take_other_reply(&mut tasks[task].space, ports, &header) {
             Ok(reply) => envelope.reply = reply,
-            Err(error) => return not_sent(k, task, &mut envelope, error),
+            Err(error) => {
+                give_back(k, task, &mut envelope);
+                return Err(error);
+            }
         }
     }
     if descriptors > 0 {
