@@ -39,6 +39,15 @@ impl KernelHalf {
     pub(super) fn root(&self) -> Frame {
         self.private.start
     }
+
+    /// Where a private frame is mapped.
+    ///
+    /// # Panics
+    /// If it is none.
+    pub(super) fn address(&self, frame: Frame) -> u64 {
+        assert!((self.private.start..self.private.end).contains(&frame), "{frame:?} is not the kernel's own");
+        PRIVATE + (frame.start().0 - self.private.start.start().0)
+    }
 }
 
 /// The kernel's half.

@@ -1,7 +1,7 @@
 //! A walk through the tables of the kernel's half, to see what is mapped there.
 
 use super::super::address_space::kernel_half;
-use super::super::layout::{PRIVATE, frame_of};
+use super::super::layout::frame_of;
 use super::super::tables::{ADDRESS, ENTRIES, LARGE, PRESENT, TOP};
 use crate::Frame;
 use core::ptr::with_exposed_provenance;
@@ -52,11 +52,8 @@ fn visit(table: Frame, level: u32, base: u64, see: &mut dyn FnMut(Page)) {
 
 /// An entry of one of the kernel's own tables.
 fn entry(table: Frame, index: u64) -> u64 {
-    let private = kernel_half().private;
-    assert!((private.start..private.end).contains(&table), "{table:?} is not a table of the kernel's");
-    let offset = u64::from(table.0 - private.start.0) << 12 | index << 3;
-    let entry = with_exposed_provenance::<u64>((PRIVATE + offset) as usize);
-    // SAFETY: all private frames are mapped from `PRIVATE` on; a word of one of them.
+    let entry = with_exposed_provenance::<u64>(kernel_half().address(table) as usize).wrapping_add(index as usize);
+    // SAFETY: a private frame is mapped there; a word of it.
     unsafe { entry.read_volatile() }
 }
 
