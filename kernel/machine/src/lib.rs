@@ -16,6 +16,7 @@
 //! | [`Console`] | bytes out; on the real machine the serial line |
 //! | [`KernelLock`] | the one lock around the kernel's state |
 //! | [`BootInfo`] | what there is: memory, boot archive, command line |
+//! | [`Arena`] | objects of the kernel's of one kind, in slots that never move |
 //! | [`pace`] | lets interrupts in during long work |
 //! | [`exit`] | ends the machine |
 //!
@@ -27,6 +28,7 @@
 extern crate alloc;
 
 mod address;
+mod arena;
 mod boot_info;
 mod boxed;
 mod io;
@@ -55,6 +57,7 @@ mod x86_64;
 use crate::x86_64 as backend;
 
 pub use address::{CpuId, Frame, FrameRange, Instant, PhysAddr, VirtAddr};
+pub use arena::{Arena, Id, OutOfMemory};
 pub use backend::{Console, Context, Cpu, Interrupts, IoPorts, Machine, Memory, exit, heap_used};
 pub use boot_info::{BootInfo, Framebuffer, PixelFormat, Taken};
 pub use boxed::try_box;

@@ -16,6 +16,7 @@ mod io_ports;
 mod memory;
 mod mmu;
 pub mod pace;
+mod row;
 pub mod script;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ pub use interrupts::Interrupts;
 pub use io_ports::IoPorts;
 pub use memory::Memory;
 pub(crate) use mmu::{flush, flush_all, share_kernel_half, unload};
+pub(crate) use row::Row;
 
 use crate::{BootInfo, Frame, FrameRange, Framebuffer, PixelFormat};
 use arrayvec::{ArrayString, ArrayVec};

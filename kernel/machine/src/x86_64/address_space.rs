@@ -1,10 +1,10 @@
 //! Which address space is loaded, and the half that all of them share.
 //!
-//! Invariants: the kernel's half does not change once it is adopted, so the top-level
-//! entries that lead to it can be copied into every address space; what a processor's block
-//! says is loaded is loaded. Neighbours: `kernel_half` makes the half, `pmap` the users'.
+//! Invariants: the top-level entries that lead to the kernel's half do not change once it is
+//! adopted, so they can be copied into every address space; what a processor's block
+//! says is loaded is loaded. Neighbours: `kernel_half` makes the half, `row` adds to it, `pmap` makes the users'.
 
-use super::layout::{APIC, IMAGE_OFFSET, PHYSMAP, PRIVATE, frame_of};
+use super::layout::{APIC, ARENAS, IMAGE_OFFSET, PHYSMAP, PRIVATE, frame_of};
 use super::memory::Memory;
 use super::per_cpu::PerCpu;
 use super::tables::{TOP, Tables, index, slot};
@@ -15,7 +15,8 @@ use ::x86_64::structures::paging::PhysFrame;
 use spin::Once;
 
 /// The top-level entries that the kernel's half has.
-const TOP_ENTRIES: [u64; 4] = [index(PHYSMAP, TOP), index(PRIVATE, TOP), index(APIC, TOP), index(IMAGE_OFFSET, TOP)];
+const TOP_ENTRIES: [u64; 5] =
+    [index(PHYSMAP, TOP), index(PRIVATE, TOP), index(ARENAS, TOP), index(APIC, TOP), index(IMAGE_OFFSET, TOP)];
 
 /// The kernel's half.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +48,11 @@ impl KernelHalf {
     pub(super) fn address(&self, frame: Frame) -> u64 {
         assert!((self.private.start..self.private.end).contains(&frame), "{frame:?} is not the kernel's own");
         PRIVATE + (frame.start().0 - self.private.start.start().0)
+    }
+
+    /// The private frame that is mapped there.
+    pub(super) fn frame(&self, address: u64) -> Frame {
+        frame_of(self.private.start.start().0 + (address - PRIVATE))
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! Done once, when the loader's tables are left: the image page by page as its sections
 //! say, the stacks without their guards, the memory that is handed out, the kernel's own
-//! tables and heap, the local APIC. Invariant: each physical page is mapped once, so no
-//! writable alias of code or of a table exists, and none is writable and executable.
+//! tables and heap, the local APIC. Invariants: each physical page is mapped once, and a page
+//! of the heap's once more when an arena has it (`row`), and is then used nowhere else; so no
+//! writable alias of code or of what is in use exists, and none is writable and executable.
 //! Neighbours: `layout` says where things go, `tables` writes them down.
 
 use super::address_space::{self, KernelHalf};
 use super::boot::Handover;
 use super::heap::Region;
-use super::layout::{self, APIC, PRIVATE, Section, frame_of, physmap};
+use super::layout::{self, APIC, ARENAS, PRIVATE, Section, frame_of, physmap};
 use super::memory::Memory;
 use super::per_cpu::PerCpu;
 use super::tables::{GLOBAL, LARGE_PAGES, NO_EXECUTE, PRESENT, Tables, UNCACHED, WRITABLE, WRITE_THROUGH, translate};
@@ -23,7 +24,7 @@ use portolan_abi::PAGE_SIZE;
 
 const CODE: u64 = PRESENT | GLOBAL;
 const CONSTANTS: u64 = PRESENT | GLOBAL | NO_EXECUTE;
-const VARIABLES: u64 = PRESENT | GLOBAL | NO_EXECUTE | WRITABLE;
+pub(super) const VARIABLES: u64 = PRESENT | GLOBAL | NO_EXECUTE | WRITABLE;
 const DEVICE: u64 = VARIABLES | UNCACHED | WRITE_THROUGH;
 
 /// The heap gets this part of memory…
@@ -50,6 +51,7 @@ pub(super) fn build(cpu: &PerCpu, handover: Handover) -> Result<(BootInfo, Regio
     image.map(&mut tables);
     tables.map(APIC, frames_touching(apic.0, apic.0 + 1), DEVICE);
     tables.map(PRIVATE, private, VARIABLES);
+    tables.open(ARENAS);
     for range in memory.ranges().iter().chain([&handover.archive]) {
         tables.map(physmap(range.start.start()), *range, VARIABLES);
     }

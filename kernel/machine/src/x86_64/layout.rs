@@ -4,11 +4,12 @@
 //! |---|---|---|
 //! | `PHYSMAP` | the frames that start-up hands out, each at its physical address | writable |
 //! | `PRIVATE` | the kernel's page tables and heap | writable |
+//! | `ARENAS` | pages of the heap, each arena's in a row | writable |
 //! | `APIC` | the local APIC's registers | writable, not cached |
 //! | `IMAGE_OFFSET` | the kernel's image and stacks | as each section says |
 //!
 //! Nothing there is for the user, and only the image's code can be executed. The first
-//! three have a top-level entry each; none is within another's.
+//! four have a top-level entry each; none is within another's.
 
 use crate::{Frame, PhysAddr, VirtAddr};
 
@@ -18,6 +19,12 @@ pub(super) const PHYSMAP: u64 = 0xffff_8000_0000_0000;
 pub(super) const PHYSMAP_SIZE: u64 = 1 << 44;
 /// Where the kernel's tables and heap are.
 pub(super) const PRIVATE: u64 = 0xffff_a000_0000_0000;
+/// Where the arenas' windows are: as many as a top-level entry has room for.
+pub(super) const ARENAS: u64 = 0xffff_a800_0000_0000;
+/// Bytes of a window.
+pub(super) const WINDOW_SIZE: u64 = 32 << 30;
+/// How many there are.
+pub(super) const WINDOWS: u64 = (1 << 39) / WINDOW_SIZE;
 /// Where the local APIC's registers are.
 pub(super) const APIC: u64 = 0xffff_b000_0000_0000;
 /// What the image's addresses are above the physical ones it is linked to be loaded at.

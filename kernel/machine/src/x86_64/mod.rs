@@ -30,6 +30,7 @@ pub mod panic;
 mod per_cpu;
 mod pic;
 mod power;
+mod row;
 pub mod self_test;
 mod stacks;
 mod tables;
@@ -44,6 +45,7 @@ pub use interrupts::Interrupts;
 pub use io_ports::IoPorts;
 pub use memory::Memory;
 pub use power::exit;
+pub(crate) use row::Row;
 
 use crate::BootInfo;
 use boot::Handover;

@@ -74,8 +74,21 @@ impl Tables {
         self.map_at(at, 0, frame, flags);
     }
 
+    /// Makes the table of a top-level entry, for what is mapped later.
+    pub(super) fn open(&mut self, at: u64) {
+        self.table(at, TOP - 1);
+    }
+
     /// Writes the entry of this level for an address, making the tables above it.
     fn map_at(&mut self, at: u64, level: u32, frame: Frame, flags: u64) {
+        let slot = slot(self.table(at, level), index(at, level));
+        let mut memory = Memory::new();
+        assert!(memory.read_u64(slot) == 0, "{at:#x} is mapped twice");
+        memory.write_u64(slot, frame.start().0 | flags);
+    }
+
+    /// The table of this level for an address; it and those above it are made if they are missing.
+    fn table(&mut self, at: u64, level: u32) -> Frame {
         let mut memory = Memory::new();
         let mut table = self.frames.start;
         for above in (level + 1..=TOP).rev() {
@@ -89,9 +102,7 @@ impl Tables {
                 entry => frame_of(entry & ADDRESS),
             };
         }
-        let slot = slot(table, index(at, level));
-        assert!(memory.read_u64(slot) == 0, "{at:#x} is mapped twice");
-        memory.write_u64(slot, frame.start().0 | flags);
+        table
     }
 
     /// One more table, empty.

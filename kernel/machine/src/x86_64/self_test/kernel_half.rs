@@ -1,11 +1,11 @@
 //! What is mapped for the kernel, by a walk through its tables; and the memory behind it.
 
-use super::super::layout::{self, APIC, PHYSMAP, PHYSMAP_SIZE, Section, physmap};
+use super::super::layout::{self, APIC, ARENAS, PHYSMAP, PHYSMAP_SIZE, PRIVATE, Section, WINDOWS, physmap};
 use super::super::tables::{NO_EXECUTE, PRESENT, UNCACHED, USER, WRITABLE};
 use super::super::{heap_used, stacks};
 use super::walk::{self, Page};
 use super::{Bench, Verdict, check, tests};
-use crate::{FrameRange, PhysAddr};
+use crate::{Arena, FrameRange, OutOfMemory, PhysAddr};
 use alloc::alloc::{alloc, dealloc};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -25,6 +25,10 @@ tests![
     memory_moves_every_size,
     heap_gives_everything_back,
     heap_that_is_full_says_so,
+    windows_have_pages_of_the_heap,
+    arenas_grow_in_a_row,
+    arena_without_memory_says_so,
+    windows_are_used_up,
 ];
 
 /// All pages, neighbours with like rights and neighbouring frames joined.
@@ -83,10 +87,78 @@ fn sections_have_exactly_their_rights(_: &mut Bench) -> Verdict {
 }
 
 fn no_page_is_mapped_twice(_: &mut Bench) -> Verdict {
-    let mut pages = ranges();
+    let (arenas, others) = ranges().into_iter().partition(in_window);
+    check(apart(others), "a frame is mapped at two addresses")?;
+    check(apart(arenas), "a frame is in two windows")
+}
+
+fn in_window(page: &Page) -> bool {
+    (ARENAS..APIC).contains(&page.address)
+}
+
+fn apart(mut pages: Vec<Page>) -> bool {
     pages.sort_by_key(|page| page.physical);
-    let apart = pages.windows(2).all(|pair| pair[0].physical + pair[0].size <= pair[1].physical);
-    check(apart, "a frame is mapped at two addresses")
+    pages.windows(2).all(|pair| pair[0].physical + pair[0].size <= pair[1].physical)
+}
+
+/// Ends an arena, whose memory is kept.
+fn keep<T>(bench: &mut Bench, arena: Arena<T>) {
+    bench.kept += arena.spare() + arena.len() as usize * Arena::<T>::SLOT_SIZE;
+}
+
+fn windows_have_pages_of_the_heap(bench: &mut Bench) -> Verdict {
+    let mut arena = Arena::default();
+    arena.insert([0_u64; 8]).map_err(|_| "out of memory")?;
+    let pages = ranges();
+    let heap = pages.iter().filter(|page| (PRIVATE..ARENAS).contains(&page.address));
+    let heap: Vec<_> = heap.map(|page| page.physical..page.physical + page.size).collect();
+    let mut arenas = pages.iter().filter(|page| in_window(page)).peekable();
+    check(arenas.peek().is_some(), "an arena's pages are in none")?;
+    let fit = arenas.all(|page| {
+        let last = page.physical + page.size - 1;
+        page.flags & RIGHTS == PRESENT | WRITABLE | NO_EXECUTE
+            && heap.iter().any(|range| range.contains(&page.physical) && range.contains(&last))
+    });
+    keep(bench, arena);
+    check(fit, "a page is not the heap's, or has other rights")
+}
+
+fn arenas_grow_in_a_row(bench: &mut Bench) -> Verdict {
+    const COUNT: u64 = 3000;
+    let mut arena = Arena::default();
+    let mut ids = Vec::new();
+    for value in 0..COUNT {
+        ids.push(arena.insert([value; 100]).map_err(|_| "out of memory")?);
+    }
+    check(ids.len() * Arena::<[u64; 100]>::SLOT_SIZE > 2 << 20, "one table had room for all")?;
+    let first = (&raw const arena[ids[0]]).addr();
+    let in_a_row = (ids.iter().enumerate())
+        .all(|(number, id)| (&raw const arena[*id]).addr() == first + number * Arena::<[u64; 100]>::SLOT_SIZE);
+    check(in_a_row, "an object is out of the row")?;
+    let unharmed = ids.iter().zip(0..).all(|(id, value)| arena[*id] == [value; 100]);
+    keep(bench, arena);
+    check(unharmed, "two objects share memory")
+}
+
+fn arena_without_memory_says_so(bench: &mut Bench) -> Verdict {
+    let mut arena = Arena::default();
+    let taken = fill_heap();
+    // In what is left of the heap is no place for so many.
+    let full = (0..taken.len() * 32).any(|_| arena.insert([0_u8; 2048]) == Err(OutOfMemory));
+    empty_heap(taken);
+    check(full, "it found some")?;
+    check(arena.insert([0_u8; 2048]).is_ok(), "it found none when there was some")?;
+    keep(bench, arena);
+    Ok(())
+}
+
+fn windows_are_used_up(bench: &mut Bench) -> Verdict {
+    let mut arenas: [Arena<u64>; WINDOWS as usize + 1] = core::array::from_fn(|_| Arena::default());
+    let made = arenas.iter_mut().map_while(|arena| arena.insert(1).ok()).count();
+    check(made < arenas.len(), "there is no end to them")?;
+    check(arenas[made].is_empty() && arenas[made].reserve().is_err(), "one without a window has memory")?;
+    arenas.into_iter().for_each(|arena| keep(bench, arena));
+    Ok(())
 }
 
 fn physical_map_is_what_was_handed_out(bench: &mut Bench) -> Verdict {
@@ -153,20 +225,32 @@ fn heap_gives_everything_back(_: &mut Bench) -> Verdict {
 }
 
 fn heap_that_is_full_says_so(_: &mut Bench) -> Verdict {
-    let mut taken: Vec<*mut u8> = Vec::with_capacity(1 << 16);
-    let layout = Layout::from_size_align(64 << 10, 16).map_err(|_| "a layout")?;
+    let taken = fill_heap();
+    let (was_full, some) = (taken.len() < taken.capacity(), !taken.is_empty());
+    empty_heap(taken);
+    check(was_full && some, "it never was")
+}
+
+const BLOCK: Layout = Layout::new::<[u128; 4096]>();
+
+/// Takes blocks from the heap until there is none.
+fn fill_heap() -> Vec<*mut u8> {
+    let mut taken = Vec::with_capacity(1 << 16);
     for _ in 0..taken.capacity() {
         // SAFETY: the size is not zero.
-        let memory = unsafe { alloc(layout) };
+        let memory = unsafe { alloc(BLOCK) };
         if memory.is_null() {
             break;
         }
         taken.push(memory);
     }
-    let (was_full, some) = (taken.len() < taken.capacity(), !taken.is_empty());
+    taken
+}
+
+/// Gives them back.
+fn empty_heap(taken: Vec<*mut u8>) {
     for memory in taken {
         // SAFETY: allocated above with this layout.
-        unsafe { dealloc(memory, layout) };
+        unsafe { dealloc(memory, BLOCK) };
     }
-    check(was_full && some, "it never was")
 }

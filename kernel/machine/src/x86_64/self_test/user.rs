@@ -2,7 +2,7 @@
 
 use super::super::descriptors::{USER_CODE, USER_DATA};
 use super::super::features;
-use super::super::layout::{self, APIC, PHYSMAP, PRIVATE, USER_LIMIT};
+use super::super::layout::{self, APIC, ARENAS, PHYSMAP, PRIVATE, USER_LIMIT};
 use super::super::per_cpu::PerCpu;
 use super::{Bench, Verdict, check, tests};
 use crate::{Access, Context, Exception, Frame, Instant, Pmap, Trap, VirtAddr, pace};
@@ -474,7 +474,7 @@ program!(
 fn kernel_half_is_closed(bench: &mut Bench) -> Verdict {
     let block: *const PerCpu = PerCpu::current();
     let own = block.addr() as u64;
-    for address in [layout::text().start.0, own, PRIVATE, APIC, PHYSMAP + (1 << 20), PHYSMAP] {
+    for address in [layout::text().start.0, own, PRIVATE, ARENAS, APIC, PHYSMAP + (1 << 20), PHYSMAP] {
         for (program, access) in [(reader(), Access::Read), (writer(), Access::Write), (jumper(), Access::Execute)] {
             let space = Space::new(bench, program.bytes());
             let mut context = Context::new(VirtAddr(CODE), VirtAddr(STACK_TOP), address).ok_or("memory")?;

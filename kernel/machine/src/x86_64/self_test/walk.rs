@@ -2,9 +2,9 @@
 
 use super::super::address_space::kernel_half;
 use super::super::layout::frame_of;
+use super::super::row::entry;
 use super::super::tables::{ADDRESS, ENTRIES, LARGE, PRESENT, TOP};
 use crate::Frame;
-use core::ptr::with_exposed_provenance;
 
 /// A page of 4 KiB, 2 MiB or 1 GiB.
 #[derive(Clone, Copy, Debug)]
@@ -48,13 +48,6 @@ fn visit(table: Frame, level: u32, base: u64, see: &mut dyn FnMut(Page)) {
             visit(frame_of(entry & ADDRESS), level - 1, address, see);
         }
     }
-}
-
-/// An entry of one of the kernel's own tables.
-fn entry(table: Frame, index: u64) -> u64 {
-    let entry = with_exposed_provenance::<u64>(kernel_half().address(table) as usize).wrapping_add(index as usize);
-    // SAFETY: a private frame is mapped there; a word of it.
-    unsafe { entry.read_volatile() }
 }
 
 /// The address with its highest bit, 47, in all bits above.
