@@ -36,12 +36,6 @@ impl From<Spent> for portolan_abi::Error {
     }
 }
 
-impl From<OutOfMemory> for portolan_abi::Error {
-    fn from(OutOfMemory: OutOfMemory) -> Self {
-        portolan_abi::Error::ResourceShortage
-    }
-}
-
 /// Instructions that giving limits back to a parent takes.
 const PER_PARENT: u32 = 60;
 
