@@ -185,11 +185,16 @@ pub const fn code_of<T>(result: &Result<T>) -> i32 {
 
 /// The result that a number stands for. An unknown number reads as
 /// [`Error::Failure`], so that a program built for an older kernel still sees a failure.
+#[inline]
 pub const fn result_of(code: i32) -> Result<()> {
-    match (code, Error::from_code(code)) {
-        (0, _) => Ok(()),
-        (_, Some(error)) => Err(error),
-        (_, None) => Err(Error::Failure),
+    if code == 0 { Ok(()) } else { Err(failure_of(code)) }
+}
+
+#[cold]
+const fn failure_of(code: i32) -> Error {
+    match Error::from_code(code) {
+        Some(error) => error,
+        None => Error::Failure,
     }
 }
 
