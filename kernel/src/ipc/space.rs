@@ -1,6 +1,6 @@
 //! A task's name space: which name stands for which right.
 //!
-//! A table of entries, found by a name's slot and checked by its generation; and
+//! A table of entries, found by a name's slot and checked by the whole of it; and
 //! a hash from ports to entries, grown one bucket at a time, so that a right for
 //! a port the task knows arrives under the name it knows. Slots that came free are
 //! used again oldest first, and only while at least [`SPARE`] others wait. A name that
@@ -60,7 +60,8 @@ pub enum Right {
 /// A slot of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
-    generation: u32,
+    /// Its name; of a vacant one, the next.
+    name: Name,
     /// How far the generation moves on when the name goes.
     step: u32,
     /// References that messages waiting to be sent have taken and may give back.
@@ -163,7 +164,8 @@ impl Space {
         if self.buckets.len() <= self.entries.len() {
             self.add_bucket()?;
         }
-        let slot = self.entries.push(Entry::default())?;
+        let name = Name::new(self.entries.len(), 0);
+        let slot = self.entries.push(Entry { name, ..Entry::default() })?;
         if slot != NONE {
             self.put_vacant(slot);
         }
@@ -230,7 +232,7 @@ impl Space {
         entry.right = right;
         self.first_vacant = next;
         self.vacant -= 1;
-        Name::new(slot, entry.generation)
+        entry.name
     }
 
     /// Puts a right under a chosen name, whose slot must be vacant ([`Space::reserve_as`]).
@@ -241,10 +243,9 @@ impl Space {
         let slot = name.index();
         self.take_vacant(slot);
         let entry = &mut self.entries[slot];
-        let own = entry.generation;
+        entry.step = step_after(name.generation(), entry.name.generation());
+        entry.name = name;
         entry.right = right;
-        entry.generation = name.generation();
-        entry.step = step_after(name.generation(), own);
         if let Right::Port { port, .. } = right {
             self.add_to_hash(port, slot);
         }
@@ -274,7 +275,7 @@ impl Space {
         self.remove(slot);
         let to = self.insert_as(name, moved.right);
         let entry = &mut self.entries[to];
-        *entry = Entry { generation: entry.generation, step: entry.step, chain: entry.chain, ..moved };
+        *entry = Entry { name: entry.name, step: entry.step, chain: entry.chain, ..moved };
         to
     }
 
@@ -286,7 +287,8 @@ impl Space {
         }
         let entry = &mut self.entries[slot];
         debug_assert_eq!(entry.held, 0, "a held name was removed");
-        entry.generation = (entry.generation + entry.step) & Name::GENERATION_MAX;
+        // What is above the largest generation is cut off.
+        entry.name.0 = entry.name.0.wrapping_add(entry.step << Name::INDEX_BITS);
         entry.step = 1;
         entry.cached = None;
         entry.behaves = Generation::default();
@@ -314,7 +316,7 @@ impl Space {
     pub fn slot(&self, name: Name) -> Result<u32> {
         let slot = name.index();
         match self.entries.get(slot) {
-            Some(entry) if entry.generation == name.generation() && entry.is_visible() => Ok(slot),
+            Some(entry) if entry.name == name && entry.is_visible() => Ok(slot),
             _ => Err(Error::InvalidName),
         }
     }
@@ -322,13 +324,13 @@ impl Space {
     /// The entry of a name, also of one that means nothing because all of it is held.
     #[inline]
     pub fn named(&self, name: Name) -> Option<&Entry> {
-        self.entries.get(name.index()).filter(|entry| entry.generation == name.generation())
+        self.entries.get(name.index()).filter(|entry| entry.name == name)
     }
 
     /// The entry of a name, also of one that means nothing because all of it is held.
     #[inline]
     pub fn named_mut(&mut self, name: Name) -> Option<&mut Entry> {
-        self.entries.get_mut(name.index()).filter(|entry| entry.generation == name.generation())
+        self.entries.get_mut(name.index()).filter(|entry| entry.name == name)
     }
 
     /// The port whose receive right a name is.
@@ -344,7 +346,7 @@ impl Space {
     #[inline]
     pub fn lookup(&mut self, name: Name) -> Result<&mut Entry> {
         match self.entries.get_mut(name.index()) {
-            Some(entry) if entry.generation == name.generation() && entry.is_visible() => Ok(entry),
+            Some(entry) if entry.name == name && entry.is_visible() => Ok(entry),
             _ => Err(Error::InvalidName),
         }
     }
@@ -352,7 +354,7 @@ impl Space {
     /// Its name.
     #[inline]
     pub fn name(&self, slot: u32) -> Name {
-        Name::new(slot, self.entries[slot].generation)
+        self.entries[slot].name
     }
 
     /// The entry in a slot.
@@ -376,7 +378,7 @@ impl Space {
     pub fn held_slot(&self, name: Name) -> Option<u32> {
         let slot = name.index();
         let entry = self.entries.get(slot)?;
-        (entry.generation == name.generation() && !matches!(entry.right, Right::Vacant(_))).then_some(slot)
+        (entry.name == name && !matches!(entry.right, Right::Vacant(_))).then_some(slot)
     }
 
     /// The slot that names a port.
@@ -499,7 +501,7 @@ fn step_after(chosen: u32, own: u32) -> u32 {
 impl Default for Entry {
     fn default() -> Self {
         Entry {
-            generation: 0,
+            name: Name::NULL,
             step: 1,
             held: 0,
             cached: None,
