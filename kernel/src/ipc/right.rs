@@ -170,8 +170,8 @@ pub fn let_go(k: &mut Kernel, task: TaskId, carried: Carried) {
 #[inline(always)]
 pub fn let_go_send_once(k: &mut Kernel, task: TaskId, name: Name) {
     let space = &mut k.tasks[task].space;
-    if let Some(slot) = space.held_slot(name) {
-        let entry = space.entry_mut(slot);
+    let slot = name.index();
+    if let Some(entry) = space.named_mut(name) {
         entry.held = 0;
         match entry.request {
             None => space.remove(slot),

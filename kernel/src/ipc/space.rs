@@ -165,9 +165,9 @@ impl Space {
             self.add_bucket()?;
         }
         let name = Name::new(self.entries.len(), 0);
-        let slot = self.entries.push(Entry { name, ..Entry::default() })?;
+        let slot = self.entries.push(Entry { name, chain: self.last_vacant, ..Entry::default() })?;
         if slot != NONE {
-            self.put_vacant(slot);
+            self.add_vacant(slot);
         }
         Ok(())
     }
@@ -196,9 +196,8 @@ impl Space {
         self.add_slots(accounts, slot + 1 - self.entries.len())
     }
 
-    fn put_vacant(&mut self, slot: u32) {
-        self.entries[slot].right = Right::Vacant(NONE);
-        self.entries[slot].chain = self.last_vacant;
+    /// Puts a slot behind the vacant ones; its entry says so.
+    fn add_vacant(&mut self, slot: u32) {
         if self.vacant == 0 {
             self.first_vacant = slot;
         } else {
@@ -285,6 +284,7 @@ impl Space {
         if let Right::Port { port, .. } = self.entries[slot].right {
             self.remove_from_hash(port, slot);
         }
+        let last = self.last_vacant;
         let entry = &mut self.entries[slot];
         debug_assert_eq!(entry.held, 0, "a held name was removed");
         // What is above the largest generation is cut off.
@@ -293,7 +293,9 @@ impl Space {
         entry.cached = None;
         entry.behaves = Generation::default();
         entry.request = None;
-        self.put_vacant(slot);
+        entry.right = Right::Vacant(NONE);
+        entry.chain = last;
+        self.add_vacant(slot);
     }
 
     /// Turns an entry with a right into a dead name.
