@@ -2,9 +2,10 @@
 //!
 //! Boots: the kernel's own tests (the word `selftest`), the suite of user tasks (`run=suite`), the
 //! tests of the C library, themselves in C (`run=c-tests`), conversations, in which this program types,
-//! disturbances by hardware, processors that lack something, and one whose time is counted in instructions.
+//! disturbances by hardware, processors that lack something, crashes that are asked for, and a machine whose time is
+//! counted in instructions.
 //! `--test NAME` runs one case, or those whose names begin so, of the suite unless the name starts with `kernel::`,
-//! `c::`, `typed::`, `disturbance::`, `processor::` or `counted::`.
+//! `c::`, `typed::`, `disturbance::`, `processor::`, `crash::` or `counted::`.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ use anyhow::Result;
 use pico_args::Arguments;
 use portolan_boot::qemu::{Boot, Engine, Machine};
 use portolan_tests::conversation;
+use portolan_tests::crash;
 use portolan_tests::disturbance;
 use portolan_tests::options;
 use portolan_tests::processor;
@@ -28,7 +30,7 @@ const TOTAL: u64 = 900;
 const C_TESTS: &str = "run=c-tests servers=servers.conf console=kernel";
 
 /// Cases that are a boot of their own.
-const ALONE: &[&str] = &["typed::", "disturbance::", "processor::", "counted::"];
+const ALONE: &[&str] = &["typed::", "disturbance::", "processor::", "crash::", "counted::"];
 
 /// The case in which a deadline is to come at each instruction, on a machine where it does.
 const COUNTED: &str = "counted::a_deadline_at_every_instruction_of_a_trap";
@@ -79,6 +81,9 @@ fn test(mut arguments: Arguments) -> Result<(usize, usize)> {
         let said = processor.says(&with_words(&machine, processor::WORDS.into()))?;
         let missing = if said { vec![] } else { vec![processor.expected.to_owned()] };
         tell(processor.name, &missing);
+    }
+    for crash in crash::ALL.iter().filter(|crash| chosen(crash.name)) {
+        tell(crash.name, &crash.on(&with_words(&machine, crash.words.into()))?);
     }
     if chosen(COUNTED) {
         let counted = Machine { engine: Engine::Counted, ..machine };
