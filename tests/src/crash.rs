@@ -24,6 +24,7 @@ pub const ALL: &[Crash] = &[
     crash("crash::data_executed", "selftest crash=execute-data", &["page fault at", "error code 0x11"]),
     crash("crash::memory_executed", "selftest crash=execute-physical-map", &["page fault at", "error code 0x11"]),
     crash("crash::a_full_stack", "selftest crash=stack-overflow", &["stack overflow at", "(own stack)"]),
+    crash("crash::a_second_arena_of_a_kind", "selftest crash=second-arena", &["a second row of places of one kind"]),
     crash("crash::no_memory_where_that_is_a_bug", "selftest crash=heap", &["memory allocation of", "bytes failed"]),
 ];
 

@@ -2,10 +2,10 @@
 //!
 //! An object is named by an [`Id`], slot and generation, so an id kept after its object is
 //! gone finds nothing. Slots lie in a row, each with a word that says by itself whether an id's
-//! object is there: finding one is a multiplication and two comparisons. Memory is never given
+//! object is there: finding one is a multiplication and a comparison. Memory is never given
 //! back: what an object left is kept for the next of its kind.
 //!
-//! Invariants: the first `written` slots have been; the word of one that holds an object is that
+//! Invariants: the first `written` slots have been, and no id is of another; the word of one that holds an object is that
 //! object's id, and the word of a vacant one is no id's; all vacant ones are in a list. The compiler cannot
 //! know that, so this is here and not in the kernel. Neighbour: the backend's `Row` has the memory.
 
@@ -16,6 +16,7 @@ use core::marker::PhantomData;
 use core::mem::{MaybeUninit, offset_of};
 use core::num::NonZeroU64;
 use core::ops::{Index, IndexMut};
+use core::ptr::NonNull;
 use portolan_abi::Error;
 
 /// The kernel's heap is exhausted.
@@ -112,16 +113,20 @@ fn awaited<T>(word: u64, index: u32) -> Id<T> {
     Id { word: NonZeroU64::new(word).expect("a slot that was written has a generation"), kind: PhantomData }
 }
 
-/// Where a slot's word is.
-#[inline(always)]
-fn word_of<T>(slot: *mut Slot<T>) -> *mut u64 {
-    slot.wrapping_byte_add(offset_of!(Slot<T>, word)).cast()
-}
+impl<T> Slot<T> {
+    /// Where a slot's word is.
+    #[inline(always)]
+    fn word(slot: NonNull<Slot<T>>) -> NonNull<u64> {
+        // SAFETY: it is in the slot.
+        unsafe { slot.byte_add(offset_of!(Slot<T>, word)) }.cast()
+    }
 
-/// Where a slot's object is, if it holds one.
-#[inline(always)]
-fn object_of<T>(slot: *mut Slot<T>) -> *mut T {
-    slot.wrapping_byte_add(offset_of!(Slot<T>, object)).cast()
+    /// Where a slot's object is, if it holds one.
+    #[inline(always)]
+    fn object(slot: NonNull<Slot<T>>) -> NonNull<T> {
+        // SAFETY: it is in the slot.
+        unsafe { slot.byte_add(offset_of!(Slot<T>, object)) }.cast()
+    }
 }
 
 /// Objects of one kind.
@@ -139,7 +144,11 @@ unsafe impl<T: Send> Send for Arena<T> {}
 // SAFETY: a shared arena gives shared references to its objects, and no other way to them.
 unsafe impl<T: Sync> Sync for Arena<T> {}
 
-impl<T> Default for Arena<T> {
+impl<T: 'static> Default for Arena<T> {
+    /// One without objects. On a real machine there is one of a kind.
+    ///
+    /// # Panics
+    /// If there has been one.
     fn default() -> Self {
         Arena { slots: Row::default(), written: 0, vacant: END, live: 0 }
     }
@@ -186,8 +195,10 @@ impl<T> Arena<T> {
         if index as usize == self.slots.room() {
             self.slots.grow().ok_or(OutOfMemory)?;
         }
-        // SAFETY: there is room for the slot, which is not in use.
-        unsafe { word_of(self.slots.at(index)).write(vacant(Id::<T>::first(index), END)) };
+        // SAFETY: there is room for it.
+        let slot = unsafe { self.slots.at(index) };
+        // SAFETY: the slot is there, and not in use.
+        unsafe { Slot::word(slot).write(vacant(Id::<T>::first(index), END)) };
         self.vacant = index;
         self.written += 1;
         Ok(())
@@ -200,13 +211,14 @@ impl<T> Arena<T> {
     pub fn insert(&mut self, object: T) -> Result<Id<T>, OutOfMemory> {
         self.reserve()?;
         let index = self.vacant;
-        let slot = self.slots.at(index);
-        let word = self.word(index).ok_or(OutOfMemory)?;
+        let slot = self.slot(index).ok_or(OutOfMemory)?;
+        // SAFETY: the slot has been written.
+        let word = unsafe { Slot::word(slot).read() };
         let id = awaited(word, index);
-        // SAFETY: there is room for the object, and a vacant slot holds none that were to be dropped.
-        unsafe { object_of(slot).write(object) };
-        // SAFETY: as `word` has found, the slot is there; now it holds the object.
-        unsafe { word_of(slot).write(id.word.get()) };
+        // SAFETY: the slot is there, and holds nothing that were to be dropped.
+        unsafe { Slot::object(slot).write(object) };
+        // SAFETY: the slot is there; now it holds the object.
+        unsafe { Slot::word(slot).write(id.word.get()) };
         self.vacant = word as u32;
         self.live += 1;
         Ok(id)
@@ -216,11 +228,11 @@ impl<T> Arena<T> {
     pub fn remove(&mut self, id: Id<T>) -> Option<T> {
         let slot = self.find(id)?;
         // SAFETY: the slot is there; it loses its object.
-        unsafe { word_of(slot).write(vacant(id.next(), self.vacant)) };
+        unsafe { Slot::word(slot).write(vacant(id.next(), self.vacant)) };
         self.vacant = id.index();
         self.live -= 1;
         // SAFETY: the object was there, and is found no more.
-        Some(unsafe { object_of(slot).read() })
+        Some(unsafe { Slot::object(slot).read() })
     }
 
     /// The object, if it still exists.
@@ -229,7 +241,7 @@ impl<T> Arena<T> {
     pub fn get(&self, id: Id<T>) -> Option<&T> {
         let slot = self.find(id)?;
         // SAFETY: the object is there, and nobody changes it while the arena is shared.
-        Some(unsafe { &*object_of(slot) })
+        Some(unsafe { Slot::object(slot).as_ref() })
     }
 
     /// The object, if it still exists.
@@ -238,25 +250,32 @@ impl<T> Arena<T> {
     pub fn get_mut(&mut self, id: Id<T>) -> Option<&mut T> {
         let slot = self.find(id)?;
         // SAFETY: the object is there, and nobody else reaches it while the arena is borrowed.
-        Some(unsafe { &mut *object_of(slot) })
+        Some(unsafe { Slot::object(slot).as_mut() })
     }
 
     /// The slot that holds this object.
     #[inline(always)]
-    fn find(&self, id: Id<T>) -> Option<*mut Slot<T>> {
-        (self.word(id.index())? == id.word.get()).then(|| self.slots.at(id.index()))
+    fn find(&self, id: Id<T>) -> Option<NonNull<Slot<T>>> {
+        let slot = match Row::<Slot<T>>::IS_ONLY {
+            // SAFETY: the id is of this arena, as there is no other, and so the slot is there.
+            true => unsafe { self.slots.at(id.index()) },
+            false => self.slot(id.index())?,
+        };
+        // SAFETY: the slot has been written.
+        (unsafe { Slot::word(slot).read() } == id.word.get()).then_some(slot)
     }
 
-    /// The word of a slot, if there is the slot.
-    #[inline(always)]
-    fn word(&self, index: u32) -> Option<u64> {
+    /// The slot with this number, if there is one.
+    fn slot(&self, index: u32) -> Option<NonNull<Slot<T>>> {
         // SAFETY: the first `written` slots have been.
-        (index < self.written).then(|| unsafe { word_of(self.slots.at(index)).read() })
+        (index < self.written).then(|| unsafe { self.slots.at(index) })
     }
 
     /// The id of the object in this slot, if there is one.
     fn id_at(&self, index: u32) -> Option<Id<T>> {
-        let word = self.word(index).filter(|word| word & VACANT == 0)?;
+        let slot = self.slot(index)?;
+        // SAFETY: the slot has been written.
+        let word = Some(unsafe { Slot::word(slot).read() }).filter(|word| word & VACANT == 0)?;
         Some(Id { word: NonZeroU64::new(word)?, kind: PhantomData })
     }
 
@@ -278,7 +297,7 @@ impl<T> Arena<T> {
         let slots = arena.indices().filter_map(|index| arena.find(arena.id_at(index)?));
         // SAFETY: the object is there; each comes once, and nobody else reaches it while the arena
         // is borrowed.
-        slots.map(|slot| unsafe { &mut *object_of(slot) })
+        slots.map(|slot| unsafe { Slot::object(slot).as_mut() })
     }
 
     /// The numbers of all slots. Passing over them is counted as work.

@@ -5,6 +5,7 @@
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
+use std::ptr::NonNull;
 
 const CHUNK: usize = 64;
 
@@ -23,14 +24,20 @@ impl<S> Default for Row<S> {
 }
 
 impl<S> Row<S> {
+    /// Whether there is no other row of such places: here each machine that a test makes has its own.
+    pub(crate) const IS_ONLY: bool = false;
+
     /// How many places there are.
     pub(crate) fn room(&self) -> usize {
         self.chunks.len() * CHUNK
     }
 
     /// Where one of them is.
-    pub(crate) fn at(&self, index: u32) -> *mut S {
-        self.chunks[index as usize / CHUNK][index as usize % CHUNK].get().cast()
+    ///
+    /// # Safety
+    /// There is room for so many; here that is looked at.
+    pub(crate) unsafe fn at(&self, index: u32) -> NonNull<S> {
+        NonNull::from(&self.chunks[index as usize / CHUNK][index as usize % CHUNK]).cast()
     }
 
     /// Adds some. `None`: out of memory.

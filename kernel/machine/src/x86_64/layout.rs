@@ -24,7 +24,7 @@ pub(super) const ARENAS: u64 = 0xffff_a800_0000_0000;
 /// Bytes of a window.
 pub(super) const WINDOW_SIZE: u64 = 32 << 30;
 /// How many there are.
-pub(super) const WINDOWS: u64 = (1 << 39) / WINDOW_SIZE;
+pub(super) const WINDOWS: usize = ((1 << 39) / WINDOW_SIZE) as usize;
 /// Where the local APIC's registers are.
 pub(super) const APIC: u64 = 0xffff_b000_0000_0000;
 /// What the image's addresses are above the physical ones it is linked to be loaded at.

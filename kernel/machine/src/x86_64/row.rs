@@ -1,6 +1,6 @@
 //! Places in a row that never move: pages of the heap, each mapped where the one before ends.
 //!
-//! Each row has a window of the kernel's half to itself, for ever. Its pages come from the heap, so
+//! Each kind of place has one row, and that a window of the kernel's half to itself, for ever. Its pages come from the heap, so
 //! that objects and all else share one memory, and so do the tables that map them.
 //! Invariants: a page in a window was taken from the heap for good, and where the heap has it
 //! nobody uses it any more; a window is mapped from its start on without a gap.
@@ -12,11 +12,14 @@ use super::layout::{ARENAS, WINDOW_SIZE, WINDOWS, frame_of};
 use super::tables::{ADDRESS, ENTRIES, PRESENT, TOP, WRITABLE, index};
 use crate::{Frame, pace};
 use alloc::alloc::alloc;
+use arrayvec::ArrayVec;
 use core::alloc::Layout;
+use core::any::TypeId;
 use core::marker::PhantomData;
-use core::ptr::{self, with_exposed_provenance_mut};
-use core::sync::atomic::{AtomicU64, Ordering, compiler_fence};
+use core::ptr::{NonNull, with_exposed_provenance_mut};
+use core::sync::atomic::{Ordering, compiler_fence};
 use portolan_abi::PAGE_SIZE;
+use spin::mutex::TicketMutex;
 
 /// Places that a row grows by, at least…
 const STEP: usize = 64;
@@ -25,8 +28,8 @@ const STEP_PAGES: usize = 8;
 /// Instructions that adding a page takes.
 const PER_PAGE: u32 = 200;
 
-/// Windows that have been given out.
-static TAKEN: AtomicU64 = AtomicU64::new(0);
+/// What is in each window.
+static KINDS: TicketMutex<ArrayVec<TypeId, WINDOWS>> = TicketMutex::new(ArrayVec::new_const());
 
 /// Places for values, not written at first. What is in them is not dropped, and no memory comes back.
 pub(crate) struct Row<S> {
@@ -34,13 +37,16 @@ pub(crate) struct Row<S> {
     places: PhantomData<*mut S>,
 }
 
-impl<S> Default for Row<S> {
+impl<S: 'static> Default for Row<S> {
     fn default() -> Self {
-        Row { window: Window { base: ptr::null_mut(), pages: 0, tables: 0 }, places: PhantomData }
+        Row { window: Window::of(TypeId::of::<S>()), places: PhantomData }
     }
 }
 
 impl<S> Row<S> {
+    /// Whether there is no other row of such places.
+    pub(crate) const IS_ONLY: bool = true;
+
     /// Pages that it grows by.
     const GROWTH: usize = {
         assert!(WINDOW_SIZE as usize / size_of::<S>() <= u32::MAX as usize, "32 bits count the places of a window");
@@ -55,12 +61,16 @@ impl<S> Row<S> {
     }
 
     /// Where this place is.
+    ///
+    /// # Safety
+    /// There is room for so many.
     #[inline(always)]
-    pub(crate) fn at(&self, index: u32) -> *mut S {
-        self.window.base.cast::<S>().wrapping_add(index as usize)
+    pub(crate) unsafe fn at(&self, index: u32) -> NonNull<S> {
+        // SAFETY: as the caller promises.
+        unsafe { self.window.base.cast::<S>().add(index as usize) }
     }
 
-    /// Adds places. `None`: out of memory, or of windows.
+    /// Adds places. `None`: out of memory, or of the window.
     pub(crate) fn grow(&mut self) -> Option<()> {
         self.window.grow(Self::GROWTH)
     }
@@ -73,13 +83,23 @@ impl<S> Row<S> {
 
 /// The window of one row.
 struct Window {
-    /// Where it begins; null until there is something in it.
-    base: *mut u8,
+    /// Where it begins.
+    base: NonNull<u8>,
     pages: usize,
     tables: usize,
 }
 
 impl Window {
+    /// The window for places of this kind.
+    fn of(kind: TypeId) -> Window {
+        let mut kinds = KINDS.lock();
+        assert!(!kinds.contains(&kind), "a second row of places of one kind");
+        let base = ARENAS + kinds.len() as u64 * WINDOW_SIZE;
+        kinds.push(kind);
+        let base = NonNull::new(with_exposed_provenance_mut(base as usize));
+        Window { base: base.expect("no window is at address 0"), pages: 0, tables: 0 }
+    }
+
     /// Bytes that are mapped.
     fn size(&self) -> usize {
         self.pages * PAGE_SIZE
@@ -91,10 +111,7 @@ impl Window {
         if self.size() + count * PAGE_SIZE > WINDOW_SIZE as usize {
             return None;
         }
-        if self.base.is_null() {
-            self.base = with_exposed_provenance_mut(take_window()? as usize);
-        }
-        let end = self.base.addr() + self.size();
+        let end = self.base.addr().get() + self.size();
         let pages = || (0..count).map(|page| (end + page * PAGE_SIZE) as u64);
         for page in pages() {
             self.table(page)?;
@@ -127,13 +144,6 @@ impl Window {
         }
         Some(table)
     }
-}
-
-/// Gives out a window, if there is one.
-fn take_window() -> Option<u64> {
-    let next = |taken| (taken < WINDOWS).then_some(taken + 1);
-    let number = TAKEN.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()?;
-    Some(ARENAS + number * WINDOW_SIZE)
 }
 
 /// Takes pages in a row from the heap, for good. Returns the first one's frame.

@@ -1,6 +1,7 @@
 //! What must end in a panic, by name: for boots of which the host expects just that.
 
 use super::super::layout;
+use crate::Arena;
 use core::hint::black_box;
 use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 
@@ -15,6 +16,7 @@ pub(super) fn run(name: &str) -> bool {
         "execute-data" => execute(layout::data().start.0),
         "execute-physical-map" => execute(layout::PHYSMAP + (1 << 20)),
         "stack-overflow" => _ = grow(1),
+        "second-arena" => drop(black_box([Arena::<u8>::default(), Arena::default()])),
         "heap" => {
             let sizes: [usize; 1] = black_box([usize::MAX / 2]);
             drop(black_box(alloc::vec::Vec::<u8>::with_capacity(sizes[0])));

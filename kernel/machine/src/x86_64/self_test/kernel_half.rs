@@ -1,6 +1,6 @@
 //! What is mapped for the kernel, by a walk through its tables; and the memory behind it.
 
-use super::super::layout::{self, APIC, ARENAS, PHYSMAP, PHYSMAP_SIZE, PRIVATE, Section, WINDOWS, physmap};
+use super::super::layout::{self, APIC, ARENAS, PHYSMAP, PHYSMAP_SIZE, PRIVATE, Section, physmap};
 use super::super::tables::{NO_EXECUTE, PRESENT, UNCACHED, USER, WRITABLE};
 use super::super::{heap_used, stacks};
 use super::walk::{self, Page};
@@ -28,7 +28,6 @@ tests![
     windows_have_pages_of_the_heap,
     arenas_grow_in_a_row,
     arena_without_memory_says_so,
-    windows_are_used_up,
 ];
 
 /// All pages, neighbours with like rights and neighbouring frames joined.
@@ -149,15 +148,6 @@ fn arena_without_memory_says_so(bench: &mut Bench) -> Verdict {
     check(full, "it found some")?;
     check(arena.insert([0_u8; 2048]).is_ok(), "it found none when there was some")?;
     keep(bench, arena);
-    Ok(())
-}
-
-fn windows_are_used_up(bench: &mut Bench) -> Verdict {
-    let mut arenas: [Arena<u64>; WINDOWS as usize + 1] = core::array::from_fn(|_| Arena::default());
-    let made = arenas.iter_mut().map_while(|arena| arena.insert(1).ok()).count();
-    check(made < arenas.len(), "there is no end to them")?;
-    check(arenas[made].is_empty() && arenas[made].reserve().is_err(), "one without a window has memory")?;
-    arenas.into_iter().for_each(|arena| keep(bench, arena));
     Ok(())
 }
 
