@@ -189,6 +189,11 @@ impl Envelope {
         body_offset(self.descriptors as usize)
     }
 
+    /// Whether its sender loses anything by it.
+    pub fn costs_its_sender(&self) -> bool {
+        self.destination.how.is_some() || self.reply.is_moved() || self.descriptors > 0
+    }
+
     /// The send-once rights in it are where it is.
     pub fn carry(&self, ports: &mut Ports, carrier: Carrier) {
         for carried in self.rights.iter().chain([&self.reply]) {
@@ -287,7 +292,7 @@ pub fn keep(
     messages.reserve()?;
     let heap = heap_of(envelope);
     accounts.charge(account, Resource::Memory, MESSAGE_COST + heap)?;
-    let body = match make_body(vm, accounts, account, envelope.body_size) {
+    let mut body = match make_body(vm, accounts, account, envelope.body_size) {
         Ok(body) => body,
         Err(error) => {
             accounts.credit(account, Resource::Memory, MESSAGE_COST + heap);
@@ -295,12 +300,9 @@ pub fn keep(
         }
     };
     // Nothing below may fail.
-    let offset = envelope.body_offset();
-    let empty = Envelope::from_kernel(0, 0, 0);
-    let envelope = core::mem::replace(envelope, empty);
-    let mut message =
-        Message { envelope, body, account, heap, cached_for: None, request: None, queue: Link::default() };
-    fill_body(&mut vm.memory, &mut message, offset, source);
+    fill_body(&mut vm.memory, &mut body, envelope, source);
+    let envelope = core::mem::replace(envelope, Envelope::from_kernel(0, 0, 0));
+    let message = Message { envelope, body, account, heap, cached_for: None, request: None, queue: Link::default() };
     Ok(messages.insert(message)?)
 }
 
@@ -330,15 +332,15 @@ fn make_body(vm: &mut Vm, accounts: &mut Accounts, account: AccountId, size: usi
     Ok(Body::Frames(frames))
 }
 
-fn fill_body(memory: &mut Memory, message: &mut Message, offset: usize, source: Source<'_>) {
-    let size = message.envelope.body_size;
-    match (&mut message.body, source) {
+fn fill_body(memory: &mut Memory, body: &mut Body, envelope: &Envelope, source: Source<'_>) {
+    let (offset, size) = (envelope.body_offset(), envelope.body_size);
+    match (body, source) {
         (Body::Inline(bytes), Source::Sender(window)) => {
             let mut buffer = [0; INLINE];
             window.read(memory, offset, &mut buffer[..size]);
-            bytes.extend(buffer[..size].iter().copied());
+            append(bytes, &buffer[..size]);
         }
-        (Body::Inline(bytes), Source::Kernel(from)) => bytes.extend(from.iter().copied()),
+        (Body::Inline(bytes), Source::Kernel(from)) => append(bytes, from),
         (Body::Frames(frames), Source::Sender(window)) => each_frame(frames, size, |frame, at, part| {
             window.copy_to_frame(memory, offset + at, frame.span(0, part));
         }),
@@ -347,6 +349,11 @@ fn fill_body(memory: &mut Memory, message: &mut Message, offset: usize, source: 
         }),
         (_, Source::Kept(_)) => panic!("a kept message is never kept again"),
     }
+}
+
+/// Puts bytes into an inline body, of which there are as few as its size says.
+fn append(body: &mut ArrayVec<u8, INLINE>, bytes: &[u8]) {
+    body.try_extend_from_slice(bytes).expect("a small body is inline");
 }
 
 /// Copies a body to `offset` of the receiver's buffer.

@@ -715,6 +715,9 @@ fn wait(k: &mut Kernel, me: ThreadId, sending: Sending, until: Option<portolan_m
 
 /// The message's rights leave the sender's name space for good, and its memory the map.
 pub fn leave_sender(k: &mut Kernel, task: TaskId, id: MessageId) {
+    if !k.messages[id].envelope.costs_its_sender() {
+        return;
+    }
     let envelope = core::mem::replace(&mut k.messages[id].envelope, Envelope::from_kernel(0, 0, 0));
     let_go(k, task, &envelope);
     unmap_moved(k, task, &envelope.enclosures);
