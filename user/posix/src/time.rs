@@ -3,7 +3,7 @@
 //! Neighbours: every call whose name has `timed` in it.
 
 use crate::{Errno, Result};
-use portolan::thread::now_ms;
+use portolan::trap::clock_get;
 use portolan::word::Deadline;
 
 const SECOND: u64 = 1_000_000_000;
@@ -21,8 +21,8 @@ impl Time {
     /// So many ms from now.
     #[must_use]
     pub fn after_ms(ms: u64) -> Time {
-        let at = now_ms().saturating_add(ms);
-        Time { seconds: (at / 1000) as i64, nanoseconds: (at % 1000 * 1_000_000) as i64 }
+        let at = clock_get().saturating_add(ms.saturating_mul(1_000_000));
+        Time { seconds: (at / SECOND) as i64, nanoseconds: (at % SECOND) as i64 }
     }
 
     /// The deadline that this is. A time that the clock never reaches is none.
