@@ -41,7 +41,8 @@ impl Crash {
     /// # Errors
     /// QEMU does not run.
     pub fn on(&self, machine: &Machine) -> Result<Vec<String>> {
-        let session = Session::run(machine, "crash.log", session::limits(PATIENCE, PATIENCE), |_| {})?;
+        let log = format!("{}.log", self.name.replace("::", "-"));
+        let session = Session::run(machine, &log, session::limits(PATIENCE, PATIENCE), |_| {})?;
         Ok(session.missing(self.expected))
     }
 }

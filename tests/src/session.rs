@@ -70,11 +70,12 @@ impl Session {
         (self.end != End::Exit(PASSED)).then(|| format!("a good end: the machine {}", self.end))
     }
 
-    /// Shows the end of its log.
+    /// Shows the end of its log, and what has failed before.
     pub fn show_end(&self) {
-        let from = self.lines.len().saturating_sub(SHOWN);
+        let (before, last) = self.lines.split_at(self.lines.len().saturating_sub(SHOWN));
+        before.iter().filter(|line| line.starts_with("FAIL")).for_each(|line| println!("{line}"));
         println!("---- the last lines of {}", self.log.display());
-        self.lines[from..].iter().for_each(|line| println!("{line}"));
+        last.iter().for_each(|line| println!("{line}"));
         println!("----");
     }
 
