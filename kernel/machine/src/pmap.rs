@@ -9,7 +9,7 @@
 //! Neighbours: `Memory` holds the tables, the backend flushes what it has cached.
 
 use crate::backend::{self, Memory};
-use crate::{Access, Frame, PhysAddr, VirtAddr, pace};
+use crate::{Access, Frame, PhysAddr, Span, VirtAddr, pace};
 use portolan_abi::vm::{USER_END, USER_START};
 use portolan_abi::{PAGE_SIZE, Protection};
 
@@ -58,11 +58,13 @@ const WAYS: usize = 2;
 struct Recent {
     page: VirtAddr,
     frame: Frame,
+    /// Bytes of it that can be used: all, or none.
+    room: u32,
 }
 
 impl Recent {
-    /// None: no page of the user's is there.
-    const NONE: Recent = Recent { page: VirtAddr(u64::MAX), frame: Frame(0) };
+    /// None: no page begins there, and there is no room in it.
+    const NONE: Recent = Recent { page: VirtAddr(u64::MAX), frame: Frame(0), room: 0 };
 }
 
 /// What a page is mapped to.
@@ -113,15 +115,17 @@ impl Pmap {
     #[must_use]
     #[inline]
     pub fn translate(&mut self, memory: &Memory, address: VirtAddr, access: Access) -> Option<Frame> {
-        self.recent(address, access).or_else(|| self.walk(memory, address.page(), access))
+        let Recent { page, frame, .. } = self.recent[access as usize][way(address)];
+        if page == address.page() { Some(frame) } else { self.walk(memory, address.page(), access) }
     }
 
-    /// The frame behind this address, if it was translated for such an access a short while ago.
+    /// What is behind this many bytes from this address on, if all are in one page, and that was
+    /// translated for such an access a short while ago.
     #[must_use]
-    #[inline]
-    pub fn recent(&self, address: VirtAddr, access: Access) -> Option<Frame> {
-        let Recent { page, frame } = self.recent[access as usize][way(address)];
-        (page == address.page()).then_some(frame)
+    #[inline(always)]
+    pub fn recent(&self, address: VirtAddr, size: usize, access: Access) -> Option<Span> {
+        let Recent { page, frame, room } = self.recent[access as usize][way(address)];
+        Span::prefix(frame, room as usize).part(address.0.wrapping_sub(page.0) as usize, size)
     }
 
     #[inline(never)]
@@ -136,7 +140,7 @@ impl Pmap {
             return None;
         }
         let frame = frame_of(leaf);
-        self.recent[access as usize][way(page)] = Recent { page, frame };
+        self.recent[access as usize][way(page)] = Recent { page, frame, room: PAGE_SIZE as u32 };
         Some(frame)
     }
 
@@ -611,7 +615,7 @@ mod tests {
             assert_eq!(bench.pmap.translate(&bench.memory, PAGE, access), None);
         }
         bench.pmap.limit(&mut bench.memory, PAGE, VirtAddr(PAGE.0 + 1), Protection::READ);
-        assert_eq!((bench.lookup(PAGE), bench.pmap.recent(PAGE, Access::Read)), (to(9, Protection::READ), None));
+        assert_eq!((bench.lookup(PAGE), bench.pmap.recent(PAGE, 1, Access::Read)), (to(9, Protection::READ), None));
         assert_eq!(bench.pmap.translate(&bench.memory, PAGE, Access::Read), None, "it stays a device's");
     }
 

@@ -31,7 +31,7 @@ impl Frame {
     #[must_use]
     #[inline]
     pub const fn whole(self) -> Span {
-        Span { at: self.start(), size: PAGE_SIZE }
+        Span::prefix(self, PAGE_SIZE)
     }
 }
 
@@ -43,6 +43,13 @@ fn outside(frame: Frame, offset: usize, size: usize) -> ! {
 impl Span {
     /// No bytes.
     pub const EMPTY: Span = Span { at: PhysAddr(0), size: 0 };
+
+    /// The first bytes of a frame, as many as a page has at most.
+    #[inline(always)]
+    pub(crate) const fn prefix(frame: Frame, size: usize) -> Span {
+        debug_assert!(size <= PAGE_SIZE, "a frame has no more bytes than a page");
+        Span { at: frame.start(), size }
+    }
 
     /// Where it begins.
     #[must_use]

@@ -52,13 +52,13 @@ impl Window {
         access: Access,
     ) -> Result<(), Fault> {
         let start = VirtAddr(address);
-        match map.pmap.recent(start, access) {
-            Some(frame) if size <= PAGE_SIZE - start.offset() => {
-                self.first = frame.span(start.offset(), size);
+        match map.pmap.recent(start, size, access) {
+            Some(span) => {
+                self.first = span;
                 self.further.clear();
                 Ok(())
             }
-            _ => self.open_pages(vm, accounts, map, start, size, access),
+            None => self.open_pages(vm, accounts, map, start, size, access),
         }
     }
 
