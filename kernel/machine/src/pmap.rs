@@ -606,6 +606,29 @@ mod tests {
     }
 
     #[test]
+    fn what_was_translated_is_found_again_if_it_lies_in_the_page() {
+        let mut bench = Bench::new();
+        bench.enter(PAGE, 9, READ_WRITE).unwrap();
+        let found = |bench: &Bench, address: u64, size| bench.pmap.recent(VirtAddr(address), size, Access::Write);
+        assert_eq!(found(&bench, PAGE.0, 1), None, "nothing was translated");
+        assert_eq!(bench.pmap.translate(&bench.memory, PAGE, Access::Write), Some(Frame(9)));
+        assert_eq!(found(&bench, PAGE.0, PAGE_SIZE), Some(Frame(9).whole()));
+        assert_eq!(found(&bench, PAGE.0 + 4000, 96), Some(Frame(9).span(4000, 96)));
+        let two_pages = 2 * PAGE_SIZE as u64;
+        for (address, size) in [
+            (PAGE.0, PAGE_SIZE + 1),
+            (PAGE.0 + 4000, 97),
+            (PAGE.0 + two_pages, 1),
+            (PAGE.0 - two_pages, 1),
+            (PAGE.0 - 1, 2),
+            (u64::MAX, 1),
+            (PAGE.0, usize::MAX),
+        ] {
+            assert_eq!(found(&bench, address, size), None, "{address:#x}, {size}");
+        }
+    }
+
+    #[test]
     fn a_devices_page_is_the_users_alone() {
         let mut bench = Bench::new();
         let entered =
