@@ -481,9 +481,8 @@ fn pass_on(
     options: Options,
 ) -> core::result::Result<Option<TaskId>, Outcome> {
     k.trace(Step::Send, envelope, id, Some(me.thread));
-    let source = Source::Sender(window);
     while let Some(thread) = waiting {
-        let taker = receive::deliver(k, id, thread, envelope, source, Some(me.task), delivery(then, options));
+        let taker = receive::deliver(k, id, thread, envelope, Source::Sender(window), Some(me.task), delivery(then, options));
         if taker.is_some() {
             return Ok(taker);
         }
@@ -491,7 +490,7 @@ fn pass_on(
     }
     Sent::outcome(match k.ports[id].owner {
         Owner::Kernel(object) => service::serve(k, me, object, envelope, window, half, then, options),
-        _ => leave(k, me, id, envelope, source, half, then, options),
+        _ => leave(k, me, id, envelope, Source::Sender(window), half, then, options),
     })
 }
 
