@@ -94,6 +94,17 @@ impl Window {
         }
     }
 
+    /// Calls `act` for each page's part of the range, in order, with how much has been before.
+    #[inline]
+    fn each_run(&self, offset: usize, size: usize, mut act: impl FnMut(usize, Span)) {
+        let mut done = 0;
+        while done < size {
+            let span = self.run(offset + done, size - done);
+            act(done, span);
+            done += span.size();
+        }
+    }
+
     /// Fills `into` from the bytes at `offset`.
     #[inline]
     pub fn read(&self, memory: &Memory, offset: usize, into: &mut [u8]) {
@@ -104,14 +115,8 @@ impl Window {
     }
 
     #[cold]
-    fn read_runs(&self, memory: &Memory, mut offset: usize, mut into: &mut [u8]) {
-        while !into.is_empty() {
-            let span = self.run(offset, into.len());
-            let (part, rest) = into.split_at_mut(span.size());
-            memory.read(span, part);
-            offset += part.len();
-            into = rest;
-        }
+    fn read_runs(&self, memory: &Memory, offset: usize, into: &mut [u8]) {
+        self.each_run(offset, into.len(), |done, span| memory.read(span, &mut into[done..done + span.size()]));
     }
 
     /// Writes `from` to the bytes at `offset`.
@@ -124,14 +129,8 @@ impl Window {
     }
 
     #[cold]
-    fn write_runs(&self, memory: &mut Memory, mut offset: usize, mut from: &[u8]) {
-        while !from.is_empty() {
-            let span = self.run(offset, from.len());
-            let (part, rest) = from.split_at(span.size());
-            memory.write(span, part);
-            offset += part.len();
-            from = rest;
-        }
+    fn write_runs(&self, memory: &mut Memory, offset: usize, from: &[u8]) {
+        self.each_run(offset, from.len(), |done, span| memory.write(span, &from[done..done + span.size()]));
     }
 
     /// Words read from `offset`, each once; the window is at a multiple of 8, and so is `offset`.
@@ -167,6 +166,7 @@ impl Window {
 
     #[inline(never)]
     fn copy_runs(&self, memory: &mut Memory, offset: usize, target: &Window, target_offset: usize, size: usize) {
+        // Not by way of `each_run` and `copy_from_frame`: a loop in a loop takes 90 instructions more a message.
         let mut done = 0;
         while done < size {
             let from = self.run(offset + done, size - done);
@@ -178,22 +178,12 @@ impl Window {
 
     /// Copies bytes of one frame to `offset`.
     pub fn copy_from_frame(&self, memory: &mut Memory, offset: usize, from: Span) {
-        let mut done = 0;
-        while done < from.size() {
-            let to = self.run(offset + done, from.size() - done);
-            copy_run(memory, from.from(done, to.size()), to);
-            done += to.size();
-        }
+        self.each_run(offset, from.size(), |done, to| copy_run(memory, from.from(done, to.size()), to));
     }
 
     /// Copies bytes at `offset` to one frame.
     pub fn copy_to_frame(&self, memory: &mut Memory, offset: usize, to: Span) {
-        let mut done = 0;
-        while done < to.size() {
-            let from = self.run(offset + done, to.size() - done);
-            copy_run(memory, from, to.from(done, from.size()));
-            done += from.size();
-        }
+        self.each_run(offset, to.size(), |done, from| copy_run(memory, from, to.from(done, from.size())));
     }
 }
 
