@@ -411,7 +411,7 @@ fn next(entry: u64) -> Option<Frame> {
 
 #[inline]
 fn frame_of(entry: u64) -> Frame {
-    Frame(((entry & ADDRESS) / PAGE_SIZE as u64) as u32)
+    PhysAddr(entry & ADDRESS).frame()
 }
 
 /// The leaf entry for a frame.
@@ -425,12 +425,8 @@ fn leaf(frame: Frame, protection: Protection) -> u64 {
 /// Whether no leaf of a row has any of these bits.
 #[inline]
 fn row_has_none(memory: &Memory, row: PhysAddr, bits: u64) -> bool {
-    memory
-        .read_words::<ROW>(row.frame().span(row.offset(), ROW * size_of::<u64>()))
-        .into_iter()
-        .fold(0, |all, leaf| all | leaf)
-        & bits
-        == 0
+    let row = row.frame().span(row.offset(), ROW * size_of::<u64>());
+    memory.read_words::<ROW>(row).into_iter().fold(0, |all, leaf| all | leaf) & bits == 0
 }
 
 /// What is left of a leaf entry that may not allow more than this.

@@ -4,11 +4,11 @@
 //! adopted, so they can be copied into every address space; what a processor's block
 //! says is loaded is loaded. Neighbours: `kernel_half` makes the half, `row` adds to it, `pmap` makes the users'.
 
-use super::layout::{APIC, ARENAS, IMAGE_OFFSET, PHYSMAP, PRIVATE, frame_of};
+use super::layout::{APIC, ARENAS, IMAGE_OFFSET, PHYSMAP, PRIVATE};
 use super::memory::Memory;
 use super::per_cpu::PerCpu;
 use super::tables::{TOP, Tables, index, slot};
-use crate::{Frame, FrameRange, VirtAddr};
+use crate::{Frame, FrameRange, PhysAddr, VirtAddr};
 use ::x86_64::instructions::tlb;
 use ::x86_64::registers::control::{Cr3, Cr3Flags};
 use ::x86_64::structures::paging::PhysFrame;
@@ -52,7 +52,7 @@ impl KernelHalf {
 
     /// The private frame that is mapped there.
     pub(super) fn frame(&self, address: u64) -> Frame {
-        frame_of(self.private.start.start().0 + (address - PRIVATE))
+        self.private.start.start().plus((address - PRIVATE) as usize).frame()
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn adopt(cpu: &PerCpu, half: KernelHalf) {
 
 /// The top table in use.
 pub(super) fn loaded() -> Frame {
-    frame_of(Cr3::read().0.start_address().as_u64())
+    PhysAddr(Cr3::read().0.start_address().as_u64()).frame()
 }
 
 /// Makes an address space the processor's, if it is not.

@@ -10,14 +10,14 @@
 use super::address_space::{self, KernelHalf};
 use super::boot::Handover;
 use super::heap::Region;
-use super::layout::{self, APIC, ARENAS, PRIVATE, Section, frame_of, physmap};
+use super::layout::{self, APIC, ARENAS, PRIVATE, Section, physmap};
 use super::memory::Memory;
 use super::per_cpu::PerCpu;
 use super::tables::{GLOBAL, LARGE_PAGES, NO_EXECUTE, PRESENT, Tables, UNCACHED, WRITABLE, WRITE_THROUGH, translate};
 use super::{Refusal, apic, features, stacks};
 use crate::boot_info::{RANGES_MAX, Taken};
 use crate::memory_map::{MemoryMap, frames_touching};
-use crate::{BootInfo, Frame, FrameRange};
+use crate::{BootInfo, Frame, FrameRange, PhysAddr};
 use core::iter::successors;
 use core::ptr::with_exposed_provenance_mut;
 use portolan_abi::PAGE_SIZE;
@@ -153,7 +153,7 @@ impl Image {
     }
 
     fn frame(&self, page: u64) -> Option<Frame> {
-        translate(self.root, page).map(|at| frame_of(at.0))
+        translate(self.root, page).map(PhysAddr::frame)
     }
 }
 

@@ -11,7 +11,7 @@
 //! Nothing there is for the user, and only the image's code can be executed. The first
 //! four have a top-level entry each; none is within another's.
 
-use crate::{Frame, PhysAddr, VirtAddr};
+use crate::{PhysAddr, VirtAddr};
 
 /// Where physical memory begins.
 pub(super) const PHYSMAP: u64 = 0xffff_8000_0000_0000;
@@ -77,9 +77,4 @@ section!(
 /// Where the physical map has this address.
 pub(super) fn physmap(address: PhysAddr) -> u64 {
     PHYSMAP + address.0
-}
-
-/// The frame that a physical address is in.
-pub(super) fn frame_of(address: u64) -> Frame {
-    Frame((address >> 12) as u32)
 }

@@ -8,9 +8,9 @@
 
 use super::address_space::kernel_half;
 use super::kernel_half::VARIABLES;
-use super::layout::{ARENAS, WINDOW_SIZE, WINDOWS, frame_of};
+use super::layout::{ARENAS, WINDOW_SIZE, WINDOWS};
 use super::tables::{ADDRESS, ENTRIES, PRESENT, TOP, WRITABLE, index};
-use crate::{Frame, pace};
+use crate::{Frame, PhysAddr, pace};
 use alloc::alloc::alloc;
 use arrayvec::ArrayVec;
 use core::alloc::Layout;
@@ -135,7 +135,7 @@ impl Window {
             let above = table;
             let entry = entry(above, index(page, level));
             if entry & PRESENT != 0 {
-                table = frame_of(entry & ADDRESS);
+                table = PhysAddr(entry & ADDRESS).frame();
             } else {
                 table = take_table()?;
                 self.tables += 1;

@@ -4,7 +4,6 @@
 //! reached through the physical map, which the front doors have set up for all memory
 //! below 4 GiB. Neighbours: `kernel_half` says what to map; `pmap` is the users' half.
 
-use super::layout::frame_of;
 use super::memory::Memory;
 use crate::{Frame, FrameRange, PhysAddr};
 use portolan_abi::PAGE_SIZE;
@@ -99,7 +98,7 @@ impl Tables {
                     memory.write_u64(slot, below.start().0 | PRESENT | WRITABLE);
                     below
                 }
-                entry => frame_of(entry & ADDRESS),
+                entry => PhysAddr(entry & ADDRESS).frame(),
             };
         }
         table
@@ -143,7 +142,7 @@ pub(super) fn translate(root: Frame, address: u64) -> Option<PhysAddr> {
             let within = (1 << (12 + 9 * level)) - 1;
             return Some(PhysAddr((entry & ADDRESS & !within) + (address & within)));
         }
-        table = frame_of(entry & ADDRESS);
+        table = PhysAddr(entry & ADDRESS).frame();
     }
     None
 }

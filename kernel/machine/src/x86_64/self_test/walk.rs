@@ -1,10 +1,9 @@
 //! A walk through the tables of the kernel's half, to see what is mapped there.
 
 use super::super::address_space::kernel_half;
-use super::super::layout::frame_of;
 use super::super::row::entry;
 use super::super::tables::{ADDRESS, ENTRIES, LARGE, PRESENT, TOP};
-use crate::Frame;
+use crate::{Frame, PhysAddr};
 
 /// A page of 4 KiB, 2 MiB or 1 GiB.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +44,7 @@ fn visit(table: Frame, level: u32, base: u64, see: &mut dyn FnMut(Page)) {
             let size = 1 << (12 + 9 * level);
             see(Page { address, size, physical: entry & ADDRESS & !(size - 1), flags: entry & !ADDRESS });
         } else {
-            visit(frame_of(entry & ADDRESS), level - 1, address, see);
+            visit(PhysAddr(entry & ADDRESS).frame(), level - 1, address, see);
         }
     }
 }
