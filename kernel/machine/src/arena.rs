@@ -271,19 +271,20 @@ impl<T> Arena<T> {
         (index < self.written).then(|| unsafe { self.slots.at(index) })
     }
 
-    /// The id of the object in this slot, if there is one.
-    fn id_at(&self, index: u32) -> Option<Id<T>> {
+    /// The slot with this number, and the id of the object in it, if there is one.
+    fn occupied(&self, index: u32) -> Option<(Id<T>, NonNull<Slot<T>>)> {
         let slot = self.slot(index)?;
         // SAFETY: the slot has been written.
         let word = Some(unsafe { Slot::word(slot).read() }).filter(|word| word & VACANT == 0)?;
-        Some(Id { word: NonZeroU64::new(word)?, kind: PhantomData })
+        Some((Id { word: NonZeroU64::new(word)?, kind: PhantomData }, slot))
     }
 
     /// The object in this slot, if there is one.
     #[must_use]
     pub fn at(&self, index: u32) -> Option<(Id<T>, &T)> {
-        let id = self.id_at(index)?;
-        Some((id, self.get(id)?))
+        let (id, slot) = self.occupied(index)?;
+        // SAFETY: the object is there, and nobody changes it while the arena is shared.
+        Some((id, unsafe { Slot::object(slot).as_ref() }))
     }
 
     /// All objects, in no particular order. Passing over them is counted as work.
@@ -294,10 +295,10 @@ impl<T> Arena<T> {
     /// All objects, in no particular order. Passing over them is counted as work.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
         let arena: &Self = self;
-        let slots = arena.indices().filter_map(|index| arena.find(arena.id_at(index)?));
+        let occupied = arena.indices().filter_map(|index| arena.occupied(index));
         // SAFETY: the object is there; each comes once, and nobody else reaches it while the arena
         // is borrowed.
-        slots.map(|slot| unsafe { Slot::object(slot).as_mut() })
+        occupied.map(|(_, slot)| unsafe { Slot::object(slot).as_mut() })
     }
 
     /// The numbers of all slots. Passing over them is counted as work.
@@ -324,7 +325,7 @@ const PER_SLOT: u32 = 8;
 impl<T> Drop for Arena<T> {
     fn drop(&mut self) {
         for index in 0..self.written {
-            drop(self.id_at(index).and_then(|id| self.remove(id)));
+            drop(self.occupied(index).and_then(|(id, _)| self.remove(id)));
         }
     }
 }
