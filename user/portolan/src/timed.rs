@@ -48,8 +48,9 @@ pub fn serve(server: &mut impl Timed) -> Result<()> {
     }
 }
 
-/// Whole ms until a time, not too few.
-fn ms_until(due: u64, now: u64) -> u32 {
+/// Whole ms until a time, both in nanoseconds; not too few.
+#[must_use]
+pub fn ms_until(due: u64, now: u64) -> u32 {
     u32::try_from(due.saturating_sub(now).div_ceil(MILLISECOND)).unwrap_or(u32::MAX)
 }
 
@@ -60,5 +61,9 @@ mod tests {
     #[test]
     fn what_is_due_is_not_met_too_early() {
         assert_eq!((ms_until(5, 9), ms_until(1_000_001, 0), ms_until(u64::MAX, 0)), (0, 2, u32::MAX));
+        for (passed, left) in [(0, 40), (1, 40), (999_999, 40), (1_000_000, 39), (39_999_999, 1), (40_000_000, 0)] {
+            assert_eq!(ms_until(40_000_000, passed), left, "{passed}");
+        }
+        assert_eq!((ms_until(1_000_000, u64::MAX), ms_until(u64::from(u32::MAX) * 1_000_000, 0)), (0, u32::MAX));
     }
 }

@@ -3,7 +3,6 @@
 //! Neighbours: every call whose name has `timed` in it.
 
 use crate::{Errno, Result};
-use portolan::trap::clock_get;
 use portolan::word::Deadline;
 
 const SECOND: u64 = 1_000_000_000;
@@ -21,7 +20,7 @@ impl Time {
     /// So many ms from now.
     #[must_use]
     pub fn after_ms(ms: u64) -> Time {
-        let at = clock_get().saturating_add(ms.saturating_mul(1_000_000));
+        let at = Deadline::after_ms(ms).nanoseconds();
         Time { seconds: (at / SECOND) as i64, nanoseconds: (at % SECOND) as i64 }
     }
 
