@@ -162,10 +162,9 @@ impl Conversation {
     /// # Errors
     /// The machine cannot be started.
     pub fn hold(&self, machine: &Machine) -> Result<Vec<String>> {
-        let log = format!("{}.log", self.name.trim_start_matches("typed::"));
         let limits = session::limits(SILENCE, TOTAL);
         let outside = Outside { typing: self.typing, ..Outside::default() };
-        let session = Session::run_within(machine, &log, limits, outside, |_| {})?;
+        let session = Session::run_within(machine, &session::log_of(self.name), limits, outside, |_| {})?;
         let mut missing = session.missing(self.expected);
         missing.extend(session.failure());
         if !missing.is_empty() {

@@ -41,8 +41,7 @@ impl Crash {
     /// # Errors
     /// QEMU does not run.
     pub fn on(&self, machine: &Machine) -> Result<Vec<String>> {
-        let log = format!("{}.log", self.name.replace("::", "-"));
-        let session = Session::run(machine, &log, session::limits(PATIENCE, PATIENCE), |_| {})?;
+        let session = Session::run(machine, &session::log_of(self.name), session::limits(PATIENCE, PATIENCE), |_| {})?;
         Ok(session.missing(self.expected))
     }
 }

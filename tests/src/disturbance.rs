@@ -58,8 +58,7 @@ impl Disturbance {
     pub fn befalls(&self, machine: &Machine) -> Result<Vec<String>> {
         let outside = Outside { orders: self.orders, ..Outside::default() };
         let limits = session::limits(SILENCE, TOTAL);
-        let log = format!("{}.log", self.name.replace("::", "-"));
-        let session = Session::run_within(machine, &log, limits, outside, |_| {})?;
+        let session = Session::run_within(machine, &session::log_of(self.name), limits, outside, |_| {})?;
         let mut missing = session.missing(self.expected);
         if *session.end() != End::Exit(self.end) {
             missing.push(format!("an end with status {}: the machine {}", self.end, session.end()));

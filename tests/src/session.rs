@@ -95,6 +95,11 @@ pub fn limits(silence: u64, total: u64) -> Limits {
     Limits { silence: Duration::from_secs(silence), total: Duration::from_secs(total) }
 }
 
+/// The log of the case with this name.
+pub fn log_of(case: &str) -> String {
+    format!("{}.log", case.replace("::", "-"))
+}
+
 fn folder() -> Result<&'static Path> {
     let folder = Path::new("target/logs");
     std::fs::create_dir_all(folder).context("cannot make the folder target/logs")?;
