@@ -482,7 +482,8 @@ fn pass_on(
 ) -> core::result::Result<Option<TaskId>, Outcome> {
     k.trace(Step::Send, envelope, id, Some(me.thread));
     while let Some(thread) = waiting {
-        let taker = receive::deliver(k, id, thread, envelope, Source::Sender(window), Some(me.task), delivery(then, options));
+        let taker =
+            receive::deliver(k, id, thread, envelope, Source::Sender(window), Some(me.task), delivery(then, options));
         if taker.is_some() {
             return Ok(taker);
         }
